@@ -1,0 +1,38 @@
+//! What Switchboard is about, without any library that does I/O: ids, names, principals, connections,
+//! grants, capabilities, audit entries, secrets as types, and the two parameters every effect takes
+//! ([`Clock`], [`Random`]).
+//!
+//! Nothing here is async, nothing reads a file or a socket, nothing knows SQL. See
+//! `docs/ARCHITECTURE.md` for the vocabulary: one word per concept, the same in code, API and console.
+
+mod access;
+mod audit;
+mod capability;
+mod clock;
+mod connection;
+mod error;
+mod id;
+mod name;
+mod principal;
+mod random;
+mod secret;
+mod status;
+
+pub use access::{Grant, GrantSubject, Grants, Scope, Scopes};
+pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditPhase, AuditRecord};
+pub use capability::{CapabilityKind, CapabilityState, Fingerprint};
+pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
+pub use connection::{
+    ApiKeyHeader, AuthConfig, AuthType, Availability, Connection, ConnectionOwner, CredentialMode,
+    CredentialOwner, ProtocolEra, Switches, ToolFilter, Transport,
+};
+pub use error::{Action, ActionType, Actor, CallError, ErrorCode, Retry};
+pub use id::{
+    ApprovalId, CallId, ConnectionId, CredentialId, DataKeyId, IdError, KeyEncryptionKeyId, MemberId,
+    OrganizationId, ServiceAccountId, SetupLinkId, TeamId, TokenId, ToolkitId, WriterId,
+};
+pub use name::{CapabilityName, CapabilityPattern, NameError, Slug};
+pub use principal::{Caller, ClientInfo, Principal, Resource, Role};
+pub use random::{Random, SeededRandom, SystemRandom};
+pub use secret::SecretValue;
+pub use status::{ConnectionStatus, Diagnosis, Stage, Status};

@@ -94,6 +94,16 @@ pub struct CapabilityPattern {
 }
 
 impl CapabilityPattern {
+    /// The connection it names, with `~` when personal; `None` matches every connection.
+    pub fn slug(&self) -> Option<&str> {
+        self.slug.as_deref()
+    }
+
+    /// The capability it names; `None` matches every name.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// The connection and capability this pattern is about; `slug` as written, with `~` when personal.
     pub fn matches(&self, slug: &str, name: &str) -> bool {
         self.slug.as_deref().is_none_or(|wanted| wanted == slug)

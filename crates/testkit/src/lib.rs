@@ -1,1 +1,3 @@
-//! placeholder
+//! Real parts for tests. One module per part; this file only lists them.
+
+pub mod upstream;

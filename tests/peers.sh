@@ -1,3 +1,5 @@
 #!/usr/bin/env bash
-# Waits for `switchboard serve`.
-echo "nothing to run yet"
+# Real MCP servers and real MCP clients, first with each other, then through Switchboard.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+.cache/venv/bin/python -m pytest tests/peers

@@ -1,0 +1,207 @@
+//! The decision, in one function for every purpose.
+
+use switchboard_domain::{CapabilityState, ConnectionOwner, Scope};
+
+use crate::{
+    approval::{ApprovalRequirement, ConsumedApproval},
+    decision::{Decision, Reason, Source, Trace},
+    permit::Permit,
+    rule::{Rule, RuleAction},
+    set::{Layer, ListOnConnection, PolicySet},
+    subject::{CapabilityFacts, ConnectionFacts, Mode, Requester, Subject},
+};
+
+/// What an execute brings along.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose<'a> {
+    Execute,
+    /// After a person approved exactly this call.
+    ExecuteApproved(&'a ConsumedApproval),
+}
+
+/// The answer to a listing: what search shows as `decision`, or why it shows nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    Shown(Trace),
+    Hidden(Reason),
+}
+
+/// Decides one call.
+pub fn evaluate(set: &PolicySet, subject: &Subject<'_>, purpose: Purpose<'_>) -> Decision {
+    set.on_connection(subject.requester, subject.connection).execute(&subject.capability, purpose)
+}
+
+/// A policy set with requester and connection looked up already: what is the same for all capabilities of a
+/// connection is decided once, which is what makes a search over a large catalogue cheap.
+#[derive(Debug)]
+pub struct ConnectionPolicy<'a> {
+    requester: Requester<'a>,
+    connection: ConnectionFacts<'a>,
+    /// Why nothing on this connection can be used.
+    closed: Option<Reason>,
+    lists: [Option<ListOnConnection<'a>>; 3],
+    hold_destructive: bool,
+}
+
+impl PolicySet {
+    pub fn on_connection<'a>(
+        &'a self,
+        requester: Requester<'a>,
+        connection: ConnectionFacts<'a>,
+    ) -> ConnectionPolicy<'a> {
+        let on = |prefix: &str| Layer::ALL.map(|layer| self.list(layer).map(|list| list.on(prefix)));
+        let lists = match connection.owner {
+            ConnectionOwner::Organization => on(connection.slug.as_str()),
+            ConnectionOwner::Member(_) => on(&format!("~{}", connection.slug)),
+        };
+        let closed = closed(self, &requester, &connection);
+        ConnectionPolicy { requester, connection, closed, lists, hold_destructive: self.holds_destructive() }
+    }
+}
+
+/// What closes a whole connection. Whether the caller may know of it comes first; scopes come last of all
+/// (in `list` and `execute`), so that nobody is asked to step up for a call that would be refused anyway.
+fn closed(set: &PolicySet, requester: &Requester<'_>, connection: &ConnectionFacts<'_>) -> Option<Reason> {
+    let organization = set.organization();
+    let foreign = requester.organization != organization || connection.organization != organization;
+    if foreign || !connection.reaches(requester.caller) {
+        Some(Reason::NotGranted)
+    } else if !connection.enabled {
+        Some(Reason::Disabled)
+    } else if requester.effective_mode() == Mode::Plan && !connection.allow_in_plan_mode {
+        Some(Reason::ExcludedByMode)
+    } else if !connection.is_selected(requester.selection) {
+        Some(Reason::NotSelected)
+    } else {
+        None
+    }
+}
+
+impl ConnectionPolicy<'_> {
+    /// Why nothing on this connection can be used, if so.
+    pub fn closed(&self) -> Option<Reason> {
+        self.closed
+    }
+
+    /// Whether search and lists show it, and as what. Allocates nothing.
+    pub fn list(&self, capability: &CapabilityFacts<'_>) -> Listed {
+        match self.judge(capability) {
+            Err(reason) => Listed::Hidden(reason),
+            Ok(_) if !self.requester.may_list() => {
+                Listed::Hidden(Reason::InsufficientScope { needed: Scope::McpRead })
+            }
+            Ok(trace) => Listed::Shown(trace),
+        }
+    }
+
+    /// Whether it may run now.
+    pub fn execute(&self, capability: &CapabilityFacts<'_>, purpose: Purpose<'_>) -> Decision {
+        let trace = match self.judge(capability) {
+            Ok(trace) => trace,
+            Err(reason) => return Decision::Deny(reason),
+        };
+        if let Some(needed) = self.requester.missing_to_execute() {
+            return Decision::Deny(Reason::InsufficientScope { needed });
+        }
+        let Some(credential) = self.connection.credential_of(self.requester.caller) else {
+            return Decision::Deny(Reason::NoAccount);
+        };
+        let subject =
+            Subject { requester: self.requester, connection: self.connection, capability: *capability };
+        if trace.action == RuleAction::Allow {
+            return Decision::Allow(Permit::new(&subject, credential, trace, None));
+        }
+        let requirement = self.requirement(capability);
+        match purpose {
+            Purpose::ExecuteApproved(approval) if answers(approval, &subject, &requirement) => {
+                Decision::Allow(Permit::new(&subject, credential, trace, Some(approval.id)))
+            }
+            Purpose::Execute | Purpose::ExecuteApproved(_) => {
+                Decision::RequireApproval { requirement, trace }
+            }
+        }
+    }
+
+    /// Everything but scopes, accounts and approvals: what listing and executing have in common.
+    fn judge(&self, capability: &CapabilityFacts<'_>) -> Result<Trace, Reason> {
+        if self.closed == Some(Reason::NotGranted) {
+            return Err(Reason::NotGranted);
+        }
+        if !capability.offered {
+            return Err(Reason::NotOffered);
+        }
+        if !capability.admitted {
+            return Err(Reason::Filtered);
+        }
+        if capability.state == CapabilityState::Gone {
+            return Err(Reason::Gone);
+        }
+        if let Some(reason) = self.closed {
+            return Err(reason);
+        }
+        let trace = self.strictest(capability);
+        match (trace.action, trace.source) {
+            (RuleAction::Block, Some(source)) => Err(Reason::Blocked { source }),
+            _ if capability.state != CapabilityState::Approved => Err(Reason::Changed(capability.state)),
+            _ => Ok(trace),
+        }
+    }
+
+    /// The strictest of each list's first match; of equals the first counts as the one that decided.
+    fn strictest(&self, capability: &CapabilityFacts<'_>) -> Trace {
+        let mut trace = Trace { action: RuleAction::Allow, source: None };
+        for (layer, index, rule) in self.matches(capability) {
+            if trace.source.is_none() || rule.effect() > trace.action {
+                trace = Trace { action: rule.effect(), source: Some(Source::Rule { layer, index }) };
+            }
+        }
+        if self.holds(capability) && trace.action < RuleAction::RequireApproval {
+            trace = Trace { action: RuleAction::RequireApproval, source: Some(Source::HoldDestructive) };
+        }
+        trace
+    }
+
+    /// A provider's hint can tighten, never loosen: only the claim to be destructive counts.
+    pub(crate) fn holds(&self, capability: &CapabilityFacts<'_>) -> bool {
+        self.hold_destructive && capability.destructive_hint == Some(true)
+    }
+
+    /// The first matching rule of each list.
+    pub(crate) fn matches(
+        &self,
+        capability: &CapabilityFacts<'_>,
+    ) -> impl Iterator<Item = (Layer, u32, &Rule)> {
+        Layer::ALL.into_iter().zip(&self.lists).filter_map(|(layer, list)| {
+            let (index, rule) = list.as_ref()?.first_match(capability.name, capability.kind)?;
+            Some((layer, index, rule))
+        })
+    }
+
+    fn requirement(&self, capability: &CapabilityFacts<'_>) -> ApprovalRequirement {
+        let mut requirement = ApprovalRequirement::default();
+        self.matches(capability)
+            .filter(|(_, _, rule)| rule.effect() == RuleAction::RequireApproval)
+            .for_each(|(_, _, rule)| requirement.add(rule));
+        requirement
+    }
+}
+
+/// Whether an approval is for exactly this call and its decider satisfies today's rules.
+fn answers(approval: &ConsumedApproval, subject: &Subject<'_>, requirement: &ApprovalRequirement) -> bool {
+    let Subject { requester, connection, capability } = subject;
+    approval.organization == requester.organization
+        && approval.requested_by == requester.caller
+        && approval.connection == connection.id
+        && approval.capability.personal == connection.is_personal()
+        && approval.capability.slug == *connection.slug
+        && *approval.capability.name == *capability.name
+        && approval.kind == capability.kind
+        && requirement.admits(&approval.decided_by, requester.caller)
+}
+
+#[cfg(test)]
+#[path = "properties.rs"]
+mod properties;
+#[cfg(test)]
+#[path = "evaluate_tests.rs"]
+mod tests;

@@ -1,1 +1,79 @@
-//! placeholder
+//! What Switchboard remembers, on SQLite or PostgreSQL, behind one set of SQL statements.
+//!
+//! A [`Db`] gives transactions ([`Tx`]); a transaction gives repositories: `tx.connections().find(org, id)`.
+//! The organization comes first in every signature and every statement. Not found is `Ok(None)`; uniqueness is
+//! told by the operation (`SlugTaken`), not by an error. Every change of what callers may see or use raises the
+//! organization's version in the same transaction; replicas poll the versions and reload a [`Snapshot`].
+//!
+//! Nothing here opens a secret: [`Sealed`] bytes come from the vault and go back to it.
+//! See `docs/adr/0002-one-sql-text-two-databases.md`.
+
+mod audit;
+mod capability;
+mod changes;
+mod connection;
+mod credential;
+mod db;
+mod error;
+mod grant;
+mod key;
+mod lease;
+mod member;
+mod migrate;
+mod organization;
+mod postgres;
+mod row;
+mod setup_link;
+mod snapshot;
+mod sqlite;
+mod statement;
+mod team;
+mod token;
+mod toolkit;
+mod transaction;
+
+pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter};
+pub use capability::{Capabilities, CapabilityRow, Definition, LightCapability};
+pub use changes::{Change, Changes};
+pub use connection::{CatalogedConnection, Connections, InsertConnection, UpdateConnection};
+pub use credential::{
+    CredentialHealth, CredentialInfo, Credentials, PutCredential, Sealed, StoredCredential,
+};
+pub use db::{AuditDurability, Db, Location, Migrations, Options};
+pub use error::StorageError;
+pub use grant::GrantRows;
+pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
+pub use lease::{Lease, Leases};
+pub use member::{InsertMember, Member, MemberStatus, Members};
+pub use migrate::{MIGRATIONS, Migration, SchemaError, SchemaStatus};
+pub use organization::{InsertOrganization, Organization, Organizations};
+pub use setup_link::SetupLinks;
+pub use snapshot::{Snapshot, SnapshotConnection};
+pub use sqlite::Faults;
+pub use statement::{Dialect, Statement};
+pub use team::{InsertTeam, Team, Teams};
+pub use token::{ServiceAccount, StoredToken, TokenKind, TokenOwner, Tokens};
+pub use toolkit::{Policies, PolicyDocument, PolicyLayer, Toolkit, ToolkitSurface, Toolkits};
+pub use transaction::Tx;
+
+/// Every statement there is, for the tests that prepare each on both databases and read its text.
+pub fn statements() -> impl Iterator<Item = Statement> {
+    [
+        audit::ALL,
+        capability::ALL,
+        connection::ALL,
+        credential::ALL,
+        grant::ALL,
+        key::ALL,
+        lease::ALL,
+        member::ALL,
+        organization::ALL,
+        setup_link::ALL,
+        team::ALL,
+        token::ALL,
+        toolkit::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}

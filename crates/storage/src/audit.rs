@@ -1,0 +1,267 @@
+//! The audit log: append-only. Entries arrive in groups, chained by their writer; a group is one statement on a
+//! connection whose durability is the setting's.
+
+use serde::Serialize;
+use switchboard_domain::{AuditOutcome, AuditPhase, OrganizationId, Timestamp, WriterId};
+use uuid::Uuid;
+
+use crate::{
+    Db, StorageError, Tx,
+    row::{digest, hex, text, word},
+    statement::{execute, fetch_all, fetch_optional, statements},
+};
+
+/// One entry as stored. `body` is exactly the text that was hashed; the other columns are copies to filter by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub organization: OrganizationId,
+    pub writer: WriterId,
+    /// Counts one writer's entries of one organization, from 1, without gaps.
+    pub seq: i64,
+    pub at: Timestamp,
+    pub phase: AuditPhase,
+    pub action: String,
+    pub call_id: Option<String>,
+    pub actor: Option<String>,
+    pub target: Option<String>,
+    pub outcome: Option<AuditOutcome>,
+    pub previous_hash: [u8; 32],
+    pub hash: [u8; 32],
+    pub body: String,
+}
+
+/// Which entries to show; everything given must match.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    pub actor: Option<String>,
+    pub action: Option<String>,
+    pub target: Option<String>,
+    pub outcome: Option<AuditOutcome>,
+    pub call_id: Option<String>,
+    /// At or after.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub to: Option<Timestamp>,
+    /// Continue after this entry of the page before.
+    pub after: Option<AuditCursor>,
+}
+
+/// Where a page ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditCursor {
+    pub at: Timestamp,
+    pub writer: WriterId,
+    pub seq: i64,
+}
+
+impl From<&AuditEntry> for AuditCursor {
+    fn from(entry: &AuditEntry) -> Self {
+        Self { at: entry.at, writer: entry.writer, seq: entry.seq }
+    }
+}
+
+statements! {
+    APPEND = {
+        sqlite: "INSERT INTO audit_entry (organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body) SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, unhex(value ->> 10), unhex(value ->> 11), value ->> 12 FROM json_each($1)",
+        postgres: "INSERT INTO audit_entry (organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body) SELECT (value ->> 0)::uuid, (value ->> 1)::uuid, (value ->> 2)::bigint, (value ->> 3)::bigint, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, decode(value ->> 10, 'hex'), decode(value ->> 11, 'hex'), value ->> 12 FROM json_array_elements($1::json)"
+    };
+    HEAD = "SELECT seq, hash FROM audit_entry WHERE organization_id = $1 AND writer_id = $2 ORDER BY seq DESC LIMIT 1";
+    /// Per writer, its last entry: what a signed head covers.
+    HEADS = "SELECT e.writer_id, e.seq, e.hash FROM audit_entry e WHERE e.organization_id = $1 AND e.seq = (SELECT max(l.seq) FROM audit_entry l WHERE l.organization_id = $1 AND l.writer_id = e.writer_id) ORDER BY e.writer_id";
+    PAGE = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND (at, writer_id, seq) < ($4, $5, $6) AND (CAST($7 AS TEXT) IS NULL OR actor = $7) AND (CAST($8 AS TEXT) IS NULL OR action = $8) AND (CAST($9 AS TEXT) IS NULL OR target = $9) AND (CAST($10 AS TEXT) IS NULL OR outcome = $10) AND (CAST($11 AS TEXT) IS NULL OR call_id = $11) ORDER BY at DESC, writer_id DESC, seq DESC LIMIT $12";
+    CHAIN = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND writer_id = $2 AND seq > $3 ORDER BY seq LIMIT $4";
+    WRITERS = "SELECT DISTINCT writer_id FROM audit_entry WHERE organization_id = $1 ORDER BY writer_id";
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    organization_id: Uuid,
+    writer_id: Uuid,
+    seq: i64,
+    at: i64,
+    phase: String,
+    action: String,
+    call_id: Option<String>,
+    actor: Option<String>,
+    target: Option<String>,
+    outcome: Option<String>,
+    previous_hash: Vec<u8>,
+    hash: Vec<u8>,
+    body: String,
+}
+
+impl TryFrom<Row> for AuditEntry {
+    type Error = StorageError;
+
+    fn try_from(row: Row) -> Result<Self, StorageError> {
+        let outcome = row.outcome.as_deref().map(|it| word(it, AuditOutcome::from_word, "audit outcome"));
+        Ok(Self {
+            organization: OrganizationId::from_uuid(row.organization_id),
+            writer: WriterId::from_uuid(row.writer_id),
+            seq: row.seq,
+            at: Timestamp::from_micros(row.at),
+            phase: word(&row.phase, AuditPhase::from_word, "audit phase")?,
+            action: row.action,
+            call_id: row.call_id,
+            actor: row.actor,
+            target: row.target,
+            outcome: outcome.transpose()?,
+            previous_hash: digest(&row.previous_hash, "audit hash")?,
+            hash: digest(&row.hash, "audit hash")?,
+            body: row.body,
+        })
+    }
+}
+
+/// An entry on its way in: one element of the statement's JSON argument, by position.
+#[derive(Serialize)]
+struct Appended<'a>(
+    String,
+    String,
+    i64,
+    i64,
+    &'static str,
+    std::borrow::Cow<'a, str>,
+    Option<&'a str>,
+    Option<std::borrow::Cow<'a, str>>,
+    Option<std::borrow::Cow<'a, str>>,
+    Option<&'static str>,
+    String,
+    String,
+    &'a str,
+);
+
+impl<'a> From<&'a AuditEntry> for Appended<'a> {
+    fn from(entry: &'a AuditEntry) -> Self {
+        Self(
+            entry.organization.as_uuid().simple().to_string(),
+            entry.writer.as_uuid().simple().to_string(),
+            entry.seq,
+            entry.at.as_micros(),
+            entry.phase.as_str(),
+            text(&entry.action),
+            entry.call_id.as_deref(),
+            entry.actor.as_deref().map(text),
+            entry.target.as_deref().map(text),
+            entry.outcome.map(AuditOutcome::as_str),
+            hex(&entry.previous_hash),
+            hex(&entry.hash),
+            &entry.body,
+        )
+    }
+}
+
+fn group(entries: &[AuditEntry]) -> Result<String, StorageError> {
+    let entries: Vec<Appended<'_>> = entries.iter().map(Appended::from).collect();
+    serde_json::to_string(&entries).map_err(|_| StorageError::Unreadable("audit entry"))
+}
+
+impl Db {
+    /// Appends a group of entries: all or none, one round trip. When this returns they survive what the setting
+    /// promises. Groups of one writer must come one after another.
+    pub async fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StorageError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let group = group(entries)?;
+        let mut tx = self.audit_writer(group.len()).await?;
+        execute!(&mut tx, APPEND, &group).map(drop)
+    }
+}
+
+impl Tx {
+    pub fn audit(&mut self) -> Audit<'_> {
+        Audit { tx: self }
+    }
+}
+
+/// See [`Tx::audit`].
+#[derive(Debug)]
+pub struct Audit<'t> {
+    tx: &'t mut Tx,
+}
+
+impl Audit<'_> {
+    /// Appends in the transaction of the change that the entries are about.
+    pub async fn append(self, entries: &[AuditEntry]) -> Result<(), StorageError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        execute!(self.tx, APPEND, &group(entries)?).map(drop)
+    }
+
+    /// The last sequence number and hash of one writer.
+    pub async fn head(
+        self,
+        organization: OrganizationId,
+        writer: WriterId,
+    ) -> Result<Option<(i64, [u8; 32])>, StorageError> {
+        let row = fetch_optional!(self.tx, HEAD => (i64, Vec<u8>), organization.as_uuid(), writer.as_uuid())?;
+        row.map(|(seq, hash)| Ok((seq, digest(&hash, "audit hash")?))).transpose()
+    }
+
+    /// The last sequence number and hash of every writer.
+    pub async fn heads(
+        self,
+        organization: OrganizationId,
+    ) -> Result<Vec<(WriterId, i64, [u8; 32])>, StorageError> {
+        fetch_all!(self.tx, HEADS => (Uuid, i64, Vec<u8>), organization.as_uuid())?
+            .into_iter()
+            .map(|(writer, seq, hash)| Ok((WriterId::from_uuid(writer), seq, digest(&hash, "audit hash")?)))
+            .collect()
+    }
+
+    /// Newest first, at most `limit`; the last one's [`AuditCursor`] continues.
+    pub async fn page(
+        self,
+        organization: OrganizationId,
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StorageError> {
+        let after = filter.after.unwrap_or(AuditCursor {
+            at: Timestamp::from_micros(i64::MAX),
+            writer: WriterId::from_uuid(Uuid::max()),
+            seq: i64::MAX,
+        });
+        fetch_all!(
+            self.tx,
+            PAGE => Row,
+            organization.as_uuid(),
+            filter.from.map_or(i64::MIN, Timestamp::as_micros),
+            filter.to.map_or(i64::MAX, Timestamp::as_micros),
+            after.at.as_micros(),
+            after.writer.as_uuid(),
+            after.seq,
+            filter.actor.as_deref().map(text),
+            filter.action.as_deref().map(text),
+            filter.target.as_deref().map(text),
+            filter.outcome.map(AuditOutcome::as_str),
+            filter.call_id.as_deref().map(text),
+            i64::from(limit),
+        )?
+        .into_iter()
+        .map(Row::try_into)
+        .collect()
+    }
+
+    /// Who wrote entries of this organization.
+    pub async fn writers(self, organization: OrganizationId) -> Result<Vec<WriterId>, StorageError> {
+        let rows = fetch_all!(self.tx, WRITERS => (Uuid,), organization.as_uuid())?;
+        Ok(rows.into_iter().map(|(id,)| WriterId::from_uuid(id)).collect())
+    }
+
+    /// One writer's chain in order, at most `limit` entries after sequence number `after`: for verifying.
+    pub async fn chain(
+        self,
+        organization: OrganizationId,
+        writer: WriterId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, StorageError> {
+        let (org, writer) = (organization.as_uuid(), writer.as_uuid());
+        fetch_all!(self.tx, CHAIN => Row, org, writer, after, i64::from(limit))?
+            .into_iter()
+            .map(Row::try_into)
+            .collect()
+    }
+}

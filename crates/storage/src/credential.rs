@@ -1,0 +1,313 @@
+//! Credentials: sealed bytes and what may be known without opening them. Every write compares and swaps on the
+//! generation, so that of two refreshes of one credential the second learns that it lost.
+
+use switchboard_domain::{ConnectionId, CredentialId, CredentialOwner, DataKeyId, OrganizationId, Timestamp};
+use uuid::Uuid;
+
+use crate::{
+    StorageError, Tx,
+    row::{member, word},
+    statement::{execute, fetch_all, fetch_optional, statements},
+};
+
+/// Sealed bytes as the vault made them. Storage carries them, and can't open them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(pub Vec<u8>);
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// Whether a credential works, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CredentialHealth {
+    Healthy,
+    /// Only its owner can make it work again.
+    ReauthRequired,
+    /// It does not open: moved, damaged, or sealed with a key that is gone.
+    Unreadable,
+}
+
+impl CredentialHealth {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::ReauthRequired => "reauth_required",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Healthy, Self::ReauthRequired, Self::Unreadable].into_iter().find(|it| it.as_str() == word)
+    }
+}
+
+/// What may be known of a credential without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialInfo {
+    pub id: CredentialId,
+    pub organization: OrganizationId,
+    pub connection: ConnectionId,
+    pub owner: CredentialOwner,
+    /// The key its bytes are sealed with.
+    pub data_key: DataKeyId,
+    /// Counts replacements; 1 when first stored.
+    pub generation: i64,
+    pub health: CredentialHealth,
+    pub expires_at: Option<Timestamp>,
+    pub updated_at: Timestamp,
+}
+
+/// A credential as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCredential {
+    pub info: CredentialInfo,
+    pub sealed: Sealed,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutCredential {
+    Stored,
+    /// Another generation is there (or one is there at all, or none): read it again before deciding anything.
+    Stale,
+}
+
+statements! {
+    INSERT = "INSERT INTO credential (organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+    HEALTH = { sqlite: "SELECT health FROM credential WHERE organization_id = $1 AND id = $2 AND generation = $3", postgres: "SELECT health FROM credential WHERE organization_id = $1 AND id = $2 AND generation = $3 FOR UPDATE" };
+    REPLACE = "UPDATE credential SET data_key_id = $3, generation = $4, health = $5, expires_at = $6, updated_at = $7, sealed = $8 WHERE organization_id = $1 AND id = $2 AND generation = $9";
+    RESEAL = "UPDATE credential SET data_key_id = $3, sealed = $4 WHERE organization_id = $1 AND id = $2 AND generation = $5 AND data_key_id = $6";
+    SET_HEALTH = "UPDATE credential SET health = $3, updated_at = $4 WHERE organization_id = $1 AND id = $2 AND generation = $5 AND health <> $3";
+    FIND_SHARED = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at, sealed FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id IS NULL";
+    FIND_OF_MEMBER = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at, sealed FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id = $3";
+    LIST = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at FROM credential WHERE organization_id = $1 ORDER BY connection_id, id";
+    /// For key rotation, in batches: what is sealed with another key than the active one.
+    NOT_SEALED_WITH = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at, sealed FROM credential WHERE organization_id = $1 AND data_key_id <> $2 AND id > $3 ORDER BY id LIMIT $4";
+    DELETE_SHARED = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id IS NULL";
+    DELETE_OF_MEMBER = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id = $3";
+    DELETE_ALL = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2";
+    ANY = "SELECT EXISTS (SELECT 1 FROM credential)";
+}
+
+#[derive(sqlx::FromRow)]
+struct InfoRow {
+    organization_id: Uuid,
+    id: Uuid,
+    connection_id: Uuid,
+    member_id: Option<Uuid>,
+    data_key_id: Uuid,
+    generation: i64,
+    health: String,
+    expires_at: Option<i64>,
+    updated_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    #[sqlx(flatten)]
+    info: InfoRow,
+    sealed: Vec<u8>,
+}
+
+impl TryFrom<InfoRow> for CredentialInfo {
+    type Error = StorageError;
+
+    fn try_from(row: InfoRow) -> Result<Self, StorageError> {
+        Ok(Self {
+            id: CredentialId::from_uuid(row.id),
+            organization: OrganizationId::from_uuid(row.organization_id),
+            connection: ConnectionId::from_uuid(row.connection_id),
+            owner: member(row.member_id).map_or(CredentialOwner::Shared, CredentialOwner::Member),
+            data_key: DataKeyId::from_uuid(row.data_key_id),
+            generation: row.generation,
+            health: word(&row.health, CredentialHealth::from_word, "credential health")?,
+            expires_at: row.expires_at.map(Timestamp::from_micros),
+            updated_at: Timestamp::from_micros(row.updated_at),
+        })
+    }
+}
+
+impl TryFrom<Row> for StoredCredential {
+    type Error = StorageError;
+
+    fn try_from(row: Row) -> Result<Self, StorageError> {
+        Ok(Self { info: row.info.try_into()?, sealed: Sealed(row.sealed) })
+    }
+}
+
+fn owner_id(owner: CredentialOwner) -> Option<Uuid> {
+    match owner {
+        CredentialOwner::Shared => None,
+        CredentialOwner::Member(id) => Some(id.as_uuid()),
+    }
+}
+
+impl Tx {
+    pub fn credentials(&mut self) -> Credentials<'_> {
+        Credentials { tx: self }
+    }
+}
+
+/// See [`Tx::credentials`].
+#[derive(Debug)]
+pub struct Credentials<'t> {
+    tx: &'t mut Tx,
+}
+
+impl Credentials<'_> {
+    /// Stores a generation after the one that was seen: `info.generation` must be 1 for a new credential, and
+    /// one more than what is stored otherwise. Callers are told unless it merely replaced a working one.
+    pub async fn put(self, credential: &StoredCredential) -> Result<PutCredential, StorageError> {
+        let info = &credential.info;
+        let (org, id) = (info.organization.as_uuid(), info.id.as_uuid());
+        let expires_at = info.expires_at.map(Timestamp::as_micros);
+        let (stored, told) = if info.generation <= 1 {
+            let inserted = execute!(
+                self.tx,
+                INSERT,
+                org,
+                id,
+                info.connection.as_uuid(),
+                owner_id(info.owner),
+                info.data_key.as_uuid(),
+                1_i64,
+                info.health.as_str(),
+                expires_at,
+                info.updated_at.as_micros(),
+                &credential.sealed.0[..],
+            )?;
+            (inserted == 1, true)
+        } else {
+            let seen = info.generation - 1;
+            let before = fetch_optional!(self.tx, HEALTH => (String,), org, id, seen)?;
+            let replaced = execute!(
+                self.tx,
+                REPLACE,
+                org,
+                id,
+                info.data_key.as_uuid(),
+                info.generation,
+                info.health.as_str(),
+                expires_at,
+                info.updated_at.as_micros(),
+                &credential.sealed.0[..],
+                seen,
+            )?;
+            (replaced == 1, before.is_some_and(|(before,)| before != info.health.as_str()))
+        };
+        if stored && told {
+            self.tx.raise_version(info.organization).await?;
+        }
+        Ok(if stored { PutCredential::Stored } else { PutCredential::Stale })
+    }
+
+    /// The same secret sealed with another key; nothing else changes.
+    pub async fn reseal(
+        self,
+        info: &CredentialInfo,
+        data_key: DataKeyId,
+        sealed: &Sealed,
+    ) -> Result<PutCredential, StorageError> {
+        let (org, id) = (info.organization.as_uuid(), info.id.as_uuid());
+        let (new, old) = (data_key.as_uuid(), info.data_key.as_uuid());
+        let updated = execute!(self.tx, RESEAL, org, id, new, &sealed.0[..], info.generation, old)?;
+        Ok(if updated == 1 { PutCredential::Stored } else { PutCredential::Stale })
+    }
+
+    /// Marks one generation; a newer one is left alone.
+    pub async fn set_health(
+        self,
+        info: &CredentialInfo,
+        health: CredentialHealth,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let (org, id) = (info.organization.as_uuid(), info.id.as_uuid());
+        let changed =
+            execute!(self.tx, SET_HEALTH, org, id, health.as_str(), now.as_micros(), info.generation)? == 1;
+        if changed {
+            self.tx.raise_version(info.organization).await?;
+        }
+        Ok(changed)
+    }
+
+    pub async fn find(
+        self,
+        organization: OrganizationId,
+        connection: ConnectionId,
+        owner: CredentialOwner,
+    ) -> Result<Option<StoredCredential>, StorageError> {
+        let (org, connection) = (organization.as_uuid(), connection.as_uuid());
+        let row = match owner {
+            CredentialOwner::Shared => fetch_optional!(self.tx, FIND_SHARED => Row, org, connection),
+            CredentialOwner::Member(member) => {
+                fetch_optional!(self.tx, FIND_OF_MEMBER => Row, org, connection, member.as_uuid())
+            }
+        };
+        row?.map(Row::try_into).transpose()
+    }
+
+    /// Every credential of an organization, without the sealed bytes.
+    pub async fn list(self, organization: OrganizationId) -> Result<Vec<CredentialInfo>, StorageError> {
+        fetch_all!(self.tx, LIST => InfoRow, organization.as_uuid())?
+            .into_iter()
+            .map(InfoRow::try_into)
+            .collect()
+    }
+
+    /// Up to `limit` credentials after `after` that are sealed with another key than `active`, by id.
+    pub async fn not_sealed_with(
+        self,
+        organization: OrganizationId,
+        active: DataKeyId,
+        after: Option<CredentialId>,
+        limit: u32,
+    ) -> Result<Vec<StoredCredential>, StorageError> {
+        let after = after.map_or(Uuid::nil(), CredentialId::as_uuid);
+        let (org, active) = (organization.as_uuid(), active.as_uuid());
+        fetch_all!(self.tx, NOT_SEALED_WITH => Row, org, active, after, i64::from(limit))?
+            .into_iter()
+            .map(Row::try_into)
+            .collect()
+    }
+
+    pub async fn delete(
+        self,
+        organization: OrganizationId,
+        connection: ConnectionId,
+        owner: CredentialOwner,
+    ) -> Result<bool, StorageError> {
+        let (org, connection) = (organization.as_uuid(), connection.as_uuid());
+        let deleted = match owner {
+            CredentialOwner::Shared => execute!(self.tx, DELETE_SHARED, org, connection),
+            CredentialOwner::Member(member) => {
+                execute!(self.tx, DELETE_OF_MEMBER, org, connection, member.as_uuid())
+            }
+        };
+        let deleted = deleted? == 1;
+        if deleted {
+            self.tx.raise_version(organization).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// Everybody's credentials of one connection; how many there were.
+    pub async fn delete_all(
+        self,
+        organization: OrganizationId,
+        connection: ConnectionId,
+    ) -> Result<u64, StorageError> {
+        let deleted = execute!(self.tx, DELETE_ALL, organization.as_uuid(), connection.as_uuid())?;
+        if deleted > 0 {
+            self.tx.raise_version(organization).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// Whether anything sealed is stored at all: then a missing key must stop the start.
+    pub async fn any(self) -> Result<bool, StorageError> {
+        Ok(fetch_optional!(self.tx, ANY => (bool,))?.is_some_and(|(any,)| any))
+    }
+}

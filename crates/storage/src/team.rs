@@ -1,0 +1,135 @@
+//! Teams: named sets of members.
+
+use switchboard_domain::{MemberId, OrganizationId, TeamId, Timestamp};
+use uuid::Uuid;
+
+use crate::{
+    StorageError, Tx,
+    row::text,
+    statement::{execute, fetch_all, statements},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Team {
+    pub id: TeamId,
+    pub organization: OrganizationId,
+    pub name: String,
+    pub created_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InsertTeam {
+    Inserted,
+    NameTaken,
+}
+
+statements! {
+    INSERT = "INSERT INTO team (organization_id, id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    LIST = "SELECT organization_id, id, name, created_at FROM team WHERE organization_id = $1 ORDER BY name";
+    DELETE = "DELETE FROM team WHERE organization_id = $1 AND id = $2";
+    ADD_MEMBER = "INSERT INTO team_member (organization_id, team_id, member_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    REMOVE_MEMBER = "DELETE FROM team_member WHERE organization_id = $1 AND team_id = $2 AND member_id = $3";
+    OF_MEMBER = "SELECT team_id FROM team_member WHERE organization_id = $1 AND member_id = $2 ORDER BY team_id";
+    MEMBERS = "SELECT member_id FROM team_member WHERE organization_id = $1 AND team_id = $2 ORDER BY member_id";
+    MEMBERSHIPS = "SELECT member_id, team_id FROM team_member WHERE organization_id = $1 ORDER BY member_id, team_id";
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    organization_id: Uuid,
+    id: Uuid,
+    name: String,
+    created_at: i64,
+}
+
+impl From<Row> for Team {
+    fn from(row: Row) -> Self {
+        Self {
+            id: TeamId::from_uuid(row.id),
+            organization: OrganizationId::from_uuid(row.organization_id),
+            name: row.name,
+            created_at: Timestamp::from_micros(row.created_at),
+        }
+    }
+}
+
+impl Tx {
+    pub fn teams(&mut self) -> Teams<'_> {
+        Teams { tx: self }
+    }
+}
+
+/// See [`Tx::teams`].
+#[derive(Debug)]
+pub struct Teams<'t> {
+    tx: &'t mut Tx,
+}
+
+impl Teams<'_> {
+    pub async fn insert(self, team: &Team) -> Result<InsertTeam, StorageError> {
+        let (org, id) = (team.organization.as_uuid(), team.id.as_uuid());
+        let inserted = execute!(self.tx, INSERT, org, id, text(&team.name), team.created_at.as_micros())?;
+        Ok(if inserted == 1 { InsertTeam::Inserted } else { InsertTeam::NameTaken })
+    }
+
+    pub async fn list(self, organization: OrganizationId) -> Result<Vec<Team>, StorageError> {
+        Ok(fetch_all!(self.tx, LIST => Row, organization.as_uuid())?.into_iter().map(Team::from).collect())
+    }
+
+    /// Removes the team, its memberships and what was granted to it.
+    pub async fn delete(self, organization: OrganizationId, team: TeamId) -> Result<bool, StorageError> {
+        let deleted = execute!(self.tx, DELETE, organization.as_uuid(), team.as_uuid())? == 1;
+        self.tx.raise_version(organization).await?;
+        Ok(deleted)
+    }
+
+    pub async fn add_member(
+        self,
+        organization: OrganizationId,
+        team: TeamId,
+        member: MemberId,
+    ) -> Result<(), StorageError> {
+        execute!(self.tx, ADD_MEMBER, organization.as_uuid(), team.as_uuid(), member.as_uuid())?;
+        self.tx.raise_version(organization).await
+    }
+
+    pub async fn remove_member(
+        self,
+        organization: OrganizationId,
+        team: TeamId,
+        member: MemberId,
+    ) -> Result<(), StorageError> {
+        execute!(self.tx, REMOVE_MEMBER, organization.as_uuid(), team.as_uuid(), member.as_uuid())?;
+        self.tx.raise_version(organization).await
+    }
+
+    pub async fn of_member(
+        self,
+        organization: OrganizationId,
+        member: MemberId,
+    ) -> Result<Vec<TeamId>, StorageError> {
+        let rows = fetch_all!(self.tx, OF_MEMBER => (Uuid,), organization.as_uuid(), member.as_uuid())?;
+        Ok(rows.into_iter().map(|(id,)| TeamId::from_uuid(id)).collect())
+    }
+
+    pub async fn members(
+        self,
+        organization: OrganizationId,
+        team: TeamId,
+    ) -> Result<Vec<MemberId>, StorageError> {
+        let rows = fetch_all!(self.tx, MEMBERS => (Uuid,), organization.as_uuid(), team.as_uuid())?;
+        Ok(rows.into_iter().map(|(id,)| MemberId::from_uuid(id)).collect())
+    }
+
+    /// Who is in which team, all of an organization.
+    pub async fn memberships(
+        self,
+        organization: OrganizationId,
+    ) -> Result<Vec<(MemberId, TeamId)>, StorageError> {
+        let rows = fetch_all!(self.tx, MEMBERSHIPS => (Uuid, Uuid), organization.as_uuid())?;
+        Ok(rows
+            .into_iter()
+            .map(|(member, team)| (MemberId::from_uuid(member), TeamId::from_uuid(team)))
+            .collect())
+    }
+}

@@ -1,0 +1,328 @@
+//! Tokens we issued, by their SHA-256, and service accounts. A lookup brings everything authentication needs
+//! in one round trip.
+
+use sqlx::types::Json;
+use switchboard_domain::{
+    Caller, MemberId, OrganizationId, Role, Scopes, ServiceAccountId, TeamId, Timestamp, TokenId,
+};
+use uuid::Uuid;
+
+use crate::{
+    MemberStatus, StorageError, Tx,
+    row::{digest, document, role, text, word},
+    statement::{execute, fetch_all, fetch_optional, statements},
+};
+
+/// What made a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// `swb_pat_…`, by a member for themselves.
+    Personal,
+    /// `swb_svc_…`, of a service account.
+    Service,
+}
+
+impl TokenKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Personal => "personal",
+            Self::Service => "service",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Personal, Self::Service].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// A token as stored: everything but the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredToken {
+    pub id: TokenId,
+    pub organization: OrganizationId,
+    pub kind: TokenKind,
+    pub caller: Caller,
+    pub name: String,
+    /// SHA-256 of the whole token.
+    pub hash: [u8; 32],
+    pub prefix: String,
+    pub last_four: String,
+    pub scopes: Scopes,
+    /// Path of the one resource it is for; none: the whole organization.
+    pub resource: Option<String>,
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+/// A token with whose it is, as things stand now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenOwner {
+    pub token: StoredToken,
+    pub role: Role,
+    pub status: MemberStatus,
+    pub teams: Vec<TeamId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAccount {
+    pub id: ServiceAccountId,
+    pub organization: OrganizationId,
+    pub name: String,
+    pub role: Role,
+    pub status: MemberStatus,
+    pub created_at: Timestamp,
+}
+
+statements! {
+    INSERT = "INSERT INTO token (organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, NULL, $13)";
+    /// The token itself says which organization it is of: its hash is unique among all.
+    FIND_BY_HASH = {
+        sqlite: "SELECT t.organization_id, t.id, t.kind, t.member_id, t.service_account_id, t.name, t.hash, t.prefix, t.last_four, t.scopes, t.resource, t.expires_at, t.last_used_at, t.revoked_at, t.created_at, coalesce(m.role, s.role) AS role, coalesce(m.status, s.status) AS status, (SELECT json_group_array(hex(g.team_id)) FROM team_member g WHERE g.organization_id = t.organization_id AND g.member_id = t.member_id) AS teams FROM token t LEFT JOIN member m ON m.organization_id = t.organization_id AND m.id = t.member_id LEFT JOIN service_account s ON s.organization_id = t.organization_id AND s.id = t.service_account_id WHERE t.hash = $1",
+        postgres: "SELECT t.organization_id, t.id, t.kind, t.member_id, t.service_account_id, t.name, t.hash, t.prefix, t.last_four, t.scopes, t.resource, t.expires_at, t.last_used_at, t.revoked_at, t.created_at, coalesce(m.role, s.role) AS role, coalesce(m.status, s.status) AS status, (SELECT coalesce(json_agg(g.team_id), '[]') FROM team_member g WHERE g.organization_id = t.organization_id AND g.member_id = t.member_id) AS teams FROM token t LEFT JOIN member m ON m.organization_id = t.organization_id AND m.id = t.member_id LEFT JOIN service_account s ON s.organization_id = t.organization_id AND s.id = t.service_account_id WHERE t.hash = $1"
+    };
+    FIND = "SELECT organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at FROM token WHERE organization_id = $1 AND id = $2";
+    LIST = "SELECT organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at FROM token WHERE organization_id = $1 ORDER BY id DESC";
+    LIST_OF_MEMBER = "SELECT organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at FROM token WHERE organization_id = $1 AND member_id = $2 ORDER BY id DESC";
+    REVOKE = "UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND id = $2 AND revoked_at IS NULL";
+    TOUCH = {
+        sqlite: "UPDATE token SET last_used_at = used.value ->> 2 FROM json_each($1) AS used WHERE token.organization_id = unhex(used.value ->> 0) AND token.id = unhex(used.value ->> 1) AND (token.last_used_at IS NULL OR token.last_used_at < used.value ->> 2)",
+        postgres: "UPDATE token SET last_used_at = (used.value ->> 2)::bigint FROM json_array_elements($1::json) AS used WHERE token.organization_id = (used.value ->> 0)::uuid AND token.id = (used.value ->> 1)::uuid AND (token.last_used_at IS NULL OR token.last_used_at < (used.value ->> 2)::bigint)"
+    };
+    INSERT_SERVICE_ACCOUNT = "INSERT INTO service_account (organization_id, id, name, role, status, created_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    LIST_SERVICE_ACCOUNTS = "SELECT organization_id, id, name, role, status, created_at FROM service_account WHERE organization_id = $1 ORDER BY name";
+    SET_SERVICE_ACCOUNT_STATUS = "UPDATE service_account SET status = $3 WHERE organization_id = $1 AND id = $2";
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    organization_id: Uuid,
+    id: Uuid,
+    kind: String,
+    member_id: Option<Uuid>,
+    service_account_id: Option<Uuid>,
+    name: String,
+    hash: Vec<u8>,
+    prefix: String,
+    last_four: String,
+    scopes: Json<Scopes>,
+    resource: Option<String>,
+    expires_at: Option<i64>,
+    last_used_at: Option<i64>,
+    revoked_at: Option<i64>,
+    created_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct OwnerRow {
+    #[sqlx(flatten)]
+    token: Row,
+    role: String,
+    status: String,
+    teams: Json<Vec<Uuid>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ServiceAccountRow {
+    organization_id: Uuid,
+    id: Uuid,
+    name: String,
+    role: String,
+    status: String,
+    created_at: i64,
+}
+
+impl TryFrom<Row> for StoredToken {
+    type Error = StorageError;
+
+    fn try_from(row: Row) -> Result<Self, StorageError> {
+        let caller = match (row.member_id, row.service_account_id) {
+            (Some(id), None) => Caller::Member(MemberId::from_uuid(id)),
+            (None, Some(id)) => Caller::ServiceAccount(ServiceAccountId::from_uuid(id)),
+            _ => return Err(StorageError::Unreadable("token owner")),
+        };
+        Ok(Self {
+            id: TokenId::from_uuid(row.id),
+            organization: OrganizationId::from_uuid(row.organization_id),
+            kind: word(&row.kind, TokenKind::from_word, "token kind")?,
+            caller,
+            name: row.name,
+            hash: digest(&row.hash, "token hash")?,
+            prefix: row.prefix,
+            last_four: row.last_four,
+            scopes: row.scopes.0,
+            resource: row.resource,
+            expires_at: row.expires_at.map(Timestamp::from_micros),
+            last_used_at: row.last_used_at.map(Timestamp::from_micros),
+            revoked_at: row.revoked_at.map(Timestamp::from_micros),
+            created_at: Timestamp::from_micros(row.created_at),
+        })
+    }
+}
+
+impl TryFrom<OwnerRow> for TokenOwner {
+    type Error = StorageError;
+
+    fn try_from(row: OwnerRow) -> Result<Self, StorageError> {
+        Ok(Self {
+            token: row.token.try_into()?,
+            role: role(&row.role)?,
+            status: word(&row.status, MemberStatus::from_word, "owner status")?,
+            teams: row.teams.0.into_iter().map(TeamId::from_uuid).collect(),
+        })
+    }
+}
+
+impl TryFrom<ServiceAccountRow> for ServiceAccount {
+    type Error = StorageError;
+
+    fn try_from(row: ServiceAccountRow) -> Result<Self, StorageError> {
+        Ok(Self {
+            id: ServiceAccountId::from_uuid(row.id),
+            organization: OrganizationId::from_uuid(row.organization_id),
+            name: row.name,
+            role: role(&row.role)?,
+            status: word(&row.status, MemberStatus::from_word, "service account status")?,
+            created_at: Timestamp::from_micros(row.created_at),
+        })
+    }
+}
+
+impl Tx {
+    pub fn tokens(&mut self) -> Tokens<'_> {
+        Tokens { tx: self }
+    }
+}
+
+/// See [`Tx::tokens`].
+#[derive(Debug)]
+pub struct Tokens<'t> {
+    tx: &'t mut Tx,
+}
+
+impl Tokens<'_> {
+    pub async fn insert(self, token: &StoredToken) -> Result<(), StorageError> {
+        let (member, service_account) = match token.caller {
+            Caller::Member(id) => (Some(id.as_uuid()), None),
+            Caller::ServiceAccount(id) => (None, Some(id.as_uuid())),
+        };
+        let scopes = document(&token.scopes, "token scopes")?;
+        execute!(
+            self.tx,
+            INSERT,
+            token.organization.as_uuid(),
+            token.id.as_uuid(),
+            token.kind.as_str(),
+            member,
+            service_account,
+            text(&token.name),
+            &token.hash[..],
+            &token.prefix,
+            &token.last_four,
+            &scopes,
+            token.resource.as_deref(),
+            token.expires_at.map(Timestamp::as_micros),
+            token.created_at.as_micros(),
+        )
+        .map(drop)
+    }
+
+    /// The token of this SHA-256 with whose it is, revoked and expired ones too: one round trip.
+    pub async fn find_by_hash(self, hash: &[u8; 32]) -> Result<Option<TokenOwner>, StorageError> {
+        fetch_optional!(self.tx, FIND_BY_HASH => OwnerRow, &hash[..])?.map(OwnerRow::try_into).transpose()
+    }
+
+    pub async fn find(
+        self,
+        organization: OrganizationId,
+        id: TokenId,
+    ) -> Result<Option<StoredToken>, StorageError> {
+        fetch_optional!(self.tx, FIND => Row, organization.as_uuid(), id.as_uuid())?
+            .map(Row::try_into)
+            .transpose()
+    }
+
+    /// Newest first, revoked and expired ones too; of one member, or of everybody.
+    pub async fn list(
+        self,
+        organization: OrganizationId,
+        member: Option<MemberId>,
+    ) -> Result<Vec<StoredToken>, StorageError> {
+        let org = organization.as_uuid();
+        let rows = match member {
+            None => fetch_all!(self.tx, LIST => Row, org),
+            Some(member) => fetch_all!(self.tx, LIST_OF_MEMBER => Row, org, member.as_uuid()),
+        };
+        rows?.into_iter().map(Row::try_into).collect()
+    }
+
+    /// Ends a token; whether it was still in force.
+    pub async fn revoke(
+        self,
+        organization: OrganizationId,
+        id: TokenId,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let revoked = execute!(self.tx, REVOKE, organization.as_uuid(), id.as_uuid(), now.as_micros())? == 1;
+        if revoked {
+            self.tx.raise_version(organization).await?;
+        }
+        Ok(revoked)
+    }
+
+    /// Notes when tokens were last used: many at once, now and then.
+    pub async fn touch_last_used(
+        self,
+        used: &[(OrganizationId, TokenId, Timestamp)],
+    ) -> Result<(), StorageError> {
+        if used.is_empty() {
+            return Ok(());
+        }
+        let used: Vec<(String, String, i64)> = used
+            .iter()
+            .map(|(org, id, at)| {
+                (org.as_uuid().simple().to_string(), id.as_uuid().simple().to_string(), at.as_micros())
+            })
+            .collect();
+        let used = serde_json::to_string(&used).map_err(|_| StorageError::Unreadable("token use"))?;
+        execute!(self.tx, TOUCH, &used).map(drop)
+    }
+
+    /// `false` when the name is taken.
+    pub async fn insert_service_account(self, account: &ServiceAccount) -> Result<bool, StorageError> {
+        let inserted = execute!(
+            self.tx,
+            INSERT_SERVICE_ACCOUNT,
+            account.organization.as_uuid(),
+            account.id.as_uuid(),
+            text(&account.name),
+            account.role.as_str(),
+            account.status.as_str(),
+            account.created_at.as_micros(),
+        )?;
+        Ok(inserted == 1)
+    }
+
+    pub async fn service_accounts(
+        self,
+        organization: OrganizationId,
+    ) -> Result<Vec<ServiceAccount>, StorageError> {
+        fetch_all!(self.tx, LIST_SERVICE_ACCOUNTS => ServiceAccountRow, organization.as_uuid())?
+            .into_iter()
+            .map(ServiceAccountRow::try_into)
+            .collect()
+    }
+
+    pub async fn set_service_account_status(
+        self,
+        organization: OrganizationId,
+        id: ServiceAccountId,
+        status: MemberStatus,
+    ) -> Result<bool, StorageError> {
+        let (org, id) = (organization.as_uuid(), id.as_uuid());
+        let updated = execute!(self.tx, SET_SERVICE_ACCOUNT_STATUS, org, id, status.as_str())? == 1;
+        self.tx.raise_version(organization).await?;
+        Ok(updated)
+    }
+}

@@ -2,6 +2,7 @@
 
 import pytest
 from harness.clients import LIST, ask_directly, call, outcome
+from harness.product import Switchboard, binary_serves
 from harness.servers import SERVERS, Running
 
 
@@ -44,3 +45,45 @@ def servers(tmp_path_factory):
     servers = Servers(tmp_path_factory.mktemp("servers"))
     yield servers
     servers.stop()
+
+
+def connect_everything(switchboard, servers):
+    for slug, server in SERVERS.items():
+        running = servers[slug]
+        if server.transport == "stdio":
+            connection = switchboard.connection(slug)
+            switchboard.grant(connection)
+            switchboard.wait_for(connection["id"])
+        elif server.bearer:
+            key = {"header": "Authorization", "scheme": "Bearer", "value": server.bearer}
+            switchboard.connect(
+                slug, running.url, server.transport, auth_type="api_key", credential_mode="shared", api_key=key,
+            )
+        else:
+            switchboard.connect(slug, running.url, server.transport)
+
+
+def stdio_servers(servers):
+    for slug, server in SERVERS.items():
+        if server.transport == "stdio":
+            running = servers[slug]
+            yield {"slug": slug, "command": running.command[0], "args": running.command[1:], "env": running.env}
+
+
+@pytest.fixture(scope="session")
+def switchboard(servers, tmp_path_factory):
+    """Switchboard on its embedded database, with every server connected."""
+    switchboard = Switchboard(tmp_path_factory.mktemp("switchboard"), stdio=list(stdio_servers(servers))).start()
+    try:
+        connect_everything(switchboard, servers)
+        yield switchboard
+    finally:
+        switchboard.stop()
+
+
+def pytest_collection_modifyitems(items):
+    # Until `switchboard serve` exists, only the peers themselves can be tested.
+    if not binary_serves():
+        for item in items:
+            if "switchboard" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.skip(reason="this build has no `switchboard serve` yet"))

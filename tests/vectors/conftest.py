@@ -1,0 +1,72 @@
+"""One Switchboard with an upstream that counts, and everything the vectors' placeholders name."""
+
+import pytest
+from case import World
+from harness.product import Switchboard, binary_serves
+from harness.upstream import CountingUpstream
+
+
+@pytest.fixture(scope="session")
+def upstream():
+    upstream = CountingUpstream().start()
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture(scope="session")
+def hidden_upstream():
+    """Connected, but granted to nobody."""
+    upstream = CountingUpstream().start()
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture(scope="session")
+def switchboard(tmp_path_factory, upstream, hidden_upstream):
+    switchboard = Switchboard(tmp_path_factory.mktemp("vectors")).start()
+    try:
+        switchboard.connect("vectors", upstream.url)
+        body = {"slug": "hidden", "name": "Hidden", "url": hidden_upstream.url, "transport": "streamable_http", "auth_type": "none"}
+        switchboard.wait_for(switchboard.api("POST", "/connections", body)["id"])
+        yield switchboard
+    finally:
+        switchboard.stop()
+
+
+@pytest.fixture(scope="session")
+def world(switchboard):
+    read_write = switchboard.create_token("mcp:read", "mcp:write")
+    revoked = switchboard.create_token_record("mcp:read", "mcp:write")
+    switchboard.api("DELETE", f"/tokens/{revoked['id']}")
+    # The other organization has an owner and nothing else: no connection, no grant.
+    stranger = switchboard.other_organization()
+    values = {
+        "T_OK": read_write,
+        "T_READ": switchboard.create_token("mcp:read"),
+        "PAT_READ": switchboard.create_token("mcp:read"),
+        "T_REVOKED": revoked["token"],
+        "T_WRONG_AUD": switchboard.create_token(
+            "mcp:read", "mcp:write", extra=("--resource", f"{switchboard.url}/mcp/connections/vectors"),
+        ),
+        "T_B": stranger,
+        "T_NO_CONN": stranger,
+        "PAT_BAD_CHECKSUM": read_write[:-1] + ("A" if read_write[-1] != "A" else "B"),
+        "PAT_UPPERCASED": read_write.upper(),
+        "ADMIN_SESSION": "0" * 43,  # a cookie is not looked at, whatever it holds
+        "HELD_CALL": "apr_held",  # there is no tool that approves, whatever it is asked to approve
+        "MCP": "/mcp",
+        "MCP_TENANT_A": f"/o/{switchboard.organization_slug()}/mcp",
+        "HOST": f"127.0.0.1:{switchboard.port}",
+    }
+    capabilities = {
+        "OK": "vectors.echo", "WRITE": "vectors.echo", "HIDDEN": "hidden.echo",
+        "OTHER_SERVER": "hidden.slow", "RAW_UPSTREAM": "echo",
+    }
+    return World(switchboard.port, values, capabilities, values["HOST"])
+
+
+def pytest_collection_modifyitems(items):
+    if not binary_serves():
+        for item in items:
+            if "switchboard" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.skip(reason="this build has no `switchboard serve` yet"))

@@ -1,1 +1,25 @@
-//! The tool catalogue, without I/O: what a definition says, its fingerprint, its flags, and search.
+//! The tool catalogue, without I/O: what a definition says, what its fingerprint is, what a reviewer
+//! should look at, what it is called on a direct surface, and search over all of an organization's tools.
+//!
+//! ```text
+//! tools/list ──▶ Definition::parse ──▶ fingerprint, findings, summary, signature
+//!                        │
+//!                        └──▶ Index::replace(connection, …) ──▶ Index::search(text, granted connections)
+//! ```
+
+mod canonical;
+mod definition;
+mod findings;
+mod naming;
+mod schema;
+pub mod search;
+mod signature;
+mod summary;
+
+pub use canonical::{NotCanonical, canonical_form, fingerprint};
+pub use definition::{Definition, DefinitionLimits, ExcludedTool, Exclusion};
+pub use findings::{Finding, Flag, in_text as flags_in_text};
+pub use naming::{DIRECT_NAME_CHARS, direct_names};
+pub use search::{ConnectionLabel, ConnectionSet, EntryRef, Hit, Index, SearchOutcome, SearchQuery};
+pub use signature::SIGNATURE_CHARS;
+pub use summary::{SUMMARY_CHARS, displayed, first_sentence};

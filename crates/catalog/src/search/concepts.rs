@@ -1,0 +1,283 @@
+//! From a question to concepts: what is asked for, each with the terms of the index that may stand for it.
+
+use std::collections::HashMap;
+
+use super::{
+    State,
+    dictionary::TermId,
+    ranking::Ranking,
+    synonyms,
+    terms::{Splitter, Term},
+};
+
+/// Concepts that are scored; of a longer question the most telling ones. Fits a bit mask.
+pub(super) const MAX_CONCEPTS: usize = 32;
+/// Words of a question that are looked at, and misspelt ones among them.
+const MAX_WORDS: usize = 512;
+const MAX_CORRECTED: usize = 6;
+
+/// A term of the index that stands for a concept, and how well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Variant {
+    pub term: TermId,
+    pub weight: f32,
+}
+
+#[derive(Debug)]
+pub(super) struct Concept {
+    pub variants: Vec<Variant>,
+    /// Inverse document frequency times how much the question cares.
+    pub weight: f32,
+    /// Postings that have to be read.
+    pub postings: usize,
+}
+
+/// What of a question can be answered.
+#[derive(Debug, Default)]
+pub(super) struct Concepts {
+    /// The most telling first.
+    pub known: Vec<Concept>,
+    /// Weight of all words, also of those nothing stands for.
+    pub asked: f32,
+}
+
+/// Counts visible postings.
+pub(super) struct Frequencies<'a> {
+    pub state: &'a State,
+    pub is_allowed: &'a dyn Fn(u32) -> bool,
+    pub documents: usize,
+}
+
+impl Frequencies<'_> {
+    fn of(&self, term: TermId) -> usize {
+        let ranges = self.state.dictionary.ranges(term).iter();
+        ranges.filter(|range| (self.is_allowed)(range.slot)).map(|range| range.length as usize).sum()
+    }
+
+    /// A term of the dictionary that the caller can see, and how often.
+    fn visible(&self, text: &str) -> Option<(TermId, usize)> {
+        let id = self.state.dictionary.id(text)?;
+        Some((id, self.of(id))).filter(|&(_, count)| count > 0)
+    }
+
+    fn inverse(&self, count: usize) -> f32 {
+        let (all, count) = (self.documents as f32, count as f32);
+        (1.0 + (all - count + 0.5).max(0.0) / (count + 0.5)).ln()
+    }
+}
+
+pub(super) fn of(text: &str, frequencies: &Frequencies<'_>, ranking: &Ranking) -> Concepts {
+    let splitter = Splitter::new();
+    let mut words: Vec<Term> = Vec::new();
+    splitter.split(text, &mut |term| {
+        if words.len() < MAX_WORDS {
+            words.push(term);
+        }
+    });
+    let mut maker = Maker { frequencies, ranking, corrections: 0 };
+    let mut by_text: HashMap<&str, usize> = HashMap::new();
+    let mut found: Vec<(Concept, f32)> = Vec::new();
+    let mut asked = 0.0;
+    for (position, word) in words.iter().enumerate() {
+        // The joined spelling of a two-part name is a variant of its parts, see `Maker::compounds`.
+        if word.joined {
+            continue;
+        }
+        if let Some(&seen) = by_text.get(word.text.as_str()) {
+            if seen != usize::MAX {
+                found[seen].1 += 1.0;
+            }
+            continue;
+        }
+        let neighbours = [position.checked_sub(1), Some(position + 1)]
+            .map(|place| place.and_then(|place| words.get(place)).filter(|term| !term.joined));
+        let care = if synonyms::is_conversational(&word.text) { ranking.conversational } else { 1.0 };
+        match maker.concept(&word.text, neighbours) {
+            Some(mut concept) => {
+                concept.weight *= care;
+                asked += concept.weight;
+                by_text.insert(&word.text, found.len());
+                found.push((concept, 1.0));
+            }
+            None => {
+                asked += care * frequencies.inverse(0) * 0.5;
+                by_text.insert(&word.text, usize::MAX);
+            }
+        }
+    }
+    let mut known: Vec<Concept> = found
+        .into_iter()
+        .map(|(mut concept, times)| {
+            concept.weight *= 1.0 + 0.5 * f32::ln(times);
+            concept
+        })
+        .collect();
+    known.sort_by(|left, right| right.weight.total_cmp(&left.weight));
+    known.truncate(MAX_CONCEPTS);
+    Concepts { known, asked }
+}
+
+struct Maker<'a> {
+    frequencies: &'a Frequencies<'a>,
+    ranking: &'a Ranking,
+    corrections: usize,
+}
+
+impl Maker<'_> {
+    fn concept(&mut self, word: &str, neighbours: [Option<&Term>; 2]) -> Option<Concept> {
+        let mut variants: Vec<(Variant, usize)> = Vec::new();
+        let exact = self.frequencies.visible(word);
+        if let Some((term, count)) = exact {
+            variants.push((Variant { term, weight: 1.0 }, count));
+        }
+        self.compounds(word, neighbours, &mut variants);
+        if variants.is_empty() {
+            self.corrected(word, &mut variants);
+        }
+        if self.ranking.synonym > 0.0 {
+            for other in synonyms::of(word) {
+                if let Some((term, count)) = self.frequencies.visible(other) {
+                    variants.push((Variant { term, weight: self.ranking.synonym }, count));
+                }
+            }
+        }
+        let count = match exact {
+            Some((_, count)) => count,
+            None => variants.iter().map(|(_, count)| *count).max()?,
+        };
+        let postings = variants.iter().map(|(_, count)| count).sum();
+        Some(Concept {
+            variants: variants.into_iter().map(|(variant, _)| variant).collect(),
+            weight: self.frequencies.inverse(count),
+            postings,
+        })
+    }
+
+    /// `time zone` finds `timezone`, `websearch` finds `web search`.
+    fn compounds(
+        &self,
+        word: &str,
+        [before, after]: [Option<&Term>; 2],
+        variants: &mut Vec<(Variant, usize)>,
+    ) {
+        let weight = self.ranking.compound;
+        if weight == 0.0 {
+            return;
+        }
+        let joined = [
+            before.map(|before| format!("{}{word}", before.text)),
+            after.map(|after| format!("{word}{}", after.text)),
+        ];
+        for joined in joined.into_iter().flatten() {
+            if let Some((term, count)) = self.frequencies.visible(&joined) {
+                variants.push((Variant { term, weight }, count));
+            }
+        }
+        if variants.is_empty() && word.len() >= 6 && word.is_ascii() {
+            let halves = (3..=word.len() - 3).find_map(|middle| {
+                let (left, right) = word.split_at(middle);
+                Some((self.frequencies.visible(left)?, self.frequencies.visible(right)?))
+            });
+            if let Some((left, right)) = halves {
+                for (term, count) in [left, right] {
+                    variants.push((Variant { term, weight: weight * 0.5 }, count));
+                }
+            }
+        }
+    }
+
+    /// The nearest spelling the caller can see: one that continues the word, or one mistake away (two in
+    /// long words).
+    fn corrected(&mut self, word: &str, variants: &mut Vec<(Variant, usize)>) {
+        let length = word.chars().count();
+        if self.ranking.correction == 0.0 || length < 4 || self.corrections >= MAX_CORRECTED {
+            return;
+        }
+        self.corrections += 1;
+        let mistakes = if length >= 8 { 2 } else { 1 };
+        let mut best: Option<(usize, usize, TermId)> = None;
+        for &term in self.frequencies.state.dictionary.neighbourhood(word) {
+            let other = self.frequencies.state.dictionary.text(term);
+            let distance = if other.len() > word.len() && other.starts_with(word) {
+                1
+            } else {
+                match distance(word, other, mistakes) {
+                    Some(distance) => distance,
+                    None => continue,
+                }
+            };
+            if best.is_some_and(|(nearest, _, _)| distance > nearest) {
+                continue;
+            }
+            let count = self.frequencies.of(term);
+            let better = match best {
+                None => count > 0,
+                Some((nearest, most, other_term)) => {
+                    let key = (distance, usize::MAX - count, other);
+                    let text = self.frequencies.state.dictionary.text(other_term);
+                    count > 0 && key < (nearest, usize::MAX - most, text)
+                }
+            };
+            if better {
+                best = Some((distance, count, term));
+            }
+        }
+        if let Some((_, count, term)) = best {
+            variants.push((Variant { term, weight: self.ranking.correction }, count));
+        }
+    }
+}
+
+/// Edits (insert, delete, replace, swap neighbours) from `left` to `right`, if at most `most`. Optimal string
+/// alignment, by bytes for speed: a non-ASCII letter counts for two.
+fn distance(left: &str, right: &str, most: usize) -> Option<usize> {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    const WIDTH: usize = 48;
+    if left.len().abs_diff(right.len()) > most || left.len() >= WIDTH || right.len() >= WIDTH {
+        return None;
+    }
+    let mut rows = [[0usize; WIDTH]; 3];
+    for (column, cell) in rows[0].iter_mut().enumerate() {
+        *cell = column;
+    }
+    for row in 1..=left.len() {
+        let [before, last, current] = {
+            let at = |back: usize| (row + 3 - back) % 3;
+            [at(2), at(1), at(0)]
+        };
+        rows[current][0] = row;
+        let mut smallest = row;
+        for column in 1..=right.len() {
+            let replaced = rows[last][column - 1] + usize::from(left[row - 1] != right[column - 1]);
+            let mut cell = replaced.min(rows[last][column] + 1).min(rows[current][column - 1] + 1);
+            let swapped = row > 1
+                && column > 1
+                && left[row - 1] == right[column - 2]
+                && left[row - 2] == right[column - 1];
+            if swapped {
+                cell = cell.min(rows[before][column - 2] + 1);
+            }
+            rows[current][column] = cell;
+            smallest = smallest.min(cell);
+        }
+        if smallest > most {
+            return None;
+        }
+    }
+    Some(rows[left.len() % 3][right.len()]).filter(|&distance| distance <= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("repositri", "repositori", 2), Some(1));
+        assert_eq!(distance("calender", "calendar", 1), Some(1));
+        assert_eq!(distance("abcd", "abdc", 1), Some(1));
+        assert_eq!(distance("abcd", "wxyz", 2), None);
+        assert_eq!(distance("same", "same", 1), Some(0));
+        assert_eq!(distance(&"a".repeat(60), &"a".repeat(60), 2), None);
+    }
+}

@@ -1,0 +1,243 @@
+//! Search over all tools of one organization, in memory.
+//!
+//! The index is made of immutable segments, one per connection, and a shared dictionary that says in
+//! which segments a term occurs. Replacing a connection builds its segment beside the index and then
+//! splices it in: the time readers wait does not depend on how many other tools there are.
+//!
+//! Ranking is BM25F (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009) with the
+//! additions of [`Ranking`]. Frequencies are counted over the connections the caller was granted, and
+//! lengths against fixed averages, so that nothing about a hidden tool can be read from an order or a
+//! total.
+
+mod concepts;
+mod dictionary;
+mod ranking;
+mod scoring;
+mod segment;
+mod synonyms;
+mod terms;
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use parking_lot::RwLock;
+use switchboard_domain::ConnectionId;
+
+use self::{
+    dictionary::{Dictionary, Range},
+    scoring::Scorer,
+    segment::{Posting, Segment},
+};
+pub use self::{
+    ranking::Ranking,
+    segment::{ConnectionLabel, EntryRef, MAX_ENTRIES},
+};
+use crate::Definition;
+
+/// Longest part of a query that is read, in bytes. More is a document, not a question.
+pub const QUERY_BYTES: usize = 16 * 1024;
+
+/// The connections a caller was granted and may see on this resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectionSet(Vec<ConnectionId>);
+
+impl FromIterator<ConnectionId> for ConnectionSet {
+    fn from_iter<T: IntoIterator<Item = ConnectionId>>(iter: T) -> Self {
+        let mut ids: Vec<_> = iter.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Self(ids)
+    }
+}
+
+impl ConnectionSet {
+    pub fn contains(&self, id: ConnectionId) -> bool {
+        self.0.binary_search(&id).is_ok()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+/// A question to the index.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchQuery<'a> {
+    /// Without any word it lists everything in order of connection and name.
+    pub text: &'a str,
+    /// Only this connection, if it is among the allowed ones.
+    pub connection: Option<ConnectionId>,
+    pub allowed: &'a ConnectionSet,
+    pub limit: usize,
+    /// Matches to skip: pages of one query on an unchanged index neither overlap nor leave a gap.
+    pub offset: usize,
+}
+
+/// One match. It stays readable after the index has changed.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    segment: Arc<Segment>,
+    entry: usize,
+}
+
+impl Hit {
+    pub fn entry(&self) -> EntryRef<'_> {
+        EntryRef { segment: &self.segment, entry: self.entry }
+    }
+}
+
+/// One page of matches.
+#[derive(Debug, Clone, Default)]
+pub struct SearchOutcome {
+    pub hits: Vec<Hit>,
+    /// All matches, on this page or not, after every filter.
+    pub total: usize,
+    /// Whether the best match covers what was asked for. When not, say so to the caller.
+    pub fits_well: bool,
+}
+
+/// The index of one organization. Shared behind an `Arc`; every method takes `&self`.
+#[derive(Default)]
+pub struct Index {
+    ranking: Ranking,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    dictionary: Dictionary,
+    slots: Vec<Option<Arc<Segment>>>,
+    /// Number of the first document of each slot; slots are numbered through without gaps.
+    bases: Vec<u32>,
+    documents: u32,
+    by_connection: HashMap<ConnectionId, u32>,
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.read();
+        write!(f, "Index({} connections, {} tools)", state.by_connection.len(), state.documents)
+    }
+}
+
+impl Index {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An index with other figures, to measure what each is worth.
+    pub fn with_ranking(ranking: Ranking) -> Self {
+        Self { ranking, state: RwLock::default() }
+    }
+
+    /// Sets the tools of one connection; those it had before are gone. Of two tools of one name the first
+    /// counts; beyond [`MAX_ENTRIES`] none does.
+    pub fn replace(&self, label: ConnectionLabel<'_>, definitions: &[Definition]) {
+        let built = Segment::build(label, definitions, &self.ranking);
+        let mut state = self.state.write();
+        let replaced = state.take(label.id);
+        state.insert(built);
+        drop(state);
+        // Freed after the lock: giving back memory takes as long as filling it.
+        drop(replaced);
+    }
+
+    /// Removes a connection. Says whether it was there.
+    pub fn remove(&self, connection: ConnectionId) -> bool {
+        let mut state = self.state.write();
+        let removed = state.take(connection);
+        state.number();
+        drop(state);
+        removed.is_some()
+    }
+
+    /// One capability by the exact name of its tool.
+    pub fn get(&self, connection: ConnectionId, name: &str) -> Option<Hit> {
+        let state = self.state.read();
+        let slot = *state.by_connection.get(&connection)?;
+        let segment = state.slots[slot as usize].clone()?;
+        let entry = segment.find(name)?;
+        Some(Hit { segment, entry })
+    }
+
+    /// Tools in the index, of one connection or of all.
+    pub fn tools(&self, connection: Option<ConnectionId>) -> usize {
+        let state = self.state.read();
+        match connection {
+            None => state.documents as usize,
+            Some(id) => state
+                .by_connection
+                .get(&id)
+                .and_then(|&slot| state.slots[slot as usize].as_ref())
+                .map_or(0, |segment| segment.len()),
+        }
+    }
+
+    /// Every capability of one connection in order of name.
+    pub fn list(&self, connection: ConnectionId) -> Vec<Hit> {
+        let state = self.state.read();
+        let slot = state.by_connection.get(&connection);
+        let segment = slot.and_then(|&slot| state.slots[slot as usize].as_ref());
+        segment
+            .map(|segment| (0..segment.len()).map(|entry| Hit { segment: segment.clone(), entry }).collect())
+            .unwrap_or_default()
+    }
+
+    /// Answers `query` among the allowed connections. `filter` is asked about each capability that would
+    /// otherwise be a match; it must not call the index.
+    pub fn search(
+        &self,
+        query: &SearchQuery<'_>,
+        filter: Option<&dyn Fn(EntryRef<'_>) -> bool>,
+    ) -> SearchOutcome {
+        let state = self.state.read();
+        Scorer::new(&state, &self.ranking, query, filter).answer()
+    }
+}
+
+impl State {
+    fn insert(&mut self, built: segment::Built) {
+        let slot = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        let mut start = 0;
+        for (term, length) in built.terms {
+            self.dictionary.add(&term, Range { slot: slot as u32, start, length });
+            start += length;
+        }
+        self.by_connection.insert(built.segment.connection, slot as u32);
+        self.slots[slot] = Some(Arc::new(built.segment));
+        self.number();
+    }
+
+    fn take(&mut self, connection: ConnectionId) -> Option<Arc<Segment>> {
+        let slot = self.by_connection.remove(&connection)?;
+        self.dictionary.remove(slot);
+        self.slots[slot as usize].take()
+    }
+
+    fn number(&mut self) {
+        self.bases.clear();
+        let mut next = 0;
+        for slot in &self.slots {
+            self.bases.push(next);
+            next += slot.as_ref().map_or(0, |segment| segment.len() as u32);
+        }
+        self.documents = next;
+    }
+
+    fn postings(&self, range: Range) -> &[Posting] {
+        let segment = self.slots[range.slot as usize].as_ref();
+        segment.map_or(&[], |segment| {
+            &segment.postings[range.start as usize..(range.start + range.length) as usize]
+        })
+    }
+}

@@ -1,0 +1,379 @@
+//! Scores documents term by term and picks a page of them.
+//!
+//! The connections a caller may not see are skipped before a posting is read. A question of many common
+//! words is bounded: its most telling concepts are read in full, the rest only for the best candidates.
+
+use std::{cell::RefCell, cmp::Ordering, sync::Arc};
+
+use super::{
+    Hit, QUERY_BYTES, SearchOutcome, SearchQuery, State,
+    concepts::{self, Concept, Concepts, Frequencies},
+    ranking::Ranking,
+    segment::{EntryRef, Posting, Segment},
+};
+
+/// Postings read in full before only candidates are looked at.
+const POSTINGS_BUDGET: usize = 120_000;
+/// Candidates for which the remaining concepts are looked up.
+const CANDIDATES: usize = 512;
+/// Best matches whose order is refined. A constant, so that pages fit together.
+const WINDOW: usize = 64;
+
+/// What is known of one document while a question is answered.
+#[derive(Debug, Clone, Copy, Default)]
+struct Running {
+    score: f32,
+    /// Of the concept that is being read.
+    current: f32,
+    /// Concepts that are covered, and those covered by the name.
+    covered: u32,
+    named: u32,
+}
+
+thread_local! {
+    /// Reused between questions; always all zeroes outside `answer`.
+    static RUNNING: RefCell<Vec<Running>> = const { RefCell::new(Vec::new()) };
+    static WEIGHTS: Box<[f32]> = Posting::weights();
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    document: u32,
+    score: f32,
+    covered: u32,
+}
+
+pub(super) struct Scorer<'a> {
+    state: &'a State,
+    ranking: &'a Ranking,
+    query: &'a SearchQuery<'a>,
+    filter: Option<&'a dyn Fn(EntryRef<'_>) -> bool>,
+    /// A bit for each slot.
+    allowed: Vec<u64>,
+    documents: usize,
+}
+
+impl<'a> Scorer<'a> {
+    pub fn new(
+        state: &'a State,
+        ranking: &'a Ranking,
+        query: &'a SearchQuery<'a>,
+        filter: Option<&'a dyn Fn(EntryRef<'_>) -> bool>,
+    ) -> Self {
+        let mut scorer = Self {
+            state,
+            ranking,
+            query,
+            filter,
+            allowed: vec![0; state.slots.len().div_ceil(64)],
+            documents: 0,
+        };
+        match query.connection {
+            Some(id) if query.allowed.contains(id) => scorer.allow(id),
+            Some(_) => {}
+            None => query.allowed.iter().for_each(|id| scorer.allow(id)),
+        }
+        scorer
+    }
+
+    fn allow(&mut self, id: switchboard_domain::ConnectionId) {
+        if let Some(&slot) = self.state.by_connection.get(&id) {
+            self.allowed[slot as usize / 64] |= 1 << (slot % 64);
+            self.documents += self.state.slots[slot as usize].as_ref().map_or(0, |segment| segment.len());
+        }
+    }
+
+    fn is_allowed(&self, slot: u32) -> bool {
+        self.allowed[slot as usize / 64] >> (slot % 64) & 1 == 1
+    }
+
+    fn allowed_segments(&self) -> impl Iterator<Item = &'a Arc<Segment>> {
+        let slots = self.state.slots.iter().enumerate();
+        slots.filter(|(slot, _)| self.is_allowed(*slot as u32)).filter_map(|(_, segment)| segment.as_ref())
+    }
+
+    fn passes(&self, entry: EntryRef<'_>) -> bool {
+        self.filter.is_none_or(|filter| filter(entry))
+    }
+
+    pub fn answer(&self) -> SearchOutcome {
+        let text = &self.query.text[..self.query.text.floor_char_boundary(QUERY_BYTES)];
+        if !text.chars().any(char::is_alphanumeric) {
+            return self.listing();
+        }
+        let frequencies = Frequencies {
+            state: self.state,
+            is_allowed: &|slot| self.is_allowed(slot),
+            documents: self.documents,
+        };
+        let concepts = concepts::of(text, &frequencies, self.ranking);
+        let mut candidates = self.candidates(&concepts);
+        self.name_exactly(text, &mut candidates);
+        self.page(candidates, &concepts)
+    }
+
+    /// Everything, by connection and name.
+    fn listing(&self) -> SearchOutcome {
+        let mut segments: Vec<_> = self.allowed_segments().collect();
+        segments.sort_by(|left, right| left.slug.cmp(&right.slug));
+        let mut outcome = SearchOutcome { fits_well: true, ..SearchOutcome::default() };
+        for segment in segments {
+            for entry in 0..segment.len() {
+                if !self.passes(EntryRef { segment, entry }) {
+                    continue;
+                }
+                if outcome.total >= self.query.offset && outcome.hits.len() < self.query.limit {
+                    outcome.hits.push(Hit { segment: segment.clone(), entry });
+                }
+                outcome.total += 1;
+            }
+        }
+        outcome
+    }
+
+    fn candidates(&self, concepts: &Concepts) -> Vec<Candidate> {
+        RUNNING.with_borrow_mut(|running| {
+            WEIGHTS.with(|weights| {
+                let needed = self.state.documents as usize;
+                if running.len() < needed {
+                    running.resize(needed, Running::default());
+                }
+                let mut reading =
+                    Reading { scorer: self, running, weights, touched: Vec::new(), round: Vec::new() };
+                reading.run(&concepts.known)
+            })
+        })
+    }
+
+    fn locate(&self, document: u32) -> (u32, usize) {
+        let slot = self.state.bases.partition_point(|&base| base <= document) - 1;
+        (slot as u32, (document - self.state.bases[slot]) as usize)
+    }
+
+    fn entry(&self, document: u32) -> Option<EntryRef<'a>> {
+        let (slot, entry) = self.locate(document);
+        Some(EntryRef { segment: self.state.slots[slot as usize].as_ref()?, entry })
+    }
+
+    /// A question that is the name of a capability has that capability as its first answer.
+    fn name_exactly(&self, text: &str, candidates: &mut Vec<Candidate>) {
+        let text = text.trim();
+        if text.len() > 1100 || text.contains(char::is_whitespace) {
+            return;
+        }
+        for (slot, segment) in self.state.slots.iter().enumerate() {
+            let Some(segment) = segment.as_ref().filter(|_| self.is_allowed(slot as u32)) else { continue };
+            let qualified = text
+                .strip_prefix(&*segment.slug)
+                .and_then(|rest| rest.strip_prefix('.').or_else(|| rest.strip_prefix("__")));
+            let found = match qualified {
+                Some(name) => segment.find(name).map(|entry| (entry, 2.0)),
+                None => segment.find(text).map(|entry| (entry, 1.0)),
+            };
+            let Some((entry, rank)) = found else { continue };
+            let document = self.state.bases[slot] + entry as u32;
+            let bonus = 1.0e6 * rank;
+            match candidates.iter_mut().find(|candidate| candidate.document == document) {
+                Some(candidate) => {
+                    candidate.score += bonus;
+                    candidate.covered = u32::MAX;
+                }
+                None => candidates.push(Candidate { document, score: bonus, covered: u32::MAX }),
+            }
+        }
+    }
+
+    fn order(&self, left: &Candidate, right: &Candidate) -> Ordering {
+        right.score.total_cmp(&left.score).then_with(|| {
+            let key = |candidate: &Candidate| {
+                self.entry(candidate.document).map(|entry| (entry.slug(), entry.name()))
+            };
+            key(left).cmp(&key(right))
+        })
+    }
+
+    /// The best score among what passes the filter, and whether everything was asked for it already.
+    fn best(&self, candidates: &mut Vec<Candidate>) -> f32 {
+        let best = |candidates: &[Candidate]| {
+            candidates.iter().max_by(|left, right| self.order(right, left)).copied()
+        };
+        let Some(first) = best(candidates) else { return 0.0 };
+        if self.entry(first.document).is_some_and(|entry| self.passes(entry)) {
+            return first.score;
+        }
+        candidates.retain(|candidate| self.entry(candidate.document).is_some_and(|entry| self.passes(entry)));
+        best(candidates).map_or(0.0, |candidate| candidate.score)
+    }
+
+    fn page(&self, mut candidates: Vec<Candidate>, concepts: &Concepts) -> SearchOutcome {
+        let least = self.ranking.cut * self.best(&mut candidates).min(1.0e5);
+        candidates.retain(|candidate| candidate.score >= least);
+        if self.filter.is_some() {
+            candidates
+                .retain(|candidate| self.entry(candidate.document).is_some_and(|entry| self.passes(entry)));
+        }
+        let total = candidates.len();
+        let end = self.query.offset.saturating_add(self.query.limit).max(WINDOW);
+        if end < candidates.len() {
+            candidates.select_nth_unstable_by(end, |left, right| self.order(left, right));
+            candidates.truncate(end);
+        }
+        candidates.sort_by(|left, right| self.order(left, right));
+        let fits_well = candidates.first().is_some_and(|best| {
+            let covered: f32 = covered_weight(&concepts.known, best.covered);
+            best.covered == u32::MAX || covered >= 0.5 * concepts.asked
+        });
+        if concepts.known.len() >= self.ranking.task_terms && self.ranking.redundancy > 0.0 {
+            let window = WINDOW.min(candidates.len());
+            self.diversify(&mut candidates[..window], &concepts.known);
+        }
+        let hits = candidates
+            .iter()
+            .skip(self.query.offset)
+            .take(self.query.limit)
+            .filter_map(|candidate| {
+                let (slot, entry) = self.locate(candidate.document);
+                Some(Hit { segment: self.state.slots[slot as usize].clone()?, entry })
+            })
+            .collect();
+        SearchOutcome { hits, total, fits_well }
+    }
+
+    /// A task needs several tools: what a better one already covers counts less for those after it.
+    fn diversify(&self, window: &mut [Candidate], concepts: &[Concept]) {
+        let mut seen = 0u32;
+        for position in 0..window.len() {
+            let gain = |candidate: &Candidate| {
+                let all = covered_weight(concepts, candidate.covered);
+                let again = covered_weight(concepts, candidate.covered & seen);
+                candidate.score * (1.0 - self.ranking.redundancy * again / all.max(f32::MIN_POSITIVE))
+            };
+            let mut best = position;
+            for other in position + 1..window.len() {
+                if gain(&window[other]) > gain(&window[best]) {
+                    best = other;
+                }
+            }
+            window[position..=best].rotate_right(1);
+            seen |= window[position].covered;
+        }
+    }
+}
+
+fn covered_weight(concepts: &[Concept], covered: u32) -> f32 {
+    let weights = concepts.iter().enumerate();
+    weights.filter(|(bit, _)| covered >> bit & 1 == 1).map(|(_, concept)| concept.weight).sum()
+}
+
+/// One pass over the postings of a question.
+struct Reading<'a, 'b> {
+    scorer: &'b Scorer<'a>,
+    running: &'b mut Vec<Running>,
+    weights: &'b [f32],
+    touched: Vec<u32>,
+    /// Documents of the concept that is being read.
+    round: Vec<u32>,
+}
+
+impl Reading<'_, '_> {
+    fn run(&mut self, concepts: &[Concept]) -> Vec<Candidate> {
+        let mut read = 0;
+        let mut full = 0;
+        for (bit, concept) in concepts.iter().enumerate() {
+            if bit > 0 && read + concept.postings > POSTINGS_BUDGET {
+                break;
+            }
+            read += concept.postings;
+            self.read(bit, concept);
+            full = bit + 1;
+        }
+        let asked: f32 = concepts.iter().map(|concept| concept.weight).sum();
+        let mut best: Vec<u32> = Vec::new();
+        if full < concepts.len() {
+            best = self.touched.clone();
+            if best.len() > CANDIDATES {
+                let running = &*self.running;
+                best.select_nth_unstable_by(CANDIDATES, |&left, &right| {
+                    running[right as usize].score.total_cmp(&running[left as usize].score)
+                });
+                best.truncate(CANDIDATES);
+            }
+            best.sort_unstable();
+        }
+        for (bit, concept) in concepts.iter().enumerate().skip(full) {
+            self.look_up(bit, concept, &best);
+        }
+        let coverage = self.scorer.ranking.coverage;
+        let mut candidates = Vec::with_capacity(self.touched.len());
+        for &document in &self.touched {
+            let entry = std::mem::take(&mut self.running[document as usize]);
+            let share = covered_weight(concepts, entry.covered) / asked;
+            let score = entry.score * (1.0 - coverage + coverage * share);
+            candidates.push(Candidate { document, score, covered: entry.covered });
+        }
+        candidates
+    }
+
+    fn read(&mut self, bit: usize, concept: &Concept) {
+        let state = self.scorer.state;
+        for variant in &concept.variants {
+            for &range in state.dictionary.ranges(variant.term) {
+                if !self.scorer.is_allowed(range.slot) {
+                    continue;
+                }
+                let base = state.bases[range.slot as usize];
+                for posting in state.postings(range) {
+                    let document = base + posting.document();
+                    let running = &mut self.running[document as usize];
+                    if running.current == 0.0 {
+                        self.round.push(document);
+                    }
+                    running.current += variant.weight * self.weights[posting.step()];
+                    if posting.in_name() {
+                        running.named |= 1 << bit;
+                    }
+                }
+            }
+        }
+        self.settle(bit, concept);
+    }
+
+    fn settle(&mut self, bit: usize, concept: &Concept) {
+        let saturation = self.scorer.ranking.saturation;
+        for document in self.round.drain(..) {
+            let running = &mut self.running[document as usize];
+            if running.covered == 0 {
+                self.touched.push(document);
+            }
+            let weight = std::mem::take(&mut running.current);
+            running.score += concept.weight * (saturation + 1.0) * weight / (saturation + weight);
+            running.covered |= 1 << bit;
+        }
+    }
+
+    /// The same for chosen documents only, in order of their numbers.
+    fn look_up(&mut self, bit: usize, concept: &Concept, documents: &[u32]) {
+        let state = self.scorer.state;
+        for &document in documents {
+            let (slot, entry) = self.scorer.locate(document);
+            for variant in &concept.variants {
+                let ranges = state.dictionary.ranges(variant.term);
+                let Ok(place) = ranges.binary_search_by_key(&slot, |range| range.slot) else { continue };
+                let postings = state.postings(ranges[place]);
+                let Ok(place) = postings.binary_search_by_key(&(entry as u32), |posting| posting.document())
+                else {
+                    continue;
+                };
+                let running = &mut self.running[document as usize];
+                if running.current == 0.0 {
+                    self.round.push(document);
+                }
+                running.current += variant.weight * self.weights[postings[place].step()];
+                if postings[place].in_name() {
+                    running.named |= 1 << bit;
+                }
+            }
+        }
+        self.settle(bit, concept);
+    }
+}

@@ -70,6 +70,17 @@ mod tests {
         assert_eq!(mac.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), expected);
     }
 
+    /// Made by an independent implementation: data key 00…1f, organization 1.
+    #[test]
+    fn known_answer() {
+        let data_key = DataKey(SecretKey::from_slice(&(0..32).collect::<Vec<u8>>()).unwrap());
+        let key = ChainKey::derive(&data_key, organization(1));
+        let hash = chain_hash(&key, &[0; 32], br#"{"action":"capability.execute"}"#);
+        let expected = "5db406cf912a48b05e08d13b694e68d27cfd121ea5a134589b958b72ef472371";
+        assert_eq!(hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), expected);
+        assert!(!format!("{key:?}").contains("0, 1"), "{key:?}");
+    }
+
     #[test]
     fn a_chain_key_belongs_to_one_data_key_and_one_organization() {
         let random = SeededRandom::new(1);

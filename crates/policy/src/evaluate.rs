@@ -204,4 +204,4 @@ fn answers(approval: &ConsumedApproval, subject: &Subject<'_>, requirement: &App
 mod properties;
 #[cfg(test)]
 #[path = "evaluate_tests.rs"]
-mod tests;
+pub(crate) mod tests;

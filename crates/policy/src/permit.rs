@@ -1,6 +1,15 @@
 //! Proof that a decision was made.
 //!
-//! Only [`crate::evaluate`] makes a [`Permit`]. Outside this crate it can't be written down,
+//! Only [`crate::evaluate`] makes a [`Permit`]. Elsewhere it can be received and read,
+//!
+//! ```
+//! fn audit(permit: &switchboard_policy::Permit) -> (switchboard_domain::ConnectionId, switchboard_policy::Trace) {
+//!     (permit.connection(), permit.trace())
+//! }
+//! fn takes_serde<T: serde::de::DeserializeOwned>() {}
+//! ```
+//!
+//! but it can't be written down,
 //!
 //! ```compile_fail,E0451
 //! use switchboard_policy::Permit;

@@ -19,6 +19,7 @@ pub enum Mode {
 pub struct Requester<'a> {
     pub organization: OrganizationId,
     pub caller: Caller,
+    /// Role and teams are for conditions; today's rules don't look at them.
     pub role: Role,
     pub teams: &'a [TeamId],
     pub scopes: Scopes,

@@ -10,6 +10,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use switchboard_domain::OrganizationId;
+use zeroize::Zeroizing;
 
 use crate::key::{DataKey, KeyDigest, SecretKey};
 
@@ -22,8 +23,8 @@ pub struct ChainKey(SecretKey);
 impl ChainKey {
     #[must_use]
     pub fn derive(key: &DataKey, organization: OrganizationId) -> Self {
-        let extracted = hmac(SALT, &[key.0.bytes()]);
-        let expanded = hmac(&extracted, &[organization.as_uuid().as_bytes(), &[1]]);
+        let extracted = Zeroizing::new(hmac(SALT, &[key.0.bytes()]));
+        let expanded = hmac(extracted.as_slice(), &[organization.as_uuid().as_bytes(), &[1]]);
         Self(SecretKey::from_array(expanded))
     }
 

@@ -10,7 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use switchboard_domain::{KeyEncryptionKeyId, Random, SecretValue};
+use switchboard_domain::{KeyEncryptionKeyId, Random};
+use zeroize::Zeroizing;
 
 use crate::{keyring::Keyring, startup::KeyError};
 
@@ -32,21 +33,21 @@ pub fn path_in(data_directory: &Path) -> PathBuf {
 pub fn load(path: &Path) -> Result<Option<Keyring>, KeyError> {
     let unreadable = |source| KeyError::Unreadable { path: path.into(), source };
     // Looked at before it is opened: opening a pipe would wait for a writer.
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => {}
+    let length = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
         Ok(_) => return Err(unreadable(io::Error::other("it is not a regular file"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
+    };
+    if length > MAX_BYTES {
+        return Err(KeyError::TooLong { path: path.into(), limit: MAX_BYTES });
     }
     let file = File::open(path).map_err(unreadable)?;
     check_modes(path, &file)?;
-    let mut text = String::with_capacity(4096);
-    let length = file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-    let text = SecretValue::new(text);
-    if length as u64 > MAX_BYTES {
-        return Err(KeyError::TooLong { path: path.into(), limit: MAX_BYTES });
-    }
-    Keyring::parse(&text).map(Some).map_err(|source| KeyError::Corrupt { path: path.into(), source })
+    // Sized beforehand: a buffer that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
+    file.take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable)?;
+    Keyring::parse_text(&text).map(Some).map_err(|source| KeyError::Corrupt { path: path.into(), source })
 }
 
 /// Makes the first key. Refuses to replace a file: when another process was first, [`load`] has its key.
@@ -58,35 +59,34 @@ pub fn generate(path: &Path, random: &dyn Random) -> Result<Keyring, KeyError> {
         return Err(KeyError::Exists { path: path.into() });
     }
     let keyring = Keyring::generate(random);
-    replace(path, &keyring, random)?;
+    replace(path, &keyring)?;
     Ok(keyring)
 }
 
 /// Adds a new primary in front of the keys in the file: first step of a rotation. Then record its sentinel,
 /// and [`Keyring::rewrap`] every data key; only then [`remove`] the old key.
 pub fn add_primary(path: &Path, random: &dyn Random) -> Result<Keyring, KeyError> {
-    change(path, random, |keyring| Ok(keyring.with_new_primary(random)))
+    change(path, |keyring| Ok(keyring.with_new_primary(random)))
 }
 
 /// Removes a key that nothing is wrapped with any more. Backups that are older still need it.
-pub fn remove(path: &Path, id: KeyEncryptionKeyId, random: &dyn Random) -> Result<Keyring, KeyError> {
-    change(path, random, |keyring| {
-        if keyring.primary() == id { Err(KeyError::InUse(id)) } else { Ok(keyring.without(id)) }
-    })
+pub fn remove(path: &Path, id: KeyEncryptionKeyId) -> Result<Keyring, KeyError> {
+    change(
+        path,
+        |keyring| {
+            if keyring.primary() == id { Err(KeyError::InUse(id)) } else { Ok(keyring.without(id)) }
+        },
+    )
 }
 
-fn change(
-    path: &Path,
-    random: &dyn Random,
-    edit: impl FnOnce(Keyring) -> Result<Keyring, KeyError>,
-) -> Result<Keyring, KeyError> {
+fn change(path: &Path, edit: impl FnOnce(Keyring) -> Result<Keyring, KeyError>) -> Result<Keyring, KeyError> {
     let _lock = lock(path)?;
     let keyring = load(path)?.ok_or_else(|| KeyError::Unreadable {
         path: path.into(),
         source: io::Error::from(io::ErrorKind::NotFound),
     })?;
     let keyring = edit(keyring)?;
-    replace(path, &keyring, random)?;
+    replace(path, &keyring)?;
     Ok(keyring)
 }
 
@@ -102,16 +102,17 @@ fn lock(path: &Path) -> Result<File, KeyError> {
     Ok(file)
 }
 
-fn replace(path: &Path, keyring: &Keyring, random: &dyn Random) -> Result<(), KeyError> {
-    let unwritable = |source| KeyError::Unwritable { path: path.into(), source };
-    let beside = path.with_extension(format!("new-{:016x}", u64::from_le_bytes(random.bytes())));
-    let written = write_whole(&beside, keyring).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // Best effort: the error that matters is the first one.
-        let _ = fs::remove_file(&beside);
+/// Only under the lock: whatever lies at the name beside is left over from a process that died.
+fn replace(path: &Path, keyring: &Keyring) -> Result<(), KeyError> {
+    let beside = path.with_extension("new");
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    written.map_err(unwritable)?;
-    sync_directory(directory_of(path)).map_err(unwritable)
+    .and_then(|()| write_whole(&beside, keyring))
+    .and_then(|()| fs::rename(&beside, path))
+    .and_then(|()| sync_directory(directory_of(path)))
+    .map_err(|source| KeyError::Unwritable { path: path.into(), source })
 }
 
 fn write_whole(path: &Path, keyring: &Keyring) -> io::Result<()> {
@@ -177,6 +178,7 @@ fn check_modes(_: &Path, _: &File) -> Result<(), KeyError> {
     Ok(())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 #[path = "key_file_tests.rs"]
 mod tests;

@@ -112,8 +112,8 @@ fn rotation_adds_a_primary_and_removes_the_old_key_last() {
     assert_eq!(ids(&load(&path).unwrap().unwrap()), [second, first]);
     assert_eq!(mode(&path), 0o600);
 
-    assert!(matches!(remove(&path, second, &SeededRandom::new(3)), Err(KeyError::InUse(id)) if id == second));
-    remove(&path, first, &SeededRandom::new(3)).unwrap();
+    assert!(matches!(remove(&path, second), Err(KeyError::InUse(id)) if id == second));
+    remove(&path, first).unwrap();
     assert_eq!(ids(&load(&path).unwrap().unwrap()), [second]);
 
     let names: Vec<_> =
@@ -127,10 +127,12 @@ fn a_left_over_from_a_crash_does_no_harm() {
     let data = tempfile::tempdir().unwrap();
     let path = path_in(data.path());
     let first = generate(&path, &SeededRandom::new(1)).unwrap().primary();
-    fs::write(path.with_extension("new-0123456789abcdef"), "half a key").unwrap();
+    fs::write(path.with_extension("new"), "half a key").unwrap();
+    set_mode(&path.with_extension("new"), 0o644);
     assert_eq!(ids(&load(&path).unwrap().unwrap()), [first]);
     add_primary(&path, &SeededRandom::new(2)).unwrap();
     assert_eq!(load(&path).unwrap().unwrap().ids().count(), 2);
+    assert_eq!(mode(&path), 0o600);
 }
 
 #[test]

@@ -103,8 +103,12 @@ impl Keyring {
 
     /// Reads the text form, from a file or a setting.
     pub fn parse(text: &SecretValue) -> Result<Self, KeyringError> {
+        Self::parse_text(text.expose())
+    }
+
+    pub(crate) fn parse_text(text: &str) -> Result<Self, KeyringError> {
         let mut keys = Vec::<Kek>::new();
-        for (index, line) in text.expose().lines().enumerate() {
+        for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;

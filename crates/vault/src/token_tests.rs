@@ -10,8 +10,11 @@ fn hex(hash: TokenHash) -> String {
     hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The byte at an index.
+type Bytes = fn(usize) -> u8;
+
 #[derive(Debug)]
-struct Fixed(fn(usize) -> u8);
+struct Fixed(Bytes);
 
 impl Random for Fixed {
     fn fill(&self, bytes: &mut [u8]) {
@@ -22,7 +25,7 @@ impl Random for Fixed {
 /// Made by an independent implementation of the format.
 #[test]
 fn known_answers() {
-    let cases: [(TokenKind, fn(usize) -> u8, &str, &str); 3] = [
+    let cases: [(TokenKind, Bytes, &str, &str); 3] = [
         (
             TokenKind::Personal,
             |index| index as u8,

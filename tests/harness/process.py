@@ -47,7 +47,7 @@ class Process:
         with open(log, "ab") as output:
             self.child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env=os.environ | (env or {}), cwd=cwd, start_new_session=True,
+                env=env, cwd=cwd, start_new_session=True,
             )
 
     def wait_until(self, ready, what: str):

@@ -32,7 +32,10 @@ class Switchboard:
         self.mcp_url = f"{self.url}/mcp"
         self.options = list(options)
         self.process: Process | None = None
-        self.environment = {"SWITCHBOARD_DATABASE_URL": database_url} if database_url else {}
+        # Nothing of the tests' own settings may reach the program.
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHBOARD_")}
+        if database_url:
+            self.environment["SWITCHBOARD_DATABASE_URL"] = database_url
         self.configuration = directory / "switchboard.toml"
         self.configuration.write_text(configuration_file(stdio))
         password = directory / "owner-password"
@@ -48,7 +51,7 @@ class Switchboard:
     def admin(self, *arguments: str) -> str:
         done = subprocess.run(
             self.command("admin", *arguments), capture_output=True, text=True, timeout=120,
-            env=os.environ | self.environment, cwd=self.directory,
+            env=self.environment, cwd=self.directory,
         )
         assert done.returncode == 0, f"switchboard admin {arguments[0]}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout

@@ -5,6 +5,7 @@ compared with what the server says itself.
 """
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +75,7 @@ class Running:
     def _listen(self, command, path="/mcp", env=None, port_env=None, port_args=(), host="127.0.0.1"):
         port = free_port()
         arguments = [part.format(port=port) for part in port_args]
-        env = (env or {}) | ({port_env: str(port)} if port_env else {})
+        env = os.environ | (env or {}) | ({port_env: str(port)} if port_env else {})
         self.process = Process([*command, *arguments], self.directory / f"{self.server.slug}.log", env=env)
         self.process.wait_for_port(port)
         self.url = f"http://{host}:{port}{path}"

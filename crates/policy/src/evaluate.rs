@@ -1,6 +1,6 @@
 //! The decision, in one function for every purpose.
 
-use switchboard_domain::{CapabilityState, ConnectionOwner, Scope};
+use switchboard_domain::{CapabilityKind, CapabilityState, ConnectionOwner, Scope};
 
 use crate::{
     approval::{ApprovalRequirement, ConsumedApproval},
@@ -40,6 +40,8 @@ pub struct ConnectionPolicy<'a> {
     /// Why nothing on this connection can be used.
     closed: Option<Reason>,
     lists: [Option<ListOnConnection<'a>>; 3],
+    /// What the rules say of each kind, where no rule names a single capability.
+    same_for_all: Option<[Trace; 3]>,
     hold_destructive: bool,
 }
 
@@ -54,8 +56,17 @@ impl PolicySet {
             ConnectionOwner::Organization => on(connection.slug.as_str()),
             ConnectionOwner::Member(_) => on(&format!("~{}", connection.slug)),
         };
-        let closed = closed(self, &requester, &connection);
-        ConnectionPolicy { requester, connection, closed, lists, hold_destructive: self.holds_destructive() }
+        let names_matter = lists.iter().flatten().any(ListOnConnection::depends_on_name);
+        let of_kind = |kind| strictest(matches(&lists, "", kind));
+        let kinds = [CapabilityKind::Tool, CapabilityKind::Prompt, CapabilityKind::Resource];
+        ConnectionPolicy {
+            requester,
+            connection,
+            closed: closed(self, &requester, &connection),
+            same_for_all: (!names_matter).then(|| kinds.map(of_kind)),
+            lists,
+            hold_destructive: self.holds_destructive(),
+        }
     }
 }
 
@@ -147,16 +158,13 @@ impl ConnectionPolicy<'_> {
         }
     }
 
-    /// The strictest of each list's first match; of equals the first counts as the one that decided.
     fn strictest(&self, capability: &CapabilityFacts<'_>) -> Trace {
-        let mut trace = Trace { action: RuleAction::Allow, source: None };
-        for (layer, index, rule) in self.matches(capability) {
-            if trace.source.is_none() || rule.effect() > trace.action {
-                trace = Trace { action: rule.effect(), source: Some(Source::Rule { layer, index }) };
-            }
-        }
+        let trace = match &self.same_for_all {
+            Some(traces) => traces[capability.kind as usize],
+            None => strictest(self.matches(capability)),
+        };
         if self.holds(capability) && trace.action < RuleAction::RequireApproval {
-            trace = Trace { action: RuleAction::RequireApproval, source: Some(Source::HoldDestructive) };
+            return Trace { action: RuleAction::RequireApproval, source: Some(Source::HoldDestructive) };
         }
         trace
     }
@@ -171,10 +179,7 @@ impl ConnectionPolicy<'_> {
         &self,
         capability: &CapabilityFacts<'_>,
     ) -> impl Iterator<Item = (Layer, u32, &Rule)> {
-        Layer::ALL.into_iter().zip(&self.lists).filter_map(|(layer, list)| {
-            let (index, rule) = list.as_ref()?.first_match(capability.name, capability.kind)?;
-            Some((layer, index, rule))
-        })
+        matches(&self.lists, capability.name, capability.kind)
     }
 
     fn requirement(&self, capability: &CapabilityFacts<'_>) -> ApprovalRequirement {
@@ -184,6 +189,29 @@ impl ConnectionPolicy<'_> {
             .for_each(|(_, _, rule)| requirement.add(rule));
         requirement
     }
+}
+
+/// The first matching rule of each list.
+fn matches<'a>(
+    lists: &[Option<ListOnConnection<'a>>; 3],
+    name: &str,
+    kind: CapabilityKind,
+) -> impl Iterator<Item = (Layer, u32, &'a Rule)> {
+    Layer::ALL.into_iter().zip(lists).filter_map(move |(layer, list)| {
+        let (index, rule) = list.as_ref()?.first_match(name, kind)?;
+        Some((layer, index, rule))
+    })
+}
+
+/// The strictest of each list's first match; of equals the first counts as the one that decided.
+fn strictest<'a>(matches: impl Iterator<Item = (Layer, u32, &'a Rule)>) -> Trace {
+    let mut trace = Trace { action: RuleAction::Allow, source: None };
+    for (layer, index, rule) in matches {
+        if trace.source.is_none() || rule.effect() > trace.action {
+            trace = Trace { action: rule.effect(), source: Some(Source::Rule { layer, index }) };
+        }
+    }
+    trace
 }
 
 /// Whether an approval is for exactly this call and its decider satisfies today's rules.

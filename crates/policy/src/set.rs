@@ -1,11 +1,12 @@
 //! The rules that apply to one request, indexed.
 //!
 //! A capability can be matched by four patterns only: `a.b`, `a.*`, `*.b` and `*`. For each of them a list
-//! remembers its first rule per kind, so that finding a list's first match costs four look-ups however long
-//! the list is, and three on an unnamed connection are made once for all of its capabilities.
+//! remembers its first rule per kind, so that finding a list's first match costs at most two look-ups however
+//! long the list is, and none on a connection where no rule names a single capability.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use foldhash::fast::RandomState;
 use switchboard_domain::{CapabilityKind, OrganizationId};
 
 use crate::rule::Rule;
@@ -60,10 +61,13 @@ impl First {
     }
 }
 
+/// Keyed by what rules name, which only members of the organization write: a fast hash will do.
+type ByText<T> = HashMap<Box<str>, T, RandomState>;
+
 /// Rules on one named connection: for single names and for all of it.
 #[derive(Debug, Clone)]
 struct Named {
-    by_name: HashMap<Box<str>, First>,
+    by_name: ByText<First>,
     all: First,
 }
 
@@ -72,9 +76,9 @@ struct Named {
 pub struct RuleList {
     rules: Vec<Rule>,
     /// By slug as written, with `~` when personal.
-    by_connection: HashMap<Box<str>, Named>,
+    by_connection: ByText<Named>,
     /// `*.name`
-    by_name: HashMap<Box<str>, First>,
+    by_name: ByText<First>,
     /// `*`
     all: First,
 }
@@ -94,7 +98,7 @@ impl RuleList {
                     let named = list
                         .by_connection
                         .entry(slug.into())
-                        .or_insert_with(|| Named { by_name: HashMap::new(), all: First::EMPTY });
+                        .or_insert_with(|| Named { by_name: ByText::default(), all: First::EMPTY });
                     match name {
                         Some(name) => named.by_name.entry(name.into()).or_default(),
                         None => &mut named.all,
@@ -127,6 +131,11 @@ pub(crate) struct ListOnConnection<'a> {
 }
 
 impl<'a> ListOnConnection<'a> {
+    /// Whether two capabilities of one kind can match different rules.
+    pub(crate) fn depends_on_name(&self) -> bool {
+        !self.list.by_name.is_empty() || self.named.is_some_and(|named| !named.by_name.is_empty())
+    }
+
     /// The first rule that matches, with its index.
     pub(crate) fn first_match(&self, name: &str, kind: CapabilityKind) -> Option<(u32, &'a Rule)> {
         let of = |first: Option<&First>| first.map_or(NONE, |first| first.of(kind));

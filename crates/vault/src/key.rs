@@ -10,55 +10,63 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::cipher::ALGORITHM;
 
 /// 256 bits of key material on the heap, where moving the owner leaves no copy behind.
-pub(crate) struct SecretKey(Box<[u8; 32]>);
+pub(crate) struct SecretKey {
+    bytes: Box<[u8; 32]>,
+    digest: [u8; 32],
+}
 
 impl SecretKey {
+    fn new(bytes: Box<[u8; 32]>) -> Self {
+        let digest = Sha256::new().chain_update([ALGORITHM]).chain_update(bytes.as_slice()).finalize().into();
+        Self { bytes, digest }
+    }
+
     pub(crate) fn generate(random: &dyn Random) -> Self {
-        let mut key = Self(Box::new([0; 32]));
-        random.fill(key.0.as_mut_slice());
-        key
+        let mut bytes = Box::new([0; 32]);
+        random.fill(bytes.as_mut_slice());
+        Self::new(bytes)
     }
 
     /// Takes over bytes and wipes the copy that was passed.
     pub(crate) fn from_array(mut bytes: [u8; 32]) -> Self {
-        let key = Self(Box::new(bytes));
+        let key = Self::new(Box::new(bytes));
         bytes.zeroize();
         key
     }
 
     /// `None` unless there are exactly 32 bytes.
     pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
-        let mut key = Self(Box::new([0; 32]));
-        if bytes.len() != key.0.len() {
+        let mut boxed = Box::new([0; 32]);
+        if bytes.len() != boxed.len() {
             return None;
         }
-        key.0.copy_from_slice(bytes);
-        Some(key)
+        boxed.copy_from_slice(bytes);
+        Some(Self::new(boxed))
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 
     /// SHA-256 over algorithm and key. With 256 unknown bits in it, the digest tells nothing about the key.
     pub(crate) fn full_digest(&self) -> [u8; 32] {
-        Sha256::new().chain_update([ALGORITHM]).chain_update(self.0.as_slice()).finalize().into()
+        self.digest
     }
 
     pub(crate) fn digest(&self) -> KeyDigest {
         let mut digest = [0; 8];
-        digest.copy_from_slice(&self.full_digest()[..8]);
+        digest.copy_from_slice(&self.digest[..8]);
         KeyDigest(digest)
     }
 
     pub(crate) fn same_as(&self, other: &Self) -> bool {
-        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+        self.bytes.as_slice().ct_eq(other.bytes.as_slice()).into()
     }
 }
 
 impl Drop for SecretKey {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.bytes.zeroize();
     }
 }
 

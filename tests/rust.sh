@@ -3,13 +3,15 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-if [ -f tests/postgres.sh ]; then
-  # shellcheck source=/dev/null
-  . tests/postgres.sh
+# Tests start the private PostgreSQL themselves; started here, its trouble is told once instead of by each of them.
+if ! bash tests/postgres.sh url >/dev/null 2>&1; then
+  url=$(bash tests/postgres.sh start) || exit 1
+  echo "PostgreSQL for tests: $url"
+  trap 'bash tests/postgres.sh stop' EXIT
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then
-  cargo nextest run --workspace --locked --no-fail-fast --no-tests=pass ${SWITCHBOARD_TEST_LONG:+--run-ignored all}
+  cargo nextest run --workspace --locked --no-fail-fast ${SWITCHBOARD_TEST_LONG:+--run-ignored all}
 else
   cargo test --workspace --locked --no-fail-fast --lib --bins --tests -- ${SWITCHBOARD_TEST_LONG:+--include-ignored}
 fi

@@ -24,6 +24,9 @@ COUNTS = {
 def closing_lines(text: str) -> list[str]:
     found = []
     for line in ESCAPES.sub("", text).splitlines():
+        if NEXTEST.search(line):
+            # nextest shows what a failed test printed, libtest's own closing line included: counted by nextest.
+            found = [earlier for earlier in found if not CARGO.search(earlier)]
         if any(pattern.search(line) for pattern in (NEXTEST, CARGO, PYTEST, PLAYWRIGHT)):
             # Doc tests and empty binaries close with zeros: they say nothing.
             if "0 passed; 0 failed" not in line:

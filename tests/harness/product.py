@@ -160,3 +160,14 @@ def binary_serves() -> bool:
         return False
     done = subprocess.run([str(binary()), "serve", "--help"], capture_output=True, text=True, timeout=30)
     return done.returncode == 0 and "--data-dir" in done.stdout
+
+
+def postgres_database(name: str) -> str:
+    """A fresh database on the tests' private PostgreSQL; its URL."""
+    server = subprocess.run(
+        ["bash", str(ROOT / "tests" / "postgres.sh"), "start"], check=True, capture_output=True, text=True,
+    ).stdout.strip()
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/psql")) or [Path("psql")]
+    for statement in (f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"'):
+        subprocess.run([str(programs[-1]), server, "-qc", statement], check=True, capture_output=True, text=True)
+    return server.rsplit("/", 1)[0] + "/" + name

@@ -1,1 +1,277 @@
-//! placeholder
+//! The use cases of Switchboard: the way of one call, and everything around it.
+//!
+//! Read [`pipeline`](self) first: `pipeline.rs` is the request path, top to bottom. A credential is opened by
+//! `credentials.rs` alone, an upstream is spoken to through `upstream/`, what a call knows is in `snapshot.rs`.
+
+mod arguments;
+mod audit;
+mod authenticate;
+mod check;
+mod context;
+mod credentials;
+mod jobs;
+mod keys;
+mod listing;
+mod maintenance;
+mod pipeline;
+mod redact;
+mod search;
+mod snapshot;
+mod status;
+mod suggestions;
+mod surface;
+mod text;
+pub mod upstream;
+
+use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+
+use switchboard_domain::{Clock, OrganizationId, Principal, Random, Resource, Slug, WriterId};
+use switchboard_egress::Egress;
+use switchboard_storage::{Db, StorageError};
+use switchboard_vault::Keyring;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
+
+pub use audit::AuditUnavailable;
+pub use check::CheckError;
+pub use context::{
+    AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search,
+};
+pub use credentials::{CredentialError, NewSecret};
+pub use keys::DataKeyError;
+pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
+pub use status::ShownStatus;
+pub use upstream::{InProcessServer, StdioCommand, UpstreamLimits};
+
+/// What a broker is made of.
+#[derive(Debug)]
+pub struct BrokerOptions {
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub db: Db,
+    /// Checked against the database (`vault::startup_check`) before.
+    pub keyring: Arc<Keyring>,
+    pub egress: Egress,
+    pub upstream: UpstreamLimits,
+    /// From the operator's configuration file only.
+    pub stdio: Vec<StdioCommand>,
+    pub sample_server: Option<Arc<dyn InProcessServer>>,
+    /// Origin under which people and clients reach us.
+    pub public_url: Url,
+    pub settings: Settings,
+}
+
+/// How often what is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Between two listings of a connection that works.
+    pub refresh_every: Duration,
+    /// Between two tries of one that does not.
+    pub retry_every: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { refresh_every: Duration::from_secs(600), retry_every: Duration::from_secs(60) }
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    db: Db,
+    snapshots: snapshot::Snapshots,
+    authentication: authenticate::Authentication,
+    keys: Arc<keys::DataKeys>,
+    credentials: credentials::Credentials,
+    upstreams: upstream::Upstreams,
+    audit: audit::Audit,
+    audit_writer: parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>,
+    compiled: arguments::CompiledTools,
+    schedule: jobs::Schedule,
+    settings: Settings,
+    public_url: Url,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The use cases; clones share everything.
+#[derive(Debug, Clone)]
+pub struct Broker(Arc<Inner>);
+
+impl Broker {
+    /// Loads what calls need and starts the background work.
+    pub async fn start(options: BrokerOptions) -> Result<Self, StorageError> {
+        let BrokerOptions { clock, random, db, keyring, egress, upstream, stdio, .. } = options;
+        let keys =
+            Arc::new(keys::DataKeys::new(db.clone(), keyring, Arc::clone(&clock), Arc::clone(&random)));
+        let (audit, writer) = audit::Audit::start(db.clone(), Arc::clone(&keys), &*clock, &*random);
+        let (upstreams, changes) = upstream::Upstreams::new(
+            egress,
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            upstream,
+            stdio,
+            options.sample_server,
+        );
+        let broker = Self(Arc::new(Inner {
+            snapshots: snapshot::Snapshots::new(db.clone()),
+            authentication: authenticate::Authentication::new(db.clone(), Arc::clone(&clock)),
+            credentials: credentials::Credentials::new(
+                db.clone(),
+                Arc::clone(&keys),
+                Arc::clone(&clock),
+                Arc::clone(&random),
+            ),
+            upstreams,
+            audit,
+            audit_writer: parking_lot::Mutex::new(Some(writer)),
+            compiled: arguments::CompiledTools::new(4_000),
+            schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
+            settings: options.settings,
+            public_url: options.public_url,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            clock,
+            random,
+            db,
+            keys,
+        }));
+        broker.refresh_snapshots().await?;
+        broker.follow_changes(changes);
+        broker.start_jobs();
+        Ok(broker)
+    }
+
+    /// Stops background work, ends upstream sessions, writes what is still to be written.
+    pub async fn stop(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.0.tasks.wait()).await;
+        self.0.upstreams.close_all().await;
+        if let Err(error) = self.flush_token_uses().await {
+            tracing::warn!(%error, "uses of tokens can't be noted");
+        }
+        self.0.audit.finish();
+        let writer = self.0.audit_writer.lock().take();
+        if let Some(writer) = writer {
+            let _ = tokio::time::timeout(Duration::from_secs(10), writer).await;
+        }
+    }
+
+    /// Step 1 of a call.
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        resource: &Resource,
+        organization: Option<&Slug>,
+        source: Option<IpAddr>,
+    ) -> Result<Principal, AuthenticationError> {
+        self.0.authentication.authenticate(&self.0.snapshots, token, resource, organization, source).await
+    }
+
+    /// An id for one HTTP request.
+    pub fn new_request_id(&self) -> String {
+        let bytes: [u8; 10] = self.0.random.bytes();
+        format!("req_{}", hex::encode(bytes))
+    }
+
+    /// What is known of an organization; `None` when it is unknown or too old to act on.
+    pub fn snapshot(&self, organization: OrganizationId) -> Option<Arc<Snapshot>> {
+        self.0.snapshots.get(organization)
+    }
+
+    /// Brings what calls know up to the database's state: after every change of our own, before it is answered.
+    pub async fn refresh_snapshots(&self) -> Result<(), StorageError> {
+        let changed = self.0.snapshots.refresh().await?;
+        for organization in changed {
+            let Some(snapshot) = self.snapshot(organization) else { continue };
+            let closed = snapshot.connections.values().filter(|known| !known.connection.switches.enabled);
+            closed.for_each(|known| self.0.upstreams.drop_connection(known.connection.id));
+        }
+        Ok(())
+    }
+
+    /// Whether calls can be decided right now: what is known is fresh.
+    pub fn is_ready(&self) -> bool {
+        self.0.snapshots.is_fresh()
+    }
+
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    pub fn random(&self) -> &dyn Random {
+        &*self.0.random
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    pub fn public_url(&self) -> &Url {
+        &self.0.public_url
+    }
+
+    fn follow_changes(&self, mut changes: tokio::sync::mpsc::UnboundedReceiver<upstream::ListChanged>) {
+        let broker = self.clone();
+        self.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = broker.stopping() => return,
+                    change = changes.recv() => match change {
+                        Some(change) => broker.refresh_soon(change.organization, change.connection),
+                        None => return,
+                    },
+                }
+            }
+        });
+    }
+
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(work);
+    }
+
+    pub(crate) async fn stopping(&self) {
+        self.0.stop.cancelled().await;
+    }
+
+    pub(crate) fn all_snapshots(&self) -> Vec<Arc<Snapshot>> {
+        self.0.snapshots.organizations()
+    }
+
+    pub(crate) async fn flush_token_uses(&self) -> Result<(), StorageError> {
+        self.0.authentication.flush_used().await
+    }
+
+    pub(crate) fn credentials(&self) -> &credentials::Credentials {
+        &self.0.credentials
+    }
+
+    pub(crate) fn upstreams(&self) -> &upstream::Upstreams {
+        &self.0.upstreams
+    }
+
+    pub(crate) fn audit(&self) -> &audit::Audit {
+        &self.0.audit
+    }
+
+    pub(crate) fn compiled_tools(&self) -> &arguments::CompiledTools {
+        &self.0.compiled
+    }
+
+    pub(crate) fn schedule(&self) -> &jobs::Schedule {
+        &self.0.schedule
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.0.settings
+    }
+}
+
+/// Whether two secrets are the same, without telling by the time it takes where they differ.
+pub fn same_secret(left: &[u8], right: &[u8]) -> bool {
+    use subtle::ConstantTimeEq as _;
+    left.ct_eq(right).into()
+}

@@ -25,4 +25,4 @@ pub use param_headers::{ParamHeader, param_headers, param_values};
 pub use sse::{SseDecoder, SseError, SseEvent, write_event};
 pub use strict::{StrictError, check};
 pub use version::{Era, LATEST_LEGACY, MODERN, SUPPORTED, Version};
-pub use write::{Payload, error_response, notification, request, success};
+pub use write::{Payload, error_response, notification, request, success, success_complete};

@@ -39,7 +39,19 @@ impl Payload {
 
 /// `{"jsonrpc":"2.0","id":…,"result":…}` around a result that is already JSON.
 pub fn success(id: &RequestId, result: &Bytes) -> Payload {
-    let head = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":");
+    enclose(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":"), result)
+}
+
+/// The same around a result of a server of the legacy generation, which lacks the `resultType` that
+/// 2026-07-28 requires. `result` must be an object.
+pub fn success_complete(id: &RequestId, result: &Bytes) -> Payload {
+    let rest = result.slice(1.min(result.len())..);
+    let comma = if rest.first() == Some(&b'}') { "" } else { "," };
+    let head = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\"{comma}");
+    enclose(head, &rest)
+}
+
+fn enclose(head: String, result: &Bytes) -> Payload {
     if result.len() < COPY_BELOW {
         let mut whole = Vec::with_capacity(head.len() + result.len() + 1);
         whole.extend_from_slice(head.as_bytes());
@@ -77,5 +89,31 @@ pub fn notification(method: &str, params: Option<&RawValue>) -> Bytes {
             format!("{{\"jsonrpc\":\"2.0\",\"method\":{method},\"params\":{}}}", params.get()).into()
         }
         None => format!("{{\"jsonrpc\":\"2.0\",\"method\":{method}}}").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_gets_its_type_without_being_parsed() {
+        let id = RequestId::Text("\"result\":{".into());
+        for (result, expected) in [
+            ("{}", r#"{"resultType":"complete"}"#),
+            (r#"{"content":[]}"#, r#"{"resultType":"complete","content":[]}"#),
+        ] {
+            let whole = success_complete(&id, &Bytes::from(result)).into_bytes();
+            let value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+            assert_eq!(value["result"].to_string(), expected);
+            assert_eq!(value["id"], "\"result\":{");
+        }
+    }
+
+    #[test]
+    fn a_large_result_is_shared_not_copied() {
+        let large = Bytes::from(format!("{{\"a\":\"{}\"}}", "x".repeat(COPY_BELOW)));
+        let payload = success(&RequestId::Number(1), &large);
+        assert_eq!(payload.pieces[1].as_ptr(), large.as_ptr());
     }
 }

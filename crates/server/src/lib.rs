@@ -1,1 +1,56 @@
-//! placeholder
+//! The HTTP surfaces: MCP endpoints, resource metadata, REST API, the few pages a person needs, operations.
+//!
+//! A handler parses, calls one use case of `broker`, renders. Nothing here knows SQL or opens a secret.
+
+mod api;
+mod config;
+mod guard;
+mod mcp;
+mod ops;
+mod problem;
+mod serve;
+mod ui;
+mod well_known;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{any, get},
+};
+use switchboard_broker::Broker;
+
+pub use api::openapi_json;
+pub use config::ServerConfig;
+pub use ops::Readiness;
+pub use serve::{ServeError, serve};
+
+/// What every handler can reach.
+#[derive(Debug, Clone)]
+pub struct ServerState {
+    pub broker: Broker,
+    pub config: Arc<ServerConfig>,
+    pub readiness: Arc<Readiness>,
+}
+
+/// Id of one HTTP request, in logs and in the `x-request-id` of its answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RequestId(pub(crate) Arc<str>);
+
+/// All routes. Whatever is not listed is 404.
+pub fn router(state: ServerState) -> Router {
+    Router::new()
+        .route("/mcp", any(mcp::default_endpoint))
+        .route("/mcp/", any(mcp::default_endpoint))
+        .route("/mcp/toolkits/{slug}", any(mcp::toolkit_endpoint))
+        .route("/mcp/connections/{slug}", any(mcp::connection_endpoint))
+        .route("/o/{organization}/{*rest}", any(mcp::pinned_endpoint))
+        .route("/.well-known/oauth-protected-resource", get(well_known::root))
+        .route("/.well-known/oauth-protected-resource/{*path}", get(well_known::resource))
+        .nest("/api/v1", api::router())
+        .merge(ui::router())
+        .merge(ops::router())
+        .fallback(problem::fallback)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), guard::guard))
+        .with_state(state)
+}

@@ -69,6 +69,8 @@ statements! {
     DEFINITION = "SELECT state, fingerprint, definition, approved_fingerprint, approved_definition FROM capability WHERE organization_id = $1 AND connection_id = $2 AND kind = $3 AND name = $4";
     /// Definitions of a whole connection, for direct listings.
     DEFINITIONS = "SELECT kind, name, state, fingerprint, definition, approved_fingerprint, approved_definition FROM capability WHERE organization_id = $1 AND connection_id = $2 AND state <> 'gone' ORDER BY kind, name";
+    /// The same with what is gone: for comparing a listing with all that was ever listed.
+    ALL_DEFINITIONS = "SELECT kind, name, state, fingerprint, definition, approved_fingerprint, approved_definition FROM capability WHERE organization_id = $1 AND connection_id = $2 ORDER BY kind, name";
     UPSERT = {
         sqlite: "INSERT INTO capability (organization_id, connection_id, kind, name, state, fingerprint, approved_fingerprint, first_seen_at, updated_at, title, summary, definition, approved_definition) SELECT $1, $2, value ->> 'kind', value ->> 'name', value ->> 'state', unhex(value ->> 'fingerprint'), unhex(value ->> 'approved_fingerprint'), value ->> 'first_seen_at', value ->> 'updated_at', value ->> 'title', value ->> 'summary', value ->> 'definition', value ->> 'approved_definition' FROM json_each($3) WHERE true ON CONFLICT (organization_id, connection_id, kind, name) DO UPDATE SET state = excluded.state, fingerprint = excluded.fingerprint, approved_fingerprint = excluded.approved_fingerprint, updated_at = excluded.updated_at, title = excluded.title, summary = excluded.summary, definition = excluded.definition, approved_definition = excluded.approved_definition",
         postgres: "INSERT INTO capability (organization_id, connection_id, kind, name, state, fingerprint, approved_fingerprint, first_seen_at, updated_at, title, summary, definition, approved_definition) SELECT $1, $2, kind, name, state, decode(fingerprint, 'hex'), decode(approved_fingerprint, 'hex'), first_seen_at, updated_at, title, summary, definition, approved_definition FROM json_to_recordset($3::json) AS listed (kind text, name text, state text, fingerprint text, approved_fingerprint text, first_seen_at bigint, updated_at bigint, title text, summary text, definition text, approved_definition text) ON CONFLICT (organization_id, connection_id, kind, name) DO UPDATE SET state = excluded.state, fingerprint = excluded.fingerprint, approved_fingerprint = excluded.approved_fingerprint, updated_at = excluded.updated_at, title = excluded.title, summary = excluded.summary, definition = excluded.definition, approved_definition = excluded.approved_definition"
@@ -254,6 +256,22 @@ impl Capabilities<'_> {
     ) -> Result<Vec<(CapabilityKind, String, Definition)>, StorageError> {
         let (org, connection) = (organization.as_uuid(), connection.as_uuid());
         fetch_all!(self.tx, DEFINITIONS => NamedDefinitionRow, org, connection)?
+            .into_iter()
+            .map(|row| {
+                let kind = word(&row.kind, CapabilityKind::from_word, "capability kind")?;
+                Ok((kind, row.name, row.definition.try_into()?))
+            })
+            .collect()
+    }
+
+    /// The same with capabilities that are gone.
+    pub async fn all_definitions(
+        self,
+        organization: OrganizationId,
+        connection: ConnectionId,
+    ) -> Result<Vec<(CapabilityKind, String, Definition)>, StorageError> {
+        let (org, connection) = (organization.as_uuid(), connection.as_uuid());
+        fetch_all!(self.tx, ALL_DEFINITIONS => NamedDefinitionRow, org, connection)?
             .into_iter()
             .map(|row| {
                 let kind = word(&row.kind, CapabilityKind::from_word, "capability kind")?;

@@ -78,7 +78,7 @@ impl TokenKind {
 }
 
 /// SHA-256 of a whole token: what the database holds and looks up. Whoever reads it can't make the token.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
 impl TokenHash {

@@ -1,0 +1,188 @@
+//! Step 1 of a call: a bearer token becomes a principal, for exactly this resource.
+//!
+//! The checksum is looked at before the database. What was found is kept for as long as the organization's version
+//! stays the same, so that a call costs no query and a revocation is in force everywhere within a second.
+
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use parking_lot::Mutex;
+use switchboard_domain::{Clock, OrganizationId, Principal, Resource, Scope, Slug, Timestamp, TokenId};
+use switchboard_storage::{Db, MemberStatus, TokenOwner};
+use switchboard_vault::{TokenHash, TokenKind, parse};
+
+use crate::{AuthenticationError, snapshot::Snapshots};
+
+/// Failed attempts a minute from one source, before it has to wait.
+pub(crate) const MAX_FAILURES_PER_MINUTE: u32 = 60;
+
+/// A token found before, at one version of its organization.
+#[derive(Debug)]
+struct Found {
+    version: i64,
+    principal: Principal,
+    resource: Option<Resource>,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Authentication {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    found: moka::sync::Cache<TokenHash, Arc<Found>>,
+    failures: DefaultKeyedRateLimiter<IpAddr>,
+    /// Tokens used since the last flush.
+    used: Mutex<std::collections::HashMap<TokenId, (OrganizationId, Timestamp)>>,
+}
+
+impl Authentication {
+    pub(crate) fn new(db: Db, clock: Arc<dyn Clock>) -> Self {
+        let per_minute = NonZeroU32::new(MAX_FAILURES_PER_MINUTE).unwrap_or(NonZeroU32::MIN);
+        Self {
+            db,
+            clock,
+            found: moka::sync::Cache::builder()
+                .max_capacity(100_000)
+                .time_to_idle(Duration::from_secs(3600))
+                .build(),
+            failures: RateLimiter::keyed(Quota::per_minute(per_minute)),
+            used: Mutex::default(),
+        }
+    }
+
+    pub(crate) async fn authenticate(
+        &self,
+        snapshots: &Snapshots,
+        token: &str,
+        resource: &Resource,
+        organization: Option<&Slug>,
+        source: Option<IpAddr>,
+    ) -> Result<Principal, AuthenticationError> {
+        match self.attempt(snapshots, token, resource, organization).await {
+            Err(AuthenticationError::InvalidToken) => Err(self.failed(source)),
+            outcome => outcome,
+        }
+    }
+
+    fn failed(&self, source: Option<IpAddr>) -> AuthenticationError {
+        metrics::counter!("switchboard_authentication_failures_total").increment(1);
+        let Some(source) = source else { return AuthenticationError::InvalidToken };
+        match self.failures.check_key(&source) {
+            Ok(()) => AuthenticationError::InvalidToken,
+            Err(until) => {
+                let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
+                AuthenticationError::TooManyFailures { retry_after: wait.as_secs() + 1 }
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        snapshots: &Snapshots,
+        token: &str,
+        resource: &Resource,
+        organization: Option<&Slug>,
+    ) -> Result<Principal, AuthenticationError> {
+        let parsed = parse(token).map_err(|_| AuthenticationError::InvalidToken)?;
+        if !matches!(parsed.kind, TokenKind::Personal | TokenKind::Service) {
+            return Err(AuthenticationError::InvalidToken);
+        }
+        if !snapshots.is_fresh() {
+            return Err(AuthenticationError::Unavailable);
+        }
+        let found = match self.found.get(&parsed.hash) {
+            Some(found) if is_current(snapshots, &found) => found,
+            _ => self.look_up(snapshots, parsed.hash).await?,
+        };
+        self.admit(&found, snapshots, resource, organization)
+    }
+
+    /// Asks the database, once for all who wait for this token.
+    async fn look_up(
+        &self,
+        snapshots: &Snapshots,
+        hash: TokenHash,
+    ) -> Result<Arc<Found>, AuthenticationError> {
+        let unavailable = |error: switchboard_storage::StorageError| {
+            tracing::error!(%error, "a token can't be looked up");
+            AuthenticationError::Unavailable
+        };
+        let mut tx = self.db.single().await.map_err(unavailable)?;
+        let owner = tx.tokens().find_by_hash(hash.as_bytes()).await.map_err(unavailable)?;
+        let owner = owner.ok_or(AuthenticationError::InvalidToken)?;
+        // The version before the look-up: what changed since makes this stale, never too fresh.
+        let version = snapshots
+            .get(owner.token.organization)
+            .map(|snapshot| snapshot.version)
+            .ok_or(AuthenticationError::InvalidToken)?;
+        let found = Arc::new(found(owner, version).ok_or(AuthenticationError::InvalidToken)?);
+        self.found.insert(hash, Arc::clone(&found));
+        Ok(found)
+    }
+
+    fn admit(
+        &self,
+        found: &Found,
+        snapshots: &Snapshots,
+        resource: &Resource,
+        organization: Option<&Slug>,
+    ) -> Result<Principal, AuthenticationError> {
+        let principal = &found.principal;
+        let now = self.clock.now();
+        let expired = found.expires_at.is_some_and(|expires_at| expires_at <= now);
+        let elsewhere = found.resource.as_ref().is_some_and(|bound| bound != resource);
+        let other_organization = organization
+            .is_some_and(|slug| snapshots.organization_by_slug(slug) != Some(principal.organization));
+        let no_use = match resource {
+            Resource::Api => !principal.scopes.contains(Scope::Api),
+            _ => ![Scope::McpRead, Scope::McpWrite, Scope::McpPlan]
+                .into_iter()
+                .any(|scope| principal.scopes.contains(scope)),
+        };
+        if expired || elsewhere || other_organization || no_use {
+            return Err(AuthenticationError::InvalidToken);
+        }
+        if let Some(token) = principal.token {
+            self.used.lock().insert(token, (principal.organization, now));
+        }
+        Ok(principal.clone())
+    }
+
+    /// Writes when tokens were last used. Called now and then.
+    pub(crate) async fn flush_used(&self) -> Result<(), switchboard_storage::StorageError> {
+        let used: Vec<_> =
+            self.used.lock().drain().map(|(token, (organization, at))| (organization, token, at)).collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.db.write().await?;
+        tx.tokens().touch_last_used(&used).await?;
+        tx.commit().await
+    }
+}
+
+fn is_current(snapshots: &Snapshots, found: &Found) -> bool {
+    snapshots.get(found.principal.organization).is_some_and(|snapshot| snapshot.version == found.version)
+}
+
+/// `None` when the token or its owner is no longer welcome.
+fn found(owner: TokenOwner, version: i64) -> Option<Found> {
+    let token = owner.token;
+    if token.revoked_at.is_some() || owner.status != MemberStatus::Active {
+        return None;
+    }
+    let resource = match &token.resource {
+        // A resource that can't be read admits nowhere.
+        Some(path) => Some(Resource::from_path(path)?),
+        None => None,
+    };
+    let principal = Principal {
+        organization: token.organization,
+        caller: token.caller,
+        role: owner.role,
+        teams: owner.teams.into(),
+        scopes: token.scopes,
+        token: Some(token.id),
+    };
+    Some(Found { version, principal, resource, expires_at: token.expires_at })
+}

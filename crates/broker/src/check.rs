@@ -1,0 +1,358 @@
+//! Checking a connection: greet the upstream, list its tools, and say how far that came.
+//!
+//! A check is the only thing that makes a connection `connected`: nothing is green that was not tried.
+
+use std::time::Duration;
+
+use switchboard_domain::{
+    Action, ActionType, Actor, AuditOutcome, AuditPhase, AuditRecord, AuthType, Connection, ConnectionId,
+    ConnectionStatus, CredentialMode, CredentialOwner, Diagnosis, OrganizationId, Stage, Status,
+};
+use switchboard_egress::EgressError;
+use switchboard_storage::{CredentialHealth, CredentialInfo, StorageError};
+
+use crate::{
+    Broker, audit,
+    credentials::CredentialError,
+    listing::{self, Changed},
+    maintenance,
+    snapshot::Known,
+    upstream::{Proof, UpstreamError, UpstreamSession},
+};
+
+/// Why a connection could not even be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    #[error("there is no such connection")]
+    NotFound,
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What stopped a check.
+enum Stopped {
+    Credential(CredentialError),
+    Upstream(UpstreamError),
+    /// It was reached; listing its tools failed.
+    Listing(UpstreamError),
+    Storage(StorageError),
+}
+
+struct Passed {
+    session: UpstreamSession,
+    changed: Changed,
+    excluded: usize,
+    tools: usize,
+    ttl: Option<Duration>,
+}
+
+impl Broker {
+    /// Checks a connection now, stores what was found, and returns it. `owner` says whose credential is tried;
+    /// without one the shared one, or any healthy one where each member has their own.
+    pub async fn check(
+        &self,
+        organization: OrganizationId,
+        id: ConnectionId,
+        owner: Option<CredentialOwner>,
+    ) -> Result<Diagnosis, CheckError> {
+        self.refresh_snapshots().await?;
+        let snapshot = self.snapshot(organization).ok_or(CheckError::NotFound)?;
+        let known = snapshot.connections.get(&id).ok_or(CheckError::NotFound)?;
+        let started = tokio::time::Instant::now();
+        let info = credential_to_try(known, owner);
+        let outcome = self.try_out(known, info).await;
+        let elapsed = started.elapsed();
+        let (status, diagnosis) = self.judge(&known.connection, &outcome, elapsed);
+        self.upstreams().gate(id).reset();
+        self.record_check(known, &status, &diagnosis, info, &outcome).await?;
+        if let Ok(passed) = outcome {
+            self.note_ttl(id, passed.ttl);
+            let owner = info.map_or(CredentialOwner::Shared, |info| info.owner);
+            self.upstreams().adopt(&known.connection, owner, passed.session);
+        }
+        self.refresh_snapshots().await?;
+        Ok(diagnosis)
+    }
+
+    async fn try_out(&self, known: &Known, info: Option<&CredentialInfo>) -> Result<Passed, Stopped> {
+        let connection = &*known.connection;
+        let permit = maintenance::check(connection.organization, connection.id);
+        let auth = self
+            .credentials()
+            .unlock_for_maintenance(&permit, connection, info)
+            .await
+            .map_err(Stopped::Credential)?;
+        let session = self
+            .upstreams()
+            .fresh_session(Proof::Background(&permit), connection, auth)
+            .await
+            .map_err(Stopped::Upstream)?;
+        let permit = maintenance::listing(connection.organization, connection.id);
+        debug_assert_eq!(permit.connection(), connection.id);
+        let listing =
+            listing::list_tools(&session, &self.upstreams().limits).await.map_err(Stopped::Listing)?;
+        for excluded in &listing.excluded {
+            tracing::warn!(connection = %connection.slug, %excluded, "a tool is left out of the catalogue");
+        }
+        let now = self.clock().now();
+        let changed = listing::store(self.db(), connection, session.greeting(), session.era(), &listing, now)
+            .await
+            .map_err(Stopped::Storage)?;
+        Ok(Passed {
+            session,
+            changed,
+            excluded: listing.excluded.len(),
+            tools: listing.tools.len(),
+            ttl: listing.ttl_millis.map(Duration::from_millis),
+        })
+    }
+
+    fn judge(
+        &self,
+        connection: &Connection,
+        outcome: &Result<Passed, Stopped>,
+        elapsed: Duration,
+    ) -> (ConnectionStatus, Diagnosis) {
+        let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let name = &connection.name;
+        let page = self.connection_page(connection.id);
+        let verdict = match outcome {
+            Ok(passed) => {
+                let left_out = match passed.excluded {
+                    0 => String::new(),
+                    count => format!(" {count} more were left out because their definitions break a limit."),
+                };
+                let held = match passed.changed.held {
+                    0 => String::new(),
+                    count => format!(" {count} new or changed ones wait for an admin's review."),
+                };
+                return (
+                    ConnectionStatus::Connected,
+                    Diagnosis {
+                        reached: Some(Stage::Tools),
+                        failed: None,
+                        reason: None,
+                        message: format!("{name} works and lists {} tools.{left_out}{held}", passed.tools),
+                        actor: None,
+                        action: None,
+                        duration_ms,
+                    },
+                );
+            }
+            Err(stopped) => verdict(connection, stopped),
+        };
+        let action = verdict.action.map(|(kind, label)| Action { kind, label, url: page });
+        (
+            verdict.status,
+            Diagnosis {
+                reached: before(verdict.failed),
+                failed: Some(verdict.failed),
+                reason: Some(verdict.reason),
+                message: verdict.message,
+                actor: Some(verdict.actor),
+                action,
+                duration_ms,
+            },
+        )
+    }
+
+    async fn record_check(
+        &self,
+        known: &Known,
+        status: &ConnectionStatus,
+        diagnosis: &Diagnosis,
+        info: Option<&CredentialInfo>,
+        outcome: &Result<Passed, Stopped>,
+    ) -> Result<(), StorageError> {
+        let connection = &*known.connection;
+        let now = self.clock().now();
+        let since = if connection.status.status == *status { connection.status.since } else { now };
+        let failed = diagnosis.failed.is_some();
+        let stored = Status {
+            status: *status,
+            reason: diagnosis.reason.clone(),
+            message: failed.then(|| diagnosis.message.clone()),
+            since,
+            checked_at: Some(now),
+            diagnosis: Some(diagnosis.clone()),
+        };
+        let mut tx = self.db().write().await?;
+        tx.connections().set_status(connection.organization, connection.id, &stored).await?;
+        if let Some(info) = info {
+            let health = match outcome {
+                Ok(_) => Some(CredentialHealth::Healthy),
+                Err(Stopped::Upstream(UpstreamError::Unauthorized { .. })) => {
+                    Some(CredentialHealth::ReauthRequired)
+                }
+                Err(Stopped::Credential(CredentialError::Unreadable)) => Some(CredentialHealth::Unreadable),
+                Err(_) => None,
+            };
+            if let Some(health) = health.filter(|health| *health != info.health) {
+                tx.credentials().set_health(info, health, now).await?;
+            }
+        }
+        tx.commit().await?;
+        if connection.status.status != *status {
+            let event = audit::event(
+                connection.organization,
+                now,
+                AuditPhase::Event,
+                "connection.status",
+                AuditRecord {
+                    connection: Some(connection.id.to_string()),
+                    target: Some(connection.slug.to_string()),
+                    outcome: Some(if failed { AuditOutcome::Failed } else { AuditOutcome::Ok }),
+                    code: Some(status.as_str().to_owned()),
+                    ..AuditRecord::default()
+                },
+            );
+            self.audit().queue(event).await;
+        }
+        Ok(())
+    }
+
+    /// A call was refused for its credential: look at the connection, which then says so.
+    pub(crate) fn credential_refused(&self, known: &Known, error: &UpstreamError) {
+        tracing::warn!(connection = %known.connection.slug, %error, "a credential was refused");
+        self.refresh_soon(known.connection.organization, known.connection.id);
+    }
+
+    /// Checks a connection in the background, at most every few seconds.
+    pub(crate) fn refresh_soon(&self, organization: OrganizationId, id: ConnectionId) {
+        if !self.may_refresh_now(id) {
+            return;
+        }
+        let broker = self.clone();
+        self.spawn(async move {
+            if let Err(error) = broker.check(organization, id, None).await {
+                tracing::warn!(%error, connection = %id, "a background check failed");
+            }
+        });
+    }
+}
+
+fn credential_to_try(known: &Known, owner: Option<CredentialOwner>) -> Option<&CredentialInfo> {
+    match owner {
+        Some(owner) => known.credential(owner),
+        None if known.connection.credential_mode == CredentialMode::Shared => {
+            known.credential(CredentialOwner::Shared)
+        }
+        None => known
+            .credentials
+            .iter()
+            .find(|credential| credential.health == CredentialHealth::Healthy)
+            .or_else(|| known.credentials.first()),
+    }
+}
+
+/// The stage before: what was reached when `failed` was not.
+fn before(failed: Stage) -> Option<Stage> {
+    let at = Stage::ALL.iter().position(|stage| *stage == failed)?;
+    at.checked_sub(1).map(|index| Stage::ALL[index])
+}
+
+struct Verdict {
+    status: ConnectionStatus,
+    failed: Stage,
+    reason: String,
+    message: String,
+    actor: Actor,
+    action: Option<(ActionType, String)>,
+}
+
+fn verdict(connection: &Connection, stopped: &Stopped) -> Verdict {
+    let name = &connection.name;
+    match stopped {
+        Stopped::Credential(CredentialError::Missing) => Verdict {
+            status: ConnectionStatus::NeedsConnection,
+            failed: Stage::Auth,
+            reason: "credential_missing".into(),
+            message: format!("{name} needs a credential, and none is stored."),
+            actor: Actor::OrganizationAdmin,
+            action: Some((ActionType::Connect, format!("Give {name} its credential"))),
+        },
+        Stopped::Credential(error @ (CredentialError::Unreadable | CredentialError::NotAHeader(_))) => {
+            Verdict {
+                status: ConnectionStatus::ReauthRequired,
+                failed: Stage::Auth,
+                reason: "credential_unreadable".into(),
+                message: format!("The credential stored for {name} can't be used: {error}."),
+                actor: Actor::OrganizationAdmin,
+                action: Some((ActionType::Reconnect, format!("Give {name} a new credential"))),
+            }
+        }
+        Stopped::Credential(_) | Stopped::Storage(_) => Verdict {
+            status: connection.status.status,
+            failed: Stage::Tools,
+            reason: "unavailable".into(),
+            message: "Switchboard could not read or write its own records; try again.".into(),
+            actor: Actor::Operator,
+            action: Some((ActionType::Retry, format!("Check {name} again"))),
+        },
+        Stopped::Upstream(error) => of_upstream(connection, error, error.stage()),
+        Stopped::Listing(error) => {
+            let stage = match error {
+                UpstreamError::Unauthorized { .. } => Stage::Auth,
+                _ => Stage::Tools,
+            };
+            of_upstream(connection, error, stage)
+        }
+    }
+}
+
+fn of_upstream(connection: &Connection, error: &UpstreamError, failed: Stage) -> Verdict {
+    let name = &connection.name;
+    let verdict = |status, message: String, actor, action| Verdict {
+        status,
+        failed,
+        reason: error.reason().into(),
+        message,
+        actor,
+        action,
+    };
+    let told = crate::upstream::plain(&error.to_string());
+    match error {
+        UpstreamError::Egress(EgressError::Refused(_)) => verdict(
+            ConnectionStatus::Blocked,
+            format!("The address of {name} is not allowed by this server's network rules."),
+            Actor::Operator,
+            Some((ActionType::Contact, "Ask the operator of Switchboard to allow its host".into())),
+        ),
+        UpstreamError::NotAllowed(_) => {
+            verdict(ConnectionStatus::Blocked, format!("{name}: {told}."), Actor::Operator, None)
+        }
+        UpstreamError::Unauthorized { .. } if connection.auth_type == AuthType::None => Verdict {
+            status: ConnectionStatus::Error,
+            failed,
+            reason: "authentication_required".into(),
+            message: format!(
+                "{name} wants a credential, but this connection has authentication type `none`."
+            ),
+            actor: Actor::OrganizationAdmin,
+            action: Some((ActionType::Configure, format!("Set how {name} authenticates"))),
+        },
+        UpstreamError::Unauthorized { .. } => verdict(
+            ConnectionStatus::ReauthRequired,
+            format!("{name} refused the stored credential."),
+            Actor::OrganizationAdmin,
+            Some((ActionType::Reconnect, format!("Give {name} a new credential"))),
+        ),
+        UpstreamError::Egress(_)
+        | UpstreamError::Timeout { .. }
+        | UpstreamError::Closed { .. }
+        | UpstreamError::Busy
+        | UpstreamError::BreakerOpen { .. }
+        | UpstreamError::Http { status: 429 | 500.., .. } => verdict(
+            ConnectionStatus::Unreachable,
+            format!("{name} can't be reached: {told}."),
+            if failed == Stage::NameResolution { Actor::OrganizationAdmin } else { Actor::Provider },
+            Some((ActionType::Retry, format!("Check {name} again"))),
+        ),
+        _ => verdict(
+            ConnectionStatus::Error,
+            format!("{name} was reached, but {told}."),
+            Actor::OrganizationAdmin,
+            Some((ActionType::Configure, format!("Check the URL and transport of {name}"))),
+        ),
+    }
+}

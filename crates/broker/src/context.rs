@@ -1,0 +1,144 @@
+//! What a request is, once it is authenticated, and what it can ask for.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use switchboard_domain::{CallError, CallId, ClientInfo, Principal, Resource, Slug};
+use switchboard_mcp::Era;
+use switchboard_policy::{Mode, Requester};
+
+/// Step 2 of a call: who, for which endpoint, through which client, narrowed how.
+#[derive(Debug, Clone)]
+pub struct CallContext {
+    pub principal: Principal,
+    pub resource: Resource,
+    pub request_id: Arc<str>,
+    pub client: Option<ClientInfo>,
+    pub narrowing: Narrowing,
+    pub era: Era,
+    /// The organization pinned in the URL, for challenges that have to name the same URL.
+    pub challenge_organization: Option<Slug>,
+}
+
+impl CallContext {
+    pub(crate) fn requester(&self) -> Requester<'_> {
+        Requester {
+            organization: self.principal.organization,
+            caller: self.principal.caller,
+            role: self.principal.role,
+            teams: &self.principal.teams,
+            scopes: self.principal.scopes,
+            mode: if self.narrowing.plan { Mode::Plan } else { Mode::Normal },
+            selection: self.narrowing.selection.as_deref(),
+        }
+    }
+}
+
+/// What the client says about its own session. It can only narrow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Narrowing {
+    /// Plan mode: only connections that are allowed in it.
+    pub plan: bool,
+    /// Only these connections, as the client wrote them.
+    pub selection: Option<Vec<String>>,
+}
+
+/// How much a search says about each match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detail {
+    Brief,
+    #[default]
+    Signature,
+    Schema,
+}
+
+/// Arguments of `search_capabilities`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Search {
+    pub query: Option<String>,
+    pub limit: Option<u32>,
+    pub cursor: Option<String>,
+    pub connection: Option<String>,
+    pub detail: Option<Detail>,
+}
+
+/// Arguments of `execute_capability`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Execute<'a> {
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub arguments: Option<&'a RawValue>,
+    #[serde(default)]
+    pub schema_digest: Option<String>,
+    #[serde(default)]
+    pub intent: Option<String>,
+    #[serde(default)]
+    pub approval_id: Option<String>,
+}
+
+/// A call that ran: the upstream's own result object, unchanged.
+#[derive(Debug)]
+pub struct Executed {
+    pub result: Bytes,
+    pub is_error: bool,
+    /// Upstreams of the modern generation say `resultType`.
+    pub has_result_type: bool,
+    pub call_id: CallId,
+}
+
+/// A call that was refused or failed.
+#[derive(Debug)]
+pub struct CallFailure {
+    pub error: CallError,
+    /// Finds the audit entries of the call.
+    pub reference: Option<CallId>,
+}
+
+impl CallFailure {
+    /// Refused before it was a call: nothing was recorded.
+    pub fn unrecorded(error: CallError) -> Self {
+        Self { error, reference: None }
+    }
+
+    /// The structured content of the tool result (see `docs/reference/errors.md`).
+    pub fn to_json(&self) -> Value {
+        let error = &self.error;
+        let mut out = json!({
+            "code": error.code,
+            "message": error.message,
+            "retryable": error.retryable,
+            "reference_id": self.reference.map(|id| id.to_string()),
+        });
+        let optional = [
+            ("actor", error.actor.map(|actor| json!(actor))),
+            ("action", error.action.as_ref().map(|action| json!(action))),
+            ("retry", error.retry.as_ref().map(|retry| json!(retry))),
+            ("details", error.details.clone()),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                out[name] = value;
+            }
+        }
+        out
+    }
+}
+
+/// Why a bearer token makes no principal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthenticationError {
+    /// Unknown, expired, revoked, for another resource, or of somebody who has left: alike from outside.
+    #[error("the token is not valid here")]
+    InvalidToken,
+    #[error("too many failed attempts")]
+    TooManyFailures { retry_after: u64 },
+    /// The database could not be asked: nobody gets in.
+    #[error("tokens can't be checked right now")]
+    Unavailable,
+}

@@ -1,0 +1,181 @@
+//! What runs without anybody asking: versions are polled, catalogues refreshed, uses of tokens noted.
+
+use std::{collections::HashMap, time::Duration};
+
+use parking_lot::Mutex;
+use switchboard_domain::{ConnectionId, ConnectionStatus, OrganizationId, WriterId};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::{Broker, snapshot::Known};
+
+/// How often versions are compared; a change is in force everywhere within a second.
+const POLL: Duration = Duration::from_millis(250);
+/// How often due connections are looked for.
+const SCAN: Duration = Duration::from_secs(5);
+const FLUSH: Duration = Duration::from_secs(30);
+/// Between two background checks of one connection at the least.
+const DEBOUNCE: Duration = Duration::from_secs(3);
+
+/// When each connection is due.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    last: Mutex<HashMap<ConnectionId, Instant>>,
+    ttl: Mutex<HashMap<ConnectionId, Duration>>,
+    /// Names this process in leases.
+    holder: WriterId,
+}
+
+impl Schedule {
+    pub(crate) fn new(holder: WriterId) -> Self {
+        Self { last: Mutex::default(), ttl: Mutex::default(), holder }
+    }
+}
+
+impl Broker {
+    pub(crate) fn start_jobs(&self) {
+        self.spawn(poll_versions(self.clone()));
+        self.spawn(refresh_catalogs(self.clone()));
+        self.spawn(flush_uses(self.clone()));
+    }
+
+    /// Not more often than every few seconds, however often an upstream says that something changed.
+    pub(crate) fn may_refresh_now(&self, connection: ConnectionId) -> bool {
+        let mut last = self.schedule().last.lock();
+        let now = Instant::now();
+        let recent = last.get(&connection).is_some_and(|at| now.duration_since(*at) < DEBOUNCE);
+        if !recent {
+            last.insert(connection, now);
+        }
+        !recent
+    }
+
+    /// An upstream's own word on how long its list stays good; between a minute and a day is believed.
+    pub(crate) fn note_ttl(&self, connection: ConnectionId, ttl: Option<Duration>) {
+        let mut known = self.schedule().ttl.lock();
+        match ttl {
+            Some(ttl) => {
+                let believed = ttl.clamp(Duration::from_secs(60), Duration::from_secs(24 * 3600));
+                known.insert(connection, believed);
+            }
+            None => drop(known.remove(&connection)),
+        }
+    }
+
+    fn is_due(&self, known: &Known) -> bool {
+        let connection = &*known.connection;
+        if !connection.switches.enabled {
+            return false;
+        }
+        use ConnectionStatus as S;
+        let settings = self.settings();
+        let pause = match connection.status.status {
+            S::Connected | S::Degraded => {
+                let ttl = self.schedule().ttl.lock().get(&connection.id).copied();
+                ttl.map_or(settings.refresh_every, |ttl| ttl.min(settings.refresh_every))
+            }
+            S::Unreachable | S::Error | S::Checking => settings.retry_every,
+            S::ReauthRequired | S::Blocked => settings.refresh_every,
+            S::NeedsConnection | S::NeedsClient | S::SetupIncomplete | S::Authorizing | S::Disabled => {
+                return false;
+            }
+        };
+        let checked = connection.status.checked_at;
+        // Spread over a tenth of the pause, so that connections added together are not checked together.
+        let spread = pause.mul_f64(0.9 + 0.1 * f64::from(connection.id.as_uuid().as_bytes()[15]) / 255.0);
+        checked.is_none_or(|at| self.clock().now().since(at) >= spread)
+    }
+
+    /// One replica does it: whoever gets the lease.
+    async fn has_turn(&self, connection: ConnectionId) -> bool {
+        let now = self.clock().now();
+        let turn = async {
+            let mut tx = self.db().write().await?;
+            let name = format!("catalog:{connection}");
+            let until = now.plus(Duration::from_secs(60));
+            let lease = tx.leases().acquire(&name, self.schedule().holder, now, until).await?;
+            tx.commit().await?;
+            Ok::<_, switchboard_storage::StorageError>(lease.is_some())
+        };
+        turn.await.unwrap_or(false)
+    }
+}
+
+async fn poll_versions(broker: Broker) {
+    let mut ticks = interval(POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut hints = broker.db().changes().await.ok();
+    loop {
+        let hinted = async {
+            match hints.as_mut() {
+                Some(hints) => drop(hints.next().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = broker.stopping() => return,
+            _ = ticks.tick() => {}
+            () = hinted => {}
+        }
+        if let Err(error) = broker.refresh_snapshots().await {
+            metrics::counter!("switchboard_refresh_failures_total").increment(1);
+            tracing::error!(%error, "what is known of the organizations can't be refreshed; calls are refused after two seconds");
+        }
+    }
+}
+
+async fn refresh_catalogs(broker: Broker) {
+    let mut ticks = interval(SCAN);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let at_once = std::sync::Arc::new(tokio::sync::Semaphore::new(8));
+    loop {
+        tokio::select! {
+            () = broker.stopping() => return,
+            _ = ticks.tick() => {}
+        }
+        metrics::gauge!("switchboard_job_last_run_timestamp_seconds", "job" => "catalog")
+            .set(broker.clock().now().as_secs() as f64);
+        for (organization, connection) in due(&broker) {
+            if !broker.may_refresh_now(connection) || !broker.has_turn(connection).await {
+                continue;
+            }
+            let Ok(place) = std::sync::Arc::clone(&at_once).acquire_owned().await else { return };
+            let check = broker.clone();
+            broker.spawn(async move {
+                let _place = place;
+                if let Err(error) = check.check(organization, connection, None).await {
+                    tracing::warn!(%error, %connection, "a background check failed");
+                }
+            });
+        }
+    }
+}
+
+fn due(broker: &Broker) -> Vec<(OrganizationId, ConnectionId)> {
+    broker
+        .all_snapshots()
+        .iter()
+        .flat_map(|snapshot| {
+            let organization = snapshot.organization.id;
+            snapshot
+                .connections
+                .values()
+                .filter(|known| broker.is_due(known))
+                .map(move |known| (organization, known.connection.id))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+async fn flush_uses(broker: Broker) {
+    let mut ticks = interval(FLUSH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = broker.stopping() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = broker.flush_token_uses().await {
+            tracing::warn!(%error, "uses of tokens can't be noted");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Each organization's data keys, unwrapped and kept while the process runs.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::RwLock;
+use switchboard_domain::{Clock, DataKeyId, OrganizationId, Random};
+use switchboard_storage::{self as storage, Db, KeyState, StorageError};
+use switchboard_vault::{self as vault, Keyring, WrappedKey};
+
+/// Why a data key is not to be had: nothing is sealed or opened then.
+#[derive(Debug, thiserror::Error)]
+pub enum DataKeyError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("the organization's data key does not open: {0}")]
+    Unwrap(#[from] vault::UnwrapError),
+}
+
+/// A data key with its id.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenKey {
+    pub(crate) id: DataKeyId,
+    pub(crate) key: Arc<vault::DataKey>,
+}
+
+#[derive(Debug)]
+pub(crate) struct DataKeys {
+    db: Db,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    /// All keys of an organization that were met, the active one first.
+    open: RwLock<HashMap<OrganizationId, Vec<OpenKey>>>,
+}
+
+impl DataKeys {
+    pub(crate) fn new(db: Db, keyring: Arc<Keyring>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        Self { db, keyring, clock, random, open: RwLock::default() }
+    }
+
+    /// The key to seal with, made when the organization has none.
+    pub(crate) async fn active(&self, organization: OrganizationId) -> Result<OpenKey, DataKeyError> {
+        if let Some(first) = self.open.read().get(&organization).and_then(|keys| keys.first().cloned()) {
+            return Ok(first);
+        }
+        let keys = self.load(organization).await?;
+        if let Some(first) = keys.into_iter().next() {
+            return Ok(first);
+        }
+        self.make(organization).await?;
+        let keys = self.load(organization).await?;
+        keys.into_iter().next().ok_or(DataKeyError::Unwrap(vault::UnwrapError::NotAuthentic))
+    }
+
+    /// The key of this id, retired ones too.
+    pub(crate) async fn by_id(
+        &self,
+        organization: OrganizationId,
+        id: DataKeyId,
+    ) -> Result<Option<OpenKey>, DataKeyError> {
+        let find = |keys: &[OpenKey]| keys.iter().find(|key| key.id == id).cloned();
+        if let Some(known) = self.open.read().get(&organization).and_then(|keys| find(keys)) {
+            return Ok(Some(known));
+        }
+        Ok(find(&self.load(organization).await?))
+    }
+
+    /// Every key of the organization: for verifying what older ones signed.
+    pub(crate) async fn all(&self, organization: OrganizationId) -> Result<Vec<OpenKey>, DataKeyError> {
+        self.load(organization).await
+    }
+
+    /// Forgets what is open: keys were rotated.
+    pub(crate) fn forget(&self) {
+        self.open.write().clear();
+    }
+
+    async fn load(&self, organization: OrganizationId) -> Result<Vec<OpenKey>, DataKeyError> {
+        let mut stored = self.db.single().await?.keys().data_keys(organization).await?;
+        stored.sort_by_key(|key| key.state != KeyState::Active);
+        let mut open = Vec::with_capacity(stored.len());
+        for key in stored {
+            let wrapped = WrappedKey { kek_id: key.key_encryption_key, bytes: key.wrapped.0 };
+            let data_key = self.keyring.unwrap(&wrapped, organization, key.id)?;
+            open.push(OpenKey { id: key.id, key: Arc::new(data_key) });
+        }
+        self.open.write().insert(organization, open.clone());
+        Ok(open)
+    }
+
+    async fn make(&self, organization: OrganizationId) -> Result<(), DataKeyError> {
+        let id = DataKeyId::new(&*self.clock, &*self.random);
+        let key = vault::DataKey::generate(&*self.random);
+        let wrapped = self.keyring.wrap(&key, organization, id, &*self.random);
+        let mut tx = self.db.write().await?;
+        // When another replica was first, its key is read next.
+        tx.keys()
+            .insert_data_key(&storage::DataKey {
+                id,
+                organization,
+                key_encryption_key: wrapped.kek_id,
+                wrapped: storage::Sealed(wrapped.bytes),
+                state: KeyState::Active,
+                created_at: self.clock.now(),
+            })
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! A connection's state as one caller meets it: the word, the reason, who must act, what to do.
+
+use switchboard_domain::{
+    Action, ActionType, Actor, AuthType, CallError, ConnectionId, ConnectionStatus, CredentialMode,
+    CredentialOwner, ErrorCode, Retry,
+};
+use switchboard_storage::CredentialHealth;
+
+use crate::{Broker, CallContext, snapshot::Known};
+
+/// A state, ready to be shown in a match, an error or the API.
+#[derive(Debug, Clone)]
+pub struct ShownStatus {
+    pub status: ConnectionStatus,
+    pub reason: Option<String>,
+    pub message: String,
+    pub actor: Option<Actor>,
+    pub action: Option<Action>,
+}
+
+impl ShownStatus {
+    pub(crate) fn into_error(self, code: ErrorCode) -> CallError {
+        let mut error = CallError::new(code, self.message);
+        error.actor = self.actor;
+        error.action = self.action;
+        error.retry = Some(Retry { tool: "execute_capability".into(), after_seconds: None });
+        error
+    }
+}
+
+impl Broker {
+    /// Where an admin finds the connection.
+    pub(crate) fn connection_page(&self, connection: ConnectionId) -> Option<String> {
+        Some(format!("{}/connections/{connection}", self.public_url().as_str().trim_end_matches('/')))
+    }
+
+    /// The state as this caller meets it: a missing credential of theirs counts, another's does not.
+    pub(crate) fn status_for(&self, known: &Known, context: &CallContext) -> ShownStatus {
+        let owner = match (known.connection.credential_mode, context.principal.member()) {
+            (CredentialMode::PerMember, Some(member)) => CredentialOwner::Member(member),
+            _ => CredentialOwner::Shared,
+        };
+        self.status_of(known, owner)
+    }
+
+    /// The state towards one owner's credential.
+    pub fn status_of(&self, known: &Known, owner: CredentialOwner) -> ShownStatus {
+        let connection = &*known.connection;
+        let effective = if !connection.switches.enabled {
+            ConnectionStatus::Disabled
+        } else if connection.auth_type == AuthType::None {
+            connection.status.status
+        } else {
+            match known.credential(owner).map(|credential| credential.health) {
+                None => ConnectionStatus::NeedsConnection,
+                Some(CredentialHealth::ReauthRequired | CredentialHealth::Unreadable) => {
+                    ConnectionStatus::ReauthRequired
+                }
+                Some(CredentialHealth::Healthy) => connection.status.status,
+            }
+        };
+        self.shown(known, effective, owner)
+    }
+
+    fn shown(&self, known: &Known, status: ConnectionStatus, owner: CredentialOwner) -> ShownStatus {
+        let connection = &*known.connection;
+        let name = &connection.name;
+        let same = status == connection.status.status;
+        let stored_message = connection.status.message.clone().filter(|_| same);
+        let admin_or_member = match owner {
+            CredentialOwner::Shared => Actor::OrganizationAdmin,
+            CredentialOwner::Member(_) => Actor::Member,
+        };
+        use ConnectionStatus as S;
+        let (message, actor, kind, label) = match status {
+            S::Connected => (format!("{name} is connected."), None, None, String::new()),
+            S::Checking => (format!("{name} is being checked."), None, None, String::new()),
+            S::Degraded => (
+                format!("{name} works, with errors of late."),
+                Some(Actor::OrganizationAdmin),
+                Some(ActionType::Retry),
+                format!("Check {name} again"),
+            ),
+            S::SetupIncomplete => (
+                format!("Setting up {name} is not finished."),
+                Some(Actor::OrganizationAdmin),
+                Some(ActionType::Configure),
+                format!("Finish setting up {name}"),
+            ),
+            S::NeedsClient => (
+                format!("{name} needs an OAuth client that an admin creates at the provider."),
+                Some(Actor::OrganizationAdmin),
+                Some(ActionType::Configure),
+                format!("Add the OAuth client of {name}"),
+            ),
+            S::NeedsConnection => (
+                format!("{name} has no credential yet."),
+                Some(admin_or_member),
+                Some(ActionType::Connect),
+                format!("Connect {name}"),
+            ),
+            S::Authorizing => (
+                format!("Signing in to {name} is under way."),
+                Some(admin_or_member),
+                Some(ActionType::Connect),
+                format!("Finish signing in to {name}"),
+            ),
+            S::ReauthRequired => (
+                format!("{name} no longer accepts the stored credential."),
+                Some(admin_or_member),
+                Some(ActionType::Reconnect),
+                format!("Give {name} a new credential"),
+            ),
+            S::Unreachable => (
+                format!("{name} can't be reached."),
+                Some(Actor::Provider),
+                Some(ActionType::Retry),
+                format!("Check {name} again"),
+            ),
+            S::Error => (
+                format!("{name} refused our requests."),
+                Some(Actor::OrganizationAdmin),
+                Some(ActionType::Configure),
+                format!("See what is wrong with {name}"),
+            ),
+            S::Disabled => (
+                format!("{name} is switched off."),
+                Some(Actor::OrganizationAdmin),
+                Some(ActionType::Enable),
+                format!("Switch {name} on"),
+            ),
+            S::Blocked => (
+                format!("{name} is blocked by the network rules of this server."),
+                Some(Actor::Operator),
+                Some(ActionType::Contact),
+                "Ask the operator of Switchboard to allow its host".into(),
+            ),
+        };
+        ShownStatus {
+            status,
+            reason: connection.status.reason.clone().filter(|_| same),
+            message: stored_message.unwrap_or(message),
+            actor,
+            action: kind.map(|kind| Action { kind, label, url: self.connection_page(connection.id) }),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Transports where all messages share one pair of streams: a child's pipes, and HTTP with SSE of 2024-11-05.
+//!
+//! Answers find their request by an id of ours; whatever else arrives can't reach a caller.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use switchboard_mcp::{Answer, Incoming, Outcome, RequestId, parse_upstream};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    Ask, Hint, RawResult, UpstreamError,
+    wire::{params, share, timed_out},
+};
+
+type Waiting = Mutex<HashMap<i64, oneshot::Sender<Result<RawResult, UpstreamError>>>>;
+
+/// The shared half: what is waited for, and why it is over when it is over.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    waiting: Waiting,
+    closed: Mutex<Option<String>>,
+    outgoing: mpsc::Sender<Bytes>,
+    hints: broadcast::Sender<Hint>,
+}
+
+impl Switch {
+    /// Takes one message from the upstream.
+    pub(crate) fn receive(&self, message: &Bytes) {
+        match parse_upstream(message) {
+            Ok(Incoming::Response(Answer { id: Some(RequestId::Number(id)), outcome })) => {
+                let Some(sender) = self.waiting.lock().remove(&id) else { return };
+                // A caller that has gone no longer wants it.
+                let _ = sender.send(match outcome {
+                    Outcome::Result(raw) => Ok(share(message, raw)),
+                    Outcome::Error(error) => Err(UpstreamError::Rpc(error)),
+                });
+            }
+            Ok(Incoming::Notification { method, .. }) => {
+                if let Some(hint) = Hint::of(&method) {
+                    let _ = self.hints.send(hint);
+                }
+            }
+            Ok(Incoming::Request(request)) => self.reply(&request),
+            Ok(Incoming::Response(_)) => {}
+            Err(reason) => tracing::debug!(reason, "an upstream sent something that is no message"),
+        }
+    }
+
+    /// `ping` is answered; we offer nothing else to a server.
+    fn reply(&self, request: &switchboard_mcp::Request<'_>) {
+        let answer = if request.method == "ping" {
+            switchboard_mcp::success(&request.id, &Bytes::from_static(b"{}"))
+        } else {
+            let error = switchboard_mcp::ErrorObject {
+                code: switchboard_mcp::code::METHOD_NOT_FOUND,
+                message: "not offered by this client".into(),
+                data: None,
+            };
+            switchboard_mcp::error_response(Some(&request.id), &error)
+        };
+        // A full queue means that the upstream does not read: nothing is owed to it.
+        let _ = self.outgoing.try_send(answer.into_bytes());
+    }
+
+    /// Nothing will come any more.
+    pub(crate) fn close(&self, reason: &str) {
+        self.closed.lock().get_or_insert_with(|| reason.to_owned());
+        for (_, sender) in self.waiting.lock().drain() {
+            let _ = sender.send(Err(UpstreamError::Closed { reason: reason.to_owned(), may_have_run: true }));
+        }
+    }
+
+    fn why_closed(&self) -> Option<String> {
+        self.closed.lock().clone()
+    }
+}
+
+/// Our end of such a transport. Dropping it ends the tasks that feed it.
+#[derive(Debug)]
+pub(crate) struct ChannelWire {
+    switch: Arc<Switch>,
+    next_id: AtomicI64,
+    modern_meta: Mutex<Option<String>>,
+    _stop: DropGuard,
+}
+
+impl ChannelWire {
+    /// The wire, the half that the reading task feeds, the messages that the writing task sends, and the signal
+    /// on which both end.
+    pub(crate) fn new(
+        hints: broadcast::Sender<Hint>,
+    ) -> (Self, Arc<Switch>, mpsc::Receiver<Bytes>, CancellationToken) {
+        let (outgoing, queue) = mpsc::channel(64);
+        let switch =
+            Arc::new(Switch { waiting: Mutex::default(), closed: Mutex::new(None), outgoing, hints });
+        let stop = CancellationToken::new();
+        let wire = Self {
+            switch: Arc::clone(&switch),
+            next_id: AtomicI64::new(1),
+            modern_meta: Mutex::new(None),
+            _stop: stop.clone().drop_guard(),
+        };
+        (wire, switch, queue, stop)
+    }
+
+    /// From now on every request carries the metadata of the modern generation.
+    pub(crate) fn speak_modern(&self) {
+        *self.modern_meta.lock() = Some(super::wire::modern_meta());
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.switch.closed.lock().is_some()
+    }
+
+    pub(crate) async fn notify(&self, method: &str) -> Result<(), UpstreamError> {
+        self.send(switchboard_mcp::notification(method, None)).await
+    }
+
+    pub(crate) async fn request(&self, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let meta = self.modern_meta.lock().clone();
+        let body = switchboard_mcp::request(id, ask.method, params(ask.members, meta.as_deref()).as_deref());
+        let (sender, receiver) = oneshot::channel();
+        self.switch.waiting.lock().insert(id, sender);
+        let _pending = Pending { switch: &self.switch, id, tell: ask.method != "initialize" };
+        if let Some(reason) = self.switch.why_closed() {
+            return Err(UpstreamError::Closed { reason, may_have_run: false });
+        }
+        let exchange = async {
+            self.send(body).await?;
+            receiver.await.unwrap_or_else(|_| {
+                let reason = self.switch.why_closed().unwrap_or_else(|| "it went away".into());
+                Err(UpstreamError::Closed { reason, may_have_run: true })
+            })
+        };
+        let result = match tokio::time::timeout(ask.deadline, exchange).await {
+            Ok(result) => result?,
+            Err(_) => return Err(timed_out(ask)),
+        };
+        if result.len() as u64 > ask.max_bytes {
+            return Err(UpstreamError::TooLarge { name: "upstream.max_answer_bytes", limit: ask.max_bytes });
+        }
+        Ok(result)
+    }
+
+    async fn send(&self, message: Bytes) -> Result<(), UpstreamError> {
+        self.switch.outgoing.send(message).await.map_err(|_| UpstreamError::Closed {
+            reason: self.switch.why_closed().unwrap_or_else(|| "it went away".into()),
+            may_have_run: false,
+        })
+    }
+}
+
+/// Tells the upstream when its caller went away before the answer.
+struct Pending<'w> {
+    switch: &'w Switch,
+    id: i64,
+    tell: bool,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let was_waiting = self.switch.waiting.lock().remove(&self.id).is_some();
+        if was_waiting && self.tell {
+            let id = self.id;
+            let cancelled = format!(
+                "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\
+                 \"params\":{{\"requestId\":{id},\"reason\":\"the caller went away\"}}}}"
+            );
+            let _ = self.switch.outgoing.try_send(cancelled.into());
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! Streamable HTTP, as a client, for both generations.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use parking_lot::RwLock;
+use switchboard_egress::{
+    ByteLimit, Deadlines, Egress, EgressError, GuardedUrl, Redirects, Request, Response,
+};
+use switchboard_mcp::{
+    Answer, ErrorObject, Incoming, LATEST_LEGACY, MODERN, Outcome, RequestId, SseDecoder,
+    encode_header_value, names, parse_upstream,
+};
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Ask, Hint, RawResult, UpstreamAuth, UpstreamError, UpstreamLimits,
+    wire::{modern_meta, params, share},
+};
+
+/// What the upstream assigned to a legacy session.
+#[derive(Debug, Clone)]
+struct LegacySession {
+    version: HeaderValue,
+    id: Option<HeaderValue>,
+}
+
+/// One upstream reached over streamable HTTP with one credential.
+#[derive(Debug)]
+pub(crate) struct HttpWire {
+    egress: Egress,
+    url: GuardedUrl,
+    auth: UpstreamAuth,
+    limits: Arc<UpstreamLimits>,
+    next_id: AtomicI64,
+    /// `None` while the upstream is spoken to in the modern generation.
+    legacy: RwLock<Option<LegacySession>>,
+    modern_meta: String,
+    hints: broadcast::Sender<Hint>,
+}
+
+impl HttpWire {
+    pub(crate) fn new(
+        egress: Egress,
+        url: GuardedUrl,
+        auth: UpstreamAuth,
+        limits: Arc<UpstreamLimits>,
+        hints: broadcast::Sender<Hint>,
+    ) -> Self {
+        Self {
+            egress,
+            url,
+            auth,
+            limits,
+            next_id: AtomicI64::new(1),
+            legacy: RwLock::new(None),
+            modern_meta: modern_meta(),
+            hints,
+        }
+    }
+
+    /// Sends `initialize` and keeps what it assigned; the raw result is the caller's to read.
+    pub(crate) async fn initialize(&self, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
+        *self.legacy.write() =
+            Some(LegacySession { version: HeaderValue::from_static(LATEST_LEGACY), id: None });
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let body = switchboard_mcp::request(id, ask.method, params(ask.members, None).as_deref());
+        let mut headers = self.headers(ask);
+        headers.remove(names::PROTOCOL_VERSION);
+        let response = self.post(headers, body, ask).await?;
+        let session = response.headers.get(names::SESSION_ID).cloned();
+        let result = self.answer(response, id, ask).await?;
+        let version = negotiated(&result)?;
+        *self.legacy.write() = Some(LegacySession { version, id: session });
+        self.notify(ask, "notifications/initialized").await?;
+        Ok(result)
+    }
+
+    pub(crate) async fn request(&self, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let is_modern = self.legacy.read().is_none();
+        let meta = is_modern.then_some(self.modern_meta.as_str());
+        let body = switchboard_mcp::request(id, ask.method, params(ask.members, meta).as_deref());
+        let response = self.post(self.headers(ask), body, ask).await?;
+        self.answer(response, id, ask).await
+    }
+
+    /// Ends a legacy session at the upstream, as a courtesy; failures do not matter.
+    pub(crate) async fn close(&self) {
+        let Some(LegacySession { version, id: Some(id) }) = self.legacy.read().clone() else { return };
+        let mut headers = HeaderMap::new();
+        headers.insert(names::PROTOCOL_VERSION, version);
+        headers.insert(names::SESSION_ID, id);
+        headers.extend(self.auth.headers.iter().cloned());
+        let deadline = Duration::from_secs(5);
+        let _ =
+            self.egress.send(self.exchange(Method::DELETE, headers, Bytes::new(), deadline, 64 * 1024)).await;
+    }
+
+    async fn notify(&self, ask: &Ask<'_>, method: &str) -> Result<(), UpstreamError> {
+        let response = self.post(self.headers(ask), switchboard_mcp::notification(method, None), ask).await?;
+        match response.status.as_u16() {
+            200..=299 => Ok(()),
+            status => Err(UpstreamError::Http { status, retry_after: None }),
+        }
+    }
+
+    fn headers(&self, ask: &Ask<'_>) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(8 + ask.params.len());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        match &*self.legacy.read() {
+            Some(session) => {
+                headers.insert(names::PROTOCOL_VERSION, session.version.clone());
+                if let Some(id) = &session.id {
+                    headers.insert(names::SESSION_ID, id.clone());
+                }
+            }
+            None => self.modern_headers(&mut headers, ask),
+        }
+        headers.extend(self.auth.headers.iter().cloned());
+        headers
+    }
+
+    fn modern_headers(&self, headers: &mut HeaderMap, ask: &Ask<'_>) {
+        headers.insert(names::PROTOCOL_VERSION, HeaderValue::from_static(MODERN));
+        if let Ok(method) = HeaderValue::from_str(ask.method) {
+            headers.insert(names::METHOD, method);
+        }
+        if let Some(Ok(name)) = ask.name.map(|name| HeaderValue::from_str(&encode_header_value(name))) {
+            headers.insert(names::NAME, name);
+        }
+        for (name, value) in ask.params {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
+            {
+                headers.insert(name, value);
+            }
+        }
+    }
+
+    fn exchange(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+        total: Duration,
+        max_bytes: u64,
+    ) -> Request {
+        Request {
+            method,
+            url: self.url.clone(),
+            headers,
+            body,
+            deadlines: Deadlines {
+                total,
+                first_byte: total.min(self.limits.first_byte),
+                idle: total.min(self.limits.idle),
+            },
+            max_wire_bytes: ByteLimit { name: "upstream.max_answer_bytes", bytes: max_bytes },
+            max_inflated_bytes: ByteLimit { name: "upstream.max_answer_bytes", bytes: max_bytes },
+            redirects: Redirects::Refuse,
+            accept_gzip: false,
+        }
+    }
+
+    async fn post(&self, headers: HeaderMap, body: Bytes, ask: &Ask<'_>) -> Result<Response, UpstreamError> {
+        let request = self.exchange(Method::POST, headers, body, ask.deadline, ask.max_bytes);
+        self.egress.send(request).await.map_err(|error| in_time(error, ask))
+    }
+
+    /// Reads the answer to request `id`, whichever of the two forms the upstream chose.
+    async fn answer(&self, response: Response, id: i64, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
+        if !response.status.is_success() {
+            return Err(self.refusal(response).await);
+        }
+        let content_type = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        match content_type.map(|value| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()) {
+            Some(kind) if kind == "application/json" => {
+                let body = response.body.collect_bytes().await.map_err(|error| in_time(error, ask))?;
+                match read_answer(&body, id)? {
+                    Some(result) => Ok(result),
+                    None => {
+                        Err(UpstreamError::Protocol("it sent something else instead of an answer".into()))
+                    }
+                }
+            }
+            Some(kind) if kind == "text/event-stream" => self.stream(response, id, ask).await,
+            Some(kind) => Err(UpstreamError::Protocol(format!("it answered `{kind}` instead of JSON"))),
+            None => Err(UpstreamError::Protocol("its answer has no content type".into())),
+        }
+    }
+
+    async fn stream(&self, response: Response, id: i64, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
+        let mut decoder = SseDecoder::new(self.limits.max_event_bytes);
+        let mut body = response.body;
+        while let Some(piece) = body.next_piece().await {
+            decoder.push(&piece.map_err(|error| in_time(error, ask))?);
+            while let Some(event) = decoder.next_event().map_err(|_| UpstreamError::TooLarge {
+                name: "upstream.max_event_bytes",
+                limit: self.limits.max_event_bytes as u64,
+            })? {
+                if event.data.is_empty() {
+                    continue;
+                }
+                if let Some(result) = self.event(&event.data, id)? {
+                    return Ok(result);
+                }
+            }
+        }
+        Err(UpstreamError::Closed { reason: "the stream ended before the answer".into(), may_have_run: true })
+    }
+
+    /// Notifications are heard; requests of the server are not answered here and end with the stream.
+    fn event(&self, data: &Bytes, id: i64) -> Result<Option<RawResult>, UpstreamError> {
+        if let Ok(Incoming::Notification { method, .. }) = parse_upstream(data) {
+            if let Some(hint) = Hint::of(&method) {
+                // Nobody listening is fine.
+                let _ = self.hints.send(hint);
+            }
+            return Ok(None);
+        }
+        read_answer(data, id)
+    }
+
+    /// Reads what an HTTP error says, within a small bound.
+    async fn refusal(&self, response: Response) -> UpstreamError {
+        let status = response.status;
+        let retry_after = retry_after(&response.headers);
+        let challenge = response
+            .headers
+            .get(header::WWW_AUTHENTICATE)
+            .and_then(|value| value.to_str().ok())
+            .map(|value| value.chars().take(2000).collect());
+        let had_session = self.legacy.read().as_ref().is_some_and(|session| session.id.is_some());
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                return UpstreamError::Unauthorized { status: status.as_u16(), challenge };
+            }
+            StatusCode::NOT_FOUND if had_session => return UpstreamError::SessionExpired,
+            _ => {}
+        }
+        let rpc = read_at_most(response.body, self.limits.max_error_bytes)
+            .await
+            .and_then(|body| error_object(&body));
+        match rpc {
+            // TypeScript servers answer a lost session with 400 and an error without id.
+            Some(error)
+                if had_session && status == 400 && error.message.to_lowercase().contains("session") =>
+            {
+                UpstreamError::SessionExpired
+            }
+            Some(error) => UpstreamError::Rpc(error),
+            None => UpstreamError::Http { status: status.as_u16(), retry_after },
+        }
+    }
+}
+
+/// A deadline of ours that egress enforced is the call's time-out; the rest stays what it is.
+fn in_time(error: EgressError, ask: &Ask<'_>) -> UpstreamError {
+    match error {
+        EgressError::DeadlineExceeded { .. } => {
+            UpstreamError::Timeout { after: ask.deadline, limit: ask.deadline_name }
+        }
+        error => UpstreamError::Egress(error),
+    }
+}
+
+/// The result for request `id` in one message; `None` when the message is something else that may be skipped.
+pub(crate) fn read_answer(message: &Bytes, id: i64) -> Result<Option<RawResult>, UpstreamError> {
+    match parse_upstream(message).map_err(UpstreamError::Protocol)? {
+        Incoming::Response(Answer { id: Some(RequestId::Number(number)), outcome }) if number == id => {
+            match outcome {
+                Outcome::Result(raw) => Ok(Some(share(message, raw))),
+                Outcome::Error(error) => Err(UpstreamError::Rpc(error)),
+            }
+        }
+        // An error without id can only concern the one request of this exchange.
+        Incoming::Response(Answer { id: None, outcome: Outcome::Error(error) }) => {
+            Err(UpstreamError::Rpc(error))
+        }
+        Incoming::Response(_) => {
+            Err(UpstreamError::Protocol("it answered a request that was not asked here".into()))
+        }
+        Incoming::Notification { .. } | Incoming::Request(_) => Ok(None),
+    }
+}
+
+/// An error's text, when it is short; the rest is of no use.
+async fn read_at_most(mut body: switchboard_egress::Body, most: usize) -> Option<Bytes> {
+    let mut read = Vec::new();
+    while let Some(Ok(piece)) = body.next_piece().await {
+        if read.len() + piece.len() > most {
+            return None;
+        }
+        read.extend_from_slice(&piece);
+    }
+    Some(read.into())
+}
+
+fn error_object(body: &Bytes) -> Option<ErrorObject> {
+    match parse_upstream(body).ok()? {
+        Incoming::Response(Answer { outcome: Outcome::Error(error), .. }) => Some(error),
+        _ => None,
+    }
+}
+
+/// Seconds to wait, bounded: dates and nonsense are read as nothing.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(seconds.min(3600))
+}
+
+fn negotiated(result: &RawResult) -> Result<HeaderValue, UpstreamError> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Initialized {
+        protocol_version: String,
+    }
+    let version = serde_json::from_slice::<Initialized>(result)
+        .map_err(|error| UpstreamError::Protocol(format!("its initialize result can't be read: {error}")))?
+        .protocol_version;
+    HeaderValue::from_str(&version)
+        .map_err(|_| UpstreamError::Protocol("its protocol version is not a header value".into()))
+}
+
+/// Between two tries of a listening stream that ended.
+const LISTEN_AGAIN: Duration = Duration::from_secs(30);
+/// A listening stream may be silent for as long as nothing changes.
+const LISTEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+impl HttpWire {
+    /// Keeps a stream open on which the upstream tells of changes: a GET in the legacy generation,
+    /// `subscriptions/listen` in the modern one. A server that offers none is not asked again.
+    pub(crate) fn listen(self: &Arc<Self>, stop: CancellationToken) {
+        let wire = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                let Some(wire) = wire.upgrade() else { return };
+                let goes_on = tokio::select! {
+                    () = stop.cancelled() => return,
+                    goes_on = wire.stream_of_changes() => goes_on,
+                };
+                drop(wire);
+                if !goes_on {
+                    return;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(LISTEN_AGAIN) => {}
+                }
+            }
+        });
+    }
+
+    /// One such stream, until it ends; whether to open another.
+    async fn stream_of_changes(&self) -> bool {
+        let Ok(response) = self.open_stream_of_changes().await else { return true };
+        let kind = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if !response.status.is_success() || !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+            return response.status.is_server_error();
+        }
+        let mut decoder = SseDecoder::new(self.limits.max_event_bytes);
+        let mut body = response.body;
+        while let Some(Ok(piece)) = body.next_piece().await {
+            decoder.push(&piece);
+            loop {
+                match decoder.next_event() {
+                    Ok(Some(event)) => drop(self.event(&event.data, -1)),
+                    Ok(None) => break,
+                    Err(_) => return false,
+                }
+            }
+        }
+        true
+    }
+
+    async fn open_stream_of_changes(&self) -> Result<Response, EgressError> {
+        let listen = Ask {
+            method: "subscriptions/listen",
+            members: "\"notifications\":{\"toolsListChanged\":true}",
+            name: None,
+            params: &[],
+            deadline: LISTEN_LIFE,
+            deadline_name: "upstream.open_timeout",
+            max_bytes: u64::MAX,
+        };
+        let headers = self.headers(&listen);
+        let is_modern = self.legacy.read().is_none();
+        let (method, body) = if is_modern {
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            let params = params(listen.members, Some(&self.modern_meta));
+            (Method::POST, switchboard_mcp::request(id, listen.method, params.as_deref()))
+        } else {
+            (Method::GET, Bytes::new())
+        };
+        let mut request = self.exchange(method, headers, body, LISTEN_LIFE, u64::MAX);
+        request.deadlines =
+            Deadlines { total: LISTEN_LIFE, first_byte: self.limits.first_byte, idle: LISTEN_LIFE };
+        self.egress.send(request).await
+    }
+
+    /// Forgets a legacy session that could not be agreed on.
+    pub(crate) fn speak_modern(&self) {
+        *self.legacy.write() = None;
+    }
+}

@@ -1,0 +1,324 @@
+//! The third-party servers' side: sessions pooled by connection and credential, each behind a gate of its own.
+//!
+//! A session is opened once for all who wait for it, kept while it works, and opened anew when the upstream ended
+//! it. Nothing here retries a tool call that may have run.
+
+mod channel;
+mod error;
+mod gate;
+mod http;
+mod in_process;
+mod legacy_sse;
+mod limits;
+mod session;
+mod stdio;
+mod wire;
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use switchboard_domain::{Clock, Connection, ConnectionId, Random};
+use switchboard_domain::{CredentialOwner, OrganizationId};
+use switchboard_egress::Egress;
+use switchboard_policy::{MaintenancePermit, Permit};
+use tokio::sync::{OnceCell, mpsc};
+
+pub use error::UpstreamError;
+pub(crate) use error::plain;
+pub(crate) use gate::Gate;
+pub use in_process::InProcessServer;
+pub use limits::UpstreamLimits;
+use session::Target;
+pub use session::{Greeting, UpstreamSession};
+pub use stdio::StdioCommand;
+pub(crate) use wire::{Ask, Hint, RawResult, UpstreamAuth, call_members};
+
+/// What a session belongs to. A connection that was edited or a credential that was replaced has another key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct SessionKey {
+    connection: ConnectionId,
+    revision: i64,
+    owner: CredentialOwner,
+    generation: i64,
+}
+
+/// Why an upstream may be spoken to: a decision about a call, or work without a caller. Nothing gets a session
+/// without one of the two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Proof<'p> {
+    Call(&'p Permit),
+    Background(&'p MaintenancePermit),
+}
+
+impl Proof<'_> {
+    fn is_for(&self, connection: &Connection) -> bool {
+        let (organization, id) = match self {
+            Self::Call(permit) => (permit.organization(), permit.connection()),
+            Self::Background(permit) => (permit.organization(), permit.connection()),
+        };
+        organization == connection.organization && id == connection.id
+    }
+}
+
+/// An upstream said that its tools changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListChanged {
+    pub(crate) organization: OrganizationId,
+    pub(crate) connection: ConnectionId,
+}
+
+type Slot = Arc<OnceCell<Arc<UpstreamSession>>>;
+
+/// All upstream sessions of this process.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    egress: Egress,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    pub(crate) limits: Arc<UpstreamLimits>,
+    sessions: Mutex<HashMap<SessionKey, Slot>>,
+    gates: Mutex<HashMap<ConnectionId, Arc<Gate>>>,
+    stdio: HashMap<String, Arc<StdioCommand>>,
+    in_process: Option<Arc<dyn InProcessServer>>,
+    changes: mpsc::UnboundedSender<ListChanged>,
+}
+
+impl Upstreams {
+    pub(crate) fn new(
+        egress: Egress,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        limits: UpstreamLimits,
+        stdio: Vec<StdioCommand>,
+        in_process: Option<Arc<dyn InProcessServer>>,
+    ) -> (Self, mpsc::UnboundedReceiver<ListChanged>) {
+        let (changes, receiver) = mpsc::unbounded_channel();
+        let upstreams = Self {
+            egress,
+            clock,
+            random,
+            limits: Arc::new(limits),
+            sessions: Mutex::default(),
+            gates: Mutex::default(),
+            stdio: stdio.into_iter().map(|entry| (entry.slug.to_string(), Arc::new(entry))).collect(),
+            in_process,
+            changes,
+        };
+        (upstreams, receiver)
+    }
+
+    pub(crate) fn gate(&self, connection: ConnectionId) -> Arc<Gate> {
+        let mut gates = self.gates.lock();
+        Arc::clone(gates.entry(connection).or_insert_with(|| Arc::new(Gate::new(Arc::clone(&self.limits)))))
+    }
+
+    /// One request on the pooled session: through the gate, with the deadline around all of it.
+    ///
+    /// A session that the upstream ended is opened anew once, since it says that nothing was executed.
+    pub(crate) async fn request(
+        &self,
+        permit: &Permit,
+        connection: &Connection,
+        auth: UpstreamAuth,
+        ask: &Ask<'_>,
+    ) -> Result<RawResult, UpstreamError> {
+        let proof = Proof::Call(permit);
+        let passage = self.gate(connection.id).enter(&*self.clock).await?;
+        let outcome = match tokio::time::timeout(
+            ask.deadline,
+            self.attempt(proof, connection, permit.credential(), auth, ask),
+        )
+        .await
+        {
+            Ok(outcome) => outcome,
+            Err(_) => Err(wire::timed_out(ask)),
+        };
+        match &outcome {
+            Ok(_) => passage.succeeded(),
+            Err(error) => passage.failed(error, &*self.clock, &*self.random),
+        }
+        outcome
+    }
+
+    async fn attempt(
+        &self,
+        proof: Proof<'_>,
+        connection: &Connection,
+        owner: CredentialOwner,
+        auth: UpstreamAuth,
+        ask: &Ask<'_>,
+    ) -> Result<RawResult, UpstreamError> {
+        let session = self.session(proof, connection, owner, auth.clone()).await?;
+        let error = match session.request(ask).await {
+            Ok(result) => return Ok(result),
+            Err(error) => error,
+        };
+        if matches!(error, UpstreamError::SessionExpired) {
+            self.forget(connection, owner, auth.generation, &session);
+            return self.session(proof, connection, owner, auth).await?.request(ask).await;
+        }
+        if matches!(error, UpstreamError::Closed { .. }) || changed_generation(&session, &error) {
+            self.forget(connection, owner, auth.generation, &session);
+        }
+        Err(error)
+    }
+
+    /// The pooled session, opened once for all who wait.
+    pub(crate) async fn session(
+        &self,
+        proof: Proof<'_>,
+        connection: &Connection,
+        owner: CredentialOwner,
+        auth: UpstreamAuth,
+    ) -> Result<Arc<UpstreamSession>, UpstreamError> {
+        prove(proof, connection)?;
+        let key = SessionKey {
+            connection: connection.id,
+            revision: connection.revision,
+            owner,
+            generation: auth.generation,
+        };
+        let slot = {
+            let mut sessions = self.sessions.lock();
+            if sessions.get(&key).and_then(|slot| slot.get()).is_some_and(|session| session.is_closed()) {
+                sessions.remove(&key);
+            }
+            match sessions.get(&key) {
+                Some(slot) => Arc::clone(slot),
+                None => {
+                    sessions
+                        .retain(|other, _| other.connection != key.connection || other.owner != key.owner);
+                    Arc::clone(sessions.entry(key).or_default())
+                }
+            }
+        };
+        let target = self.target(connection, auth);
+        let opened = slot
+            .get_or_try_init(|| async {
+                let session = UpstreamSession::open(&self.egress, &target, &self.limits).await?;
+                let session = Arc::new(session);
+                self.listen(connection, &session);
+                Ok::<_, UpstreamError>(session)
+            })
+            .await?;
+        Ok(Arc::clone(opened))
+    }
+
+    fn target(&self, connection: &Connection, auth: UpstreamAuth) -> Target {
+        Target {
+            transport: connection.transport,
+            url: connection.url.clone(),
+            auth,
+            era: connection.era,
+            stdio: self.stdio.get(connection.slug.as_str()).cloned(),
+            in_process: self.in_process.clone(),
+        }
+    }
+
+    /// Hears of changed tools for as long as the session lives.
+    fn listen(&self, connection: &Connection, session: &Arc<UpstreamSession>) {
+        let change = ListChanged { organization: connection.organization, connection: connection.id };
+        let (mut hints, changes) = (session.subscribe(), self.changes.clone());
+        tokio::spawn(async move {
+            use tokio::sync::broadcast::error::RecvError;
+            while !matches!(hints.recv().await, Err(RecvError::Closed)) {
+                if changes.send(change).is_err() {
+                    return;
+                }
+            }
+        });
+        session.listen();
+    }
+
+    /// Takes a session that a check opened into the pool, unless there is one.
+    pub(crate) fn adopt(&self, connection: &Connection, owner: CredentialOwner, session: UpstreamSession) {
+        let key = SessionKey {
+            connection: connection.id,
+            revision: connection.revision,
+            owner,
+            generation: session.auth.generation,
+        };
+        let session = Arc::new(session);
+        let slot: Slot = Arc::default();
+        if slot.set(Arc::clone(&session)).is_err() {
+            return;
+        }
+        let mut sessions = self.sessions.lock();
+        let kept = sessions.get(&key).and_then(|slot| slot.get());
+        if kept.is_none_or(|kept| kept.is_closed()) {
+            sessions.retain(|other, _| other.connection != key.connection || other.owner != key.owner);
+            sessions.insert(key, slot);
+            drop(sessions);
+            self.listen(connection, &session);
+        }
+    }
+
+    /// Opens a session outside the pool: for a check, which must not trust what is pooled.
+    pub(crate) async fn fresh_session(
+        &self,
+        proof: Proof<'_>,
+        connection: &Connection,
+        auth: UpstreamAuth,
+    ) -> Result<UpstreamSession, UpstreamError> {
+        prove(proof, connection)?;
+        UpstreamSession::open(&self.egress, &self.target(connection, auth), &self.limits).await
+    }
+
+    fn forget(
+        &self,
+        connection: &Connection,
+        owner: CredentialOwner,
+        generation: i64,
+        session: &Arc<UpstreamSession>,
+    ) {
+        let key = SessionKey { connection: connection.id, revision: connection.revision, owner, generation };
+        let mut sessions = self.sessions.lock();
+        let is_same =
+            sessions.get(&key).and_then(|slot| slot.get()).is_some_and(|kept| Arc::ptr_eq(kept, session));
+        if is_same {
+            sessions.remove(&key);
+        }
+    }
+
+    /// Drops every session of a connection: it was edited, disabled or deleted.
+    pub(crate) fn drop_connection(&self, connection: ConnectionId) {
+        self.sessions.lock().retain(|key, _| key.connection != connection);
+        self.gates.lock().remove(&connection);
+    }
+
+    pub(crate) fn egress(&self) -> &Egress {
+        &self.egress
+    }
+
+    pub(crate) fn stdio_commands(&self) -> impl Iterator<Item = &Arc<StdioCommand>> {
+        self.stdio.values()
+    }
+
+    /// Ends what the upstreams keep for us. Called when the process stops.
+    pub(crate) async fn close_all(&self) {
+        let sessions: Vec<_> =
+            self.sessions.lock().drain().filter_map(|(_, slot)| slot.get().cloned()).collect();
+        let closing = sessions.iter().map(|session| session.close());
+        futures_util::future::join_all(closing).await;
+    }
+}
+
+/// A permit for something else opens nothing.
+fn prove(proof: Proof<'_>, connection: &Connection) -> Result<(), UpstreamError> {
+    if proof.is_for(connection) {
+        return Ok(());
+    }
+    Err(UpstreamError::NotAllowed("the permit is for another connection".into()))
+}
+
+/// A modern request that meets a server which has forgotten the modern generation (a downgrade), or the reverse.
+fn changed_generation(session: &UpstreamSession, error: &UpstreamError) -> bool {
+    use switchboard_domain::ProtocolEra;
+    match (session.era(), error) {
+        (ProtocolEra::Modern, UpstreamError::Http { status: 400 | 404 | 405, .. }) => true,
+        (ProtocolEra::Legacy, UpstreamError::Rpc(error)) => {
+            error.code == switchboard_mcp::code::UNSUPPORTED_VERSION
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,94 @@
+//! One request to an upstream, whatever carries it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use serde_json::value::RawValue;
+use switchboard_domain::SecretValue;
+use switchboard_mcp::MODERN;
+
+use super::UpstreamError;
+
+/// A request: its method, its parameters without `_meta`, and what its transport must mirror.
+#[derive(Debug)]
+pub(crate) struct Ask<'a> {
+    pub(crate) method: &'a str,
+    /// Members of `params`, without the braces: `"name":"x","arguments":{}`. May be empty.
+    pub(crate) members: &'a str,
+    /// What `Mcp-Name` mirrors.
+    pub(crate) name: Option<&'a str>,
+    /// `Mcp-Param-*` headers.
+    pub(crate) params: &'a [(String, String)],
+    /// How long the whole exchange may take.
+    pub(crate) deadline: Duration,
+    /// Name of the setting behind `deadline`.
+    pub(crate) deadline_name: &'static str,
+    /// Most bytes of the answer.
+    pub(crate) max_bytes: u64,
+}
+
+/// Headers that authenticate us, and the secrets in them, for redaction.
+#[derive(Clone, Default)]
+pub(crate) struct UpstreamAuth {
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) secrets: Vec<SecretValue>,
+    /// Counts replacements of the credential: a session of an older one is not used again.
+    pub(crate) generation: i64,
+}
+
+impl std::fmt::Debug for UpstreamAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UpstreamAuth({} headers, generation {})", self.headers.len(), self.generation)
+    }
+}
+
+/// A JSON-RPC result, still raw.
+pub(crate) type RawResult = Bytes;
+
+/// The metadata of every modern request of ours.
+pub(crate) fn modern_meta() -> String {
+    format!(
+        "\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"{MODERN}\",\
+         \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"switchboard\",\"version\":\"{}\"}},\
+         \"io.modelcontextprotocol/clientCapabilities\":{{}}}}",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// `{members, meta}`; `None` when there is nothing to send.
+pub(crate) fn params(members: &str, meta: Option<&str>) -> Option<String> {
+    match (members, meta) {
+        ("", None) => None,
+        ("", Some(meta)) => Some(format!("{{{meta}}}")),
+        (members, None) => Some(format!("{{{members}}}")),
+        (members, Some(meta)) => Some(format!("{{{members},{meta}}}")),
+    }
+}
+
+/// Members of `tools/call`.
+pub(crate) fn call_members(tool: &str, arguments: Option<&RawValue>) -> String {
+    let tool = serde_json::Value::from(tool);
+    format!("\"name\":{tool},\"arguments\":{}", arguments.map_or("{}", RawValue::get))
+}
+
+/// `raw` is a part of `whole`: the same bytes, shared.
+pub(crate) fn share(whole: &Bytes, raw: &RawValue) -> RawResult {
+    whole.slice_ref(raw.get().as_bytes())
+}
+
+/// Something an upstream says of its own accord.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hint {
+    ToolsChanged,
+}
+
+impl Hint {
+    pub(crate) fn of(method: &str) -> Option<Self> {
+        (method == "notifications/tools/list_changed").then_some(Self::ToolsChanged)
+    }
+}
+
+pub(crate) fn timed_out(ask: &Ask<'_>) -> UpstreamError {
+    UpstreamError::Timeout { after: ask.deadline, limit: ask.deadline_name }
+}

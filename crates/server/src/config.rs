@@ -1,0 +1,89 @@
+//! What the surfaces need to know of the configuration.
+
+use std::{net::SocketAddr, time::Duration};
+
+use switchboard_domain::{Resource, Slug};
+use url::Url;
+
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Origin under which clients reach us, without a trailing slash. Resource and metadata URLs are built from it
+    /// and from nothing that a request says.
+    pub public_url: Url,
+    /// Address of the listener.
+    pub listen: SocketAddr,
+    /// Further hosts (`name` or `name:port`) that requests may name.
+    pub allowed_hosts: Vec<String>,
+    pub max_request_bytes: usize,
+    pub request_body_timeout: Duration,
+    /// Connections at once; beyond, new ones wait to be accepted.
+    pub max_connections: usize,
+    /// How long calls may go on after SIGTERM.
+    pub drain: Duration,
+    /// Bearer token for `/metrics` on the main listener; without one it is only on its own listener.
+    pub metrics_token: Option<switchboard_domain::SecretValue>,
+}
+
+impl ServerConfig {
+    pub fn new(public_url: Url, listen: SocketAddr) -> Self {
+        Self {
+            public_url,
+            listen,
+            allowed_hosts: Vec::new(),
+            max_request_bytes: 4 * 1024 * 1024,
+            request_body_timeout: Duration::from_secs(30),
+            max_connections: 10_000,
+            drain: Duration::from_secs(30),
+            metrics_token: None,
+        }
+    }
+
+    /// `public_url` without a trailing slash.
+    pub fn origin(&self) -> &str {
+        self.public_url.as_str().trim_end_matches('/')
+    }
+
+    /// The resource's own URL: what a token is bound to.
+    pub fn resource_url(&self, resource: &Resource, organization: Option<&Slug>) -> String {
+        let pinned = organization.map_or_else(String::new, |slug| format!("/o/{slug}"));
+        format!("{}{pinned}{}", self.origin(), resource.path())
+    }
+
+    /// Where the resource's metadata is (RFC 9728 section 3.1: the well-known part comes before the path).
+    pub fn metadata_url(&self, resource: &Resource, organization: Option<&Slug>) -> String {
+        let pinned = organization.map_or_else(String::new, |slug| format!("/o/{slug}"));
+        format!("{}/.well-known/oauth-protected-resource{pinned}{}", self.origin(), resource.path())
+    }
+
+    /// Whether a request may name this host: ours, what the operator allows, or a loopback spelling of the listener.
+    pub fn accepts_host(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let is_public = |candidate: &str| {
+            let default_port = self.public_url.port_or_known_default().unwrap_or(0);
+            let name = self.public_url.host_str().unwrap_or("").to_ascii_lowercase();
+            candidate == format!("{name}:{default_port}")
+                || (self.public_url.port().is_none() && candidate == name)
+        };
+        let is_loopback = |candidate: &str| {
+            let port = self.listen.port();
+            ["localhost", "127.0.0.1", "[::1]"]
+                .iter()
+                .any(|name| candidate == format!("{name}:{port}") || (port == 80 && candidate == *name))
+        };
+        is_public(&host)
+            || is_loopback(&host)
+            || self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(&host))
+    }
+
+    /// Whether a browser page of this origin may talk to us: our own pages only.
+    pub fn accepts_origin(&self, origin: &str) -> bool {
+        match Url::parse(origin) {
+            Ok(url) if url.origin() == self.public_url.origin() => true,
+            Ok(url) if url.scheme() == "http" => url.host_str().is_some_and(|host| {
+                let port = url.port_or_known_default().unwrap_or(0);
+                ["localhost", "127.0.0.1", "[::1]"].contains(&host) && port == self.listen.port()
+            }),
+            _ => false,
+        }
+    }
+}

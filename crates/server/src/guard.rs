@@ -1,0 +1,90 @@
+//! What every request passes first: a `Host` that is ours, an `Origin` that is ours or none, an id, and on the way
+//! out the headers that keep browsers from doing harm.
+//!
+//! DNS rebinding is refused here (THREATS M1); forwarded headers are not believed.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header},
+    middleware::Next,
+};
+use tracing::Instrument as _;
+
+use crate::{RequestId, ServerState, problem};
+
+pub(crate) async fn guard(
+    State(state): State<ServerState>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
+    let id: Arc<str> = state.broker.new_request_id().into();
+    let started = tokio::time::Instant::now();
+    let method = request.method().clone();
+    let path: Arc<str> = request.uri().path().into();
+    let refusal = (method == Method::CONNECT)
+        .then(|| problem::plain(StatusCode::METHOD_NOT_ALLOWED, "There is no tunnel here."))
+        .or_else(|| refuse(&state, request.headers(), request.uri()));
+    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let mut response = match refusal {
+        Some(response) => response,
+        None => {
+            let span = tracing::info_span!("request", id = %id, %method, path = %path);
+            next.run(request).instrument(span).await
+        }
+    };
+    let status = response.status().as_u16();
+    let millis = started.elapsed().as_secs_f64() * 1000.0;
+    metrics::histogram!("switchboard_http_request_duration_seconds").record(millis / 1000.0);
+    metrics::counter!("switchboard_http_requests_total", "status" => status_class(status)).increment(1);
+    tracing::debug!(target: "switchboard::access", id = %id, %method, path = %path, status, millis, "request");
+    protect(response.headers_mut(), &id);
+    response
+}
+
+fn status_class(status: u16) -> &'static str {
+    match status {
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}
+
+fn refuse(state: &ServerState, headers: &HeaderMap, uri: &Uri) -> Option<Response<Body>> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => {
+            return Some(problem::plain(StatusCode::BAD_REQUEST, "Two `Host` headers were sent."));
+        }
+        (Some(host), None) => host.to_str().ok(),
+        // HTTP/2 has the authority in the URI.
+        (None, _) => uri.authority().map(|authority| authority.as_str()),
+    };
+    let known = host.is_some_and(|host| state.config.accepts_host(host));
+    if !known {
+        return Some(problem::plain(
+            StatusCode::FORBIDDEN,
+            "This host name is not one that Switchboard answers to. The operator sets it with --public-url.",
+        ));
+    }
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let foreign =
+        origins.any(|origin| !origin.to_str().is_ok_and(|origin| state.config.accepts_origin(origin)));
+    foreign
+        .then(|| problem::plain(StatusCode::FORBIDDEN, "Pages of another origin may not call Switchboard."))
+}
+
+fn protect(headers: &mut HeaderMap, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert("x-request-id", id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
+        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ));
+}

@@ -1,0 +1,139 @@
+//! `tools/call` of the two tools.
+
+use std::borrow::Cow;
+
+use axum::{
+    body::Body,
+    http::{Response, StatusCode, header},
+};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use switchboard_broker::{CallContext, CallFailure, Execute, Search};
+use switchboard_domain::{CallError, ErrorCode};
+use switchboard_mcp::{Era, ProtocolError, Request};
+
+use super::{definitions, dispatch};
+use crate::ServerState;
+
+#[derive(Deserialize)]
+struct CallParams<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+pub(super) async fn call(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+) -> Result<Response<Body>, ProtocolError> {
+    let params: CallParams<'_> = dispatch::read_params(request)?;
+    let arguments = params.arguments.map_or("{}", RawValue::get);
+    if !arguments.starts_with('{') {
+        return Err(ProtocolError::invalid_params("`arguments` must be an object"));
+    }
+    match params.name.as_ref() {
+        definitions::SEARCH => Ok(search(state, context, request, arguments).await),
+        definitions::EXECUTE => Ok(execute(state, context, request, arguments).await),
+        name => {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
+            let advice = if shown.contains('.') {
+                format!(": call {} with name \"{shown}\"", definitions::EXECUTE)
+            } else {
+                String::new()
+            };
+            let mut error = ProtocolError::invalid_params(format!("Unknown tool: {shown}{advice}"));
+            // Legacy clients read protocol errors from a 200.
+            if context.era == Era::Legacy && name.len() <= 1024 {
+                error.status = 200;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn unreadable(tool: &str, error: &serde_json::Error) -> CallFailure {
+    let message = format!("The arguments of {tool} can't be read: {error}.");
+    CallFailure::unrecorded(CallError::new(ErrorCode::InvalidArguments, message))
+}
+
+async fn search(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+    arguments: &str,
+) -> Response<Body> {
+    let outcome = match serde_json::from_str::<Search>(arguments) {
+        Ok(search) => state.broker.search(context, &search).await,
+        Err(error) => Err(unreadable(definitions::SEARCH, &error)),
+    };
+    match outcome {
+        Ok(found) => structured(context, request, &found, false),
+        Err(failure) => failed(state, context, request, &failure),
+    }
+}
+
+async fn execute(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+    arguments: &str,
+) -> Response<Body> {
+    let outcome = match serde_json::from_str::<Execute<'_>>(arguments) {
+        Ok(execute) => state.broker.execute(context, &execute).await,
+        Err(error) => Err(unreadable(definitions::EXECUTE, &error)),
+    };
+    match outcome {
+        Ok(done) => {
+            // Legacy clients ignore a `resultType`; modern ones need it.
+            let payload = if context.era == Era::Modern && !done.has_result_type {
+                switchboard_mcp::success_complete(&request.id, &done.result)
+            } else {
+                switchboard_mcp::success(&request.id, &done.result)
+            };
+            super::json(StatusCode::OK, payload)
+        }
+        Err(failure) => failed(state, context, request, &failure),
+    }
+}
+
+/// Structured content, and the same as text for clients that read only that.
+fn structured(context: &CallContext, request: &Request<'_>, value: &Value, is_error: bool) -> Response<Body> {
+    let mut result = json!({
+        "content": [{ "type": "text", "text": value.to_string() }],
+        "structuredContent": value,
+        "isError": is_error
+    });
+    if context.era == Era::Modern {
+        result["resultType"] = json!("complete");
+    }
+    dispatch::success(request, result.to_string().into())
+}
+
+fn failed(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+    failure: &CallFailure,
+) -> Response<Body> {
+    let mut response = structured(context, request, &failure.to_json(), true);
+    if failure.error.code == ErrorCode::InsufficientScope {
+        step_up(state, context, &mut response);
+    }
+    response
+}
+
+/// The step-up challenge (RFC 6750 section 3.1): 403, the scopes that this call needs, where the metadata is.
+fn step_up(state: &ServerState, context: &CallContext, response: &mut Response<Body>) {
+    let challenge = super::challenge(
+        state,
+        &context.resource,
+        context.challenge_organization.as_ref(),
+        Some("insufficient_scope"),
+    );
+    if let Ok(challenge) = challenge.parse() {
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+}

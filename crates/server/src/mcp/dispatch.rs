@@ -1,0 +1,213 @@
+//! One message: which generation it is, which method, what is answered.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Response, StatusCode, request::Parts},
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use switchboard_broker::CallContext;
+use switchboard_domain::{ClientInfo, Principal, Resource, Slug};
+use switchboard_mcp::{
+    Era, ErrorObject, Incoming, ProtocolError, Request, SUPPORTED, Version, code, names, parse_incoming,
+    read_meta, uses_modern_meta, validate_mirrored,
+};
+
+use super::{call, definitions, json as answer, narrowing, protocol_error};
+use crate::{RequestId as TraceId, ServerState, problem};
+
+/// Deepest nesting of a client's message.
+const MAX_DEPTH: usize = 64;
+
+pub(super) async fn dispatch(
+    state: &ServerState,
+    principal: Principal,
+    resource: Resource,
+    organization: Option<Slug>,
+    parts: &Parts,
+    body: &Bytes,
+) -> Response<Body> {
+    let request = match parse_incoming(body, MAX_DEPTH) {
+        Ok(Incoming::Request(request)) => request,
+        // Nothing of ours waits for an answer, and no notification changes anything.
+        Ok(Incoming::Notification { .. } | Incoming::Response(_)) => {
+            return problem::empty(StatusCode::ACCEPTED);
+        }
+        Err(error) => return protocol_error(&error),
+    };
+    let outcome = serve(state, principal, resource, organization, parts, &request).await;
+    outcome.unwrap_or_else(|error| protocol_error(&error.for_request(&request.id)))
+}
+
+async fn serve(
+    state: &ServerState,
+    principal: Principal,
+    resource: Resource,
+    organization: Option<Slug>,
+    parts: &Parts,
+    request: &Request<'_>,
+) -> Result<Response<Body>, ProtocolError> {
+    let (version, client) = version_of(&parts.headers, request)?;
+    let narrowing = narrowing::read(&parts.headers, request.params)?;
+    let trace_id = parts.extensions.get::<TraceId>().cloned().unwrap_or_default();
+    let context = CallContext {
+        principal,
+        resource,
+        request_id: trace_id.0,
+        client: client.or_else(|| user_agent(&parts.headers)),
+        narrowing,
+        era: version.era(),
+        challenge_organization: organization,
+    };
+    match version.era() {
+        Era::Modern => modern(state, &context, request).await,
+        Era::Legacy => legacy(state, &context, request).await,
+    }
+}
+
+/// Which revision a request is of, and who sends it. The header decides; a body that disagrees is refused.
+fn version_of(
+    headers: &HeaderMap,
+    request: &Request<'_>,
+) -> Result<(Version, Option<ClientInfo>), ProtocolError> {
+    let mut values = headers.get_all(names::PROTOCOL_VERSION).iter();
+    let sent = values.next().map(|value| value.to_str().unwrap_or(""));
+    if values.next().is_some() {
+        return Err(ProtocolError::header_mismatch("Header mismatch: `MCP-Protocol-Version` stands twice"));
+    }
+    let announced_modern = uses_modern_meta(request.params);
+    let version = match sent {
+        // Revisions before 2025-06-18 had no header.
+        None if !announced_modern => Version::V2025_03_26,
+        None => Version::V2026_07_28,
+        Some(text) => Version::parse(text).ok_or_else(|| ProtocolError::unsupported_version(text))?,
+    };
+    if version.era() == Era::Legacy {
+        if announced_modern {
+            return Err(ProtocolError::header_mismatch(
+                "Header mismatch: `MCP-Protocol-Version` does not match the body",
+            ));
+        }
+        return Ok((version, None));
+    }
+    let meta = read_meta(request.params)?;
+    validate_mirrored(headers, &meta.protocol_version, &request.method, request.params)?;
+    let client = meta.client_name.map(|name| ClientInfo {
+        name: bounded(&name),
+        version: bounded(&meta.client_version.unwrap_or_default()),
+    });
+    Ok((version, client))
+}
+
+/// Client names are untrusted: one line, bounded.
+fn bounded(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(100).collect()
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<ClientInfo> {
+    let text = headers.get("user-agent")?.to_str().ok()?;
+    Some(ClientInfo { name: bounded(text), version: String::new() })
+}
+
+async fn modern(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+) -> Result<Response<Body>, ProtocolError> {
+    match request.method.as_ref() {
+        "server/discover" => {
+            let mut result = server_description();
+            result["resultType"] = json!("complete");
+            result["supportedVersions"] = json!(SUPPORTED);
+            result["ttlMs"] = json!(3_600_000);
+            result["cacheScope"] = json!("private");
+            result["_meta"] = json!({ "io.modelcontextprotocol/serverInfo": server_info() });
+            Ok(success(request, result.to_string().into()))
+        }
+        "tools/list" => {
+            state.broker.may_list(context).map_err(|error| insufficient(&error))?;
+            refuse_cursor(request)?;
+            Ok(success(request, definitions::list(Era::Modern)))
+        }
+        "tools/call" => call::call(state, context, request).await,
+        method => Err(ProtocolError::new(404, code::METHOD_NOT_FOUND, not_found(method))),
+    }
+}
+
+async fn legacy(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+) -> Result<Response<Body>, ProtocolError> {
+    match request.method.as_ref() {
+        "initialize" => {
+            #[derive(Deserialize)]
+            #[serde(rename_all = "camelCase")]
+            struct Initialize {
+                protocol_version: String,
+            }
+            let asked: Initialize = read_params(request)?;
+            let mut result = server_description();
+            result["protocolVersion"] = json!(Version::negotiate(&asked.protocol_version).as_str());
+            result["serverInfo"] = server_info();
+            Ok(success(request, result.to_string().into()))
+        }
+        "ping" => Ok(success(request, Bytes::from_static(b"{}"))),
+        "tools/list" => {
+            state.broker.may_list(context).map_err(|error| insufficient(&error))?;
+            refuse_cursor(request)?;
+            Ok(success(request, definitions::list(Era::Legacy)))
+        }
+        "tools/call" => call::call(state, context, request).await,
+        method => {
+            // A protocol answer, not a transport failure: legacy clients read the body of a 200.
+            let error = ErrorObject { code: code::METHOD_NOT_FOUND, message: not_found(method), data: None };
+            Ok(answer(StatusCode::OK, switchboard_mcp::error_response(Some(&request.id), &error)))
+        }
+    }
+}
+
+fn not_found(method: &str) -> String {
+    format!("Method not found: {}", bounded(method))
+}
+
+fn insufficient(error: &switchboard_domain::CallError) -> ProtocolError {
+    ProtocolError::new(403, code::INVALID_REQUEST, error.message.clone())
+}
+
+/// There is one page; a cursor was not ours.
+fn refuse_cursor(request: &Request<'_>) -> Result<(), ProtocolError> {
+    #[derive(Deserialize, Default)]
+    struct Page {
+        #[serde(default)]
+        cursor: Option<String>,
+    }
+    let page: Page = match request.params {
+        Some(_) => read_params(request)?,
+        None => Page::default(),
+    };
+    match page.cursor {
+        None => Ok(()),
+        Some(_) => Err(ProtocolError::invalid_params("this `cursor` was not given out by this endpoint")),
+    }
+}
+
+pub(super) fn read_params<'a, T: Deserialize<'a>>(request: &Request<'a>) -> Result<T, ProtocolError> {
+    let params = request.params.map_or("{}", RawValue::get);
+    serde_json::from_str(params)
+        .map_err(|error| ProtocolError::invalid_params(format!("`params` can't be read: {error}")))
+}
+
+pub(super) fn success(request: &Request<'_>, result: Bytes) -> Response<Body> {
+    answer(StatusCode::OK, switchboard_mcp::success(&request.id, &result))
+}
+
+fn server_info() -> serde_json::Value {
+    json!({ "name": "switchboard", "title": "Switchboard", "version": env!("CARGO_PKG_VERSION") })
+}
+
+/// What both generations are told. Some clients read only the first 512 characters of the instructions.
+fn server_description() -> serde_json::Value {
+    json!({ "capabilities": { "tools": {} }, "instructions": definitions::INSTRUCTIONS })
+}

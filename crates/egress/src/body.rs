@@ -67,7 +67,7 @@ impl Timer {
     /// Set to the earlier of the first byte's and the total deadline.
     pub(crate) fn start(deadlines: Deadlines, started: Instant) -> Self {
         let now = Instant::now();
-        let until = earlier(now + deadlines.first_byte, started + deadlines.total);
+        let until = after(now, deadlines.first_byte).min(after(started, deadlines.total));
         Self { deadlines, started, last_piece: now, sleep: Box::pin(tokio::time::sleep_until(until)) }
     }
 
@@ -89,19 +89,19 @@ impl Timer {
             if self.total_passed(now) {
                 return Poll::Ready(self.total_exceeded());
             }
-            let idle_until = self.last_piece + self.deadlines.idle;
+            let idle_until = after(self.last_piece, self.deadlines.idle);
             if now >= idle_until {
                 return Poll::Ready(EgressError::IdleTimeout { within: self.deadlines.idle });
             }
-            self.sleep.as_mut().reset(earlier(idle_until, self.started + self.deadlines.total));
+            let until = idle_until.min(self.total_until());
+            self.sleep.as_mut().reset(until);
         }
     }
 
     /// Called once, when the header section is there: from now on the idle deadline counts.
     pub(crate) fn header_arrived(&mut self) {
         self.last_piece = Instant::now();
-        let idle_until = self.last_piece + self.deadlines.idle;
-        let until = earlier(idle_until, self.started + self.deadlines.total);
+        let until = after(self.last_piece, self.deadlines.idle).min(self.total_until());
         // Only an earlier deadline needs the timer moved; a later one is found when it fires.
         if until < self.sleep.deadline() {
             self.sleep.as_mut().reset(until);
@@ -109,7 +109,11 @@ impl Timer {
     }
 
     fn total_passed(&self, now: Instant) -> bool {
-        now >= self.started + self.deadlines.total
+        now >= self.total_until()
+    }
+
+    fn total_until(&self) -> Instant {
+        after(self.started, self.deadlines.total)
     }
 
     const fn total_exceeded(&self) -> EgressError {
@@ -126,8 +130,10 @@ pub(crate) enum Overdue {
     Total,
 }
 
-fn earlier(a: Instant, b: Instant) -> Instant {
-    a.min(b)
+/// `Duration::MAX` stands for no deadline.
+fn after(instant: Instant, duration: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    instant + duration.min(FAR)
 }
 
 /// The streamed body of a response.
@@ -162,6 +168,12 @@ impl Body {
             }
         }
         Ok(Self { incoming: Some(incoming), timer, wire, inflated, inflater: gzip.then(Inflater::new) })
+    }
+
+    /// Moves the total deadline, counted from the beginning of the exchange, further away; never nearer. For
+    /// calls that report progress.
+    pub fn extend_total_deadline(&mut self, total: Duration) {
+        self.timer.deadlines.total = self.timer.deadlines.total.max(total);
     }
 
     /// The whole body. A body of one piece is handed over as it is; several are joined once.

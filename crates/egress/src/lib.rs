@@ -27,6 +27,12 @@ mod proxy;
 mod resolve;
 mod setting;
 mod tls;
+#[cfg(test)]
+mod vectors;
+
+// The support code of the tests is shared with the integration tests, which see the crate from outside.
+#[cfg(test)]
+extern crate self as switchboard_egress;
 
 use std::{
     fmt,
@@ -34,6 +40,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use hyper_util::{
@@ -64,6 +71,10 @@ const READ_BUFFER: usize = 256 * 1024;
 /// Lets a single h2 stream fill a fast link without letting an unread one hold much memory.
 const H2_STREAM_WINDOW: u32 = 1024 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// All calls to a host share an h2 connection; one whose other end vanished without a word must not swallow
+/// them until the kernel notices.
+const H2_PING_INTERVAL: Duration = Duration::from_secs(15);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The way out: the operator's rules, the connection pool and the limits. Cheap to clone; clones share all.
 #[derive(Clone)]
@@ -156,5 +167,7 @@ fn pooled_client(connections: &Arc<Connections>) -> Client<Connector, Payload> {
         .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .http2_initial_stream_window_size(H2_STREAM_WINDOW)
         .http2_initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .http2_keep_alive_interval(H2_PING_INTERVAL)
+        .http2_keep_alive_timeout(H2_PING_TIMEOUT)
         .build(Connector(Arc::clone(connections)))
 }

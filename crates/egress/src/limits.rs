@@ -18,7 +18,7 @@ pub struct ByteLimit {
     pub bytes: u64,
 }
 
-/// How long one exchange may take.
+/// How long one exchange may take. `Duration::MAX` stands for no deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// From the call of `send` to the last byte of the answer.

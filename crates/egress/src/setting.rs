@@ -68,7 +68,11 @@ pub(crate) mod byte_size {
     use super::*;
 
     pub(crate) fn serialize<S: serde::Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        match SIZE.units.iter().find(|(_, factor)| *factor > 1 && *bytes >= *factor && bytes % factor == 0) {
+        match SIZE
+            .units
+            .iter()
+            .find(|(_, factor)| *factor > 1 && *bytes >= *factor && bytes.is_multiple_of(*factor))
+        {
             Some((unit, factor)) => serializer.collect_str(&format_args!("{}{unit}", bytes / factor)),
             None => serializer.serialize_u64(*bytes),
         }

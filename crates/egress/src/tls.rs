@@ -65,7 +65,8 @@ pub(crate) fn failure(error: &io::Error) -> TlsFailure {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 TlsFailure::WrongHost
             }
-            CertificateError::UnknownIssuer => TlsFailure::UnknownIssuer,
+            // A signature that does not fit comes from an authority that only bears a trusted one's name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFailure::UnknownIssuer,
             _ => TlsFailure::Other,
         },
         rustls::Error::PeerIncompatible(_)

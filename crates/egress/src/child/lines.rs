@@ -101,13 +101,17 @@ impl LineWriter {
         Self { stdin }
     }
 
-    /// Writes `message`, which must hold no line end, and ends the line. Not safe to cancel: a message that
-    /// was begun has to be finished, or the next one is appended to its half.
-    pub async fn write_line(&mut self, message: &[u8]) -> Result<(), LineError> {
-        debug_assert!(!message.contains(&b'\n'), "a message is one line");
+    /// Writes one JSON text and ends the line. A line end inside the text can only be white space between
+    /// tokens (RFC 8259 section 2) and is written as a space: nothing that is carried through unread can
+    /// become two messages. Not safe to cancel: a message that was begun has to be finished.
+    pub async fn write_line(&mut self, json: &[u8]) -> Result<(), LineError> {
+        let one_line = memchr::memchr2(b'\n', b'\r', json).map(|_| {
+            let space = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+            json.iter().map(space).collect::<Vec<_>>()
+        });
+        let json = one_line.as_deref().unwrap_or(json);
         let write = async {
-            self.stdin.write_all(message).await?;
-            self.stdin.write_all(b"\n").await?;
+            self.stdin.write_all_buf(&mut bytes::Buf::chain(json, &b"\n"[..])).await?;
             self.stdin.flush().await
         };
         write.await.map_err(|_| LineError::Closed)

@@ -47,6 +47,8 @@ pub enum SpawnError {
     NotFound(String),
     #[error("the command `{0}` may not be executed; check its permissions")]
     NotExecutable(String),
+    #[error("the working directory `{0}` does not exist")]
+    WorkingDirectory(PathBuf),
     #[error("the command `{command}` could not be started: {source}")]
     Io { command: String, source: io::Error },
 }
@@ -79,6 +81,9 @@ pub enum Exit {
 
 /// Starts a child. Must be called within a Tokio runtime.
 pub fn spawn(spec: &ChildSpec, limits: &Limits) -> Result<ChildProcess, SpawnError> {
+    if let Some(directory) = spec.working_dir.as_ref().filter(|directory| !directory.is_dir()) {
+        return Err(SpawnError::WorkingDirectory(directory.clone()));
+    }
     let mut child = command(spec).spawn().map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => SpawnError::NotFound(spec.command.clone()),
         io::ErrorKind::PermissionDenied => SpawnError::NotExecutable(spec.command.clone()),

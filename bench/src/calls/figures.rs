@@ -24,7 +24,7 @@ pub struct Tally {
     latencies: Vec<Duration>,
     cpu_us: Option<u64>,
     rss_mb: Option<f64>,
-    errors: u64,
+    pub errors: u64,
     pub first_error: Option<String>,
 }
 
@@ -43,23 +43,27 @@ impl Tally {
         self.rss_mb = rss_mb.map(|mb| mb.max(self.rss_mb.unwrap_or(0.0))).or(self.rss_mb);
     }
 
-    pub fn figures(&mut self) -> Figures {
+    /// `None` when no call succeeded inside the window: there is nothing to report then.
+    pub fn figures(&mut self) -> Option<Figures> {
         self.latencies.sort_unstable();
         let calls = self.latencies.len();
+        if calls == 0 {
+            return None;
+        }
         // Nearest rank: the smallest latency that this share of the calls did not exceed.
         let percentile = |share: f64| {
             let rank = (share * calls as f64).ceil() as usize;
             self.latencies.get(rank.saturating_sub(1)).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
         };
-        let per_call = |us: u64| rounded(us as f64 / calls.max(1) as f64, 1);
-        Figures {
+        let per_call = |us: u64| rounded(us as f64 / calls as f64, 1);
+        Some(Figures {
             calls_per_second: rounded(calls as f64 / self.elapsed.as_secs_f64(), 1),
             p50_ms: rounded(percentile(0.50), 3),
             p99_ms: rounded(percentile(0.99), 3),
             cpu_us_per_call: self.cpu_us.map(per_call),
             rss_mb: self.rss_mb.map(|mb| rounded(mb, 1)),
             errors: self.errors,
-        }
+        })
     }
 }
 
@@ -76,12 +80,21 @@ mod tests {
                 Sample { elapsed: Duration::from_secs(1), latencies, errors: round, first_error: None };
             tally.add(sample, Some(1_000), Some(10.0 + round as f64));
         }
-        let figures = tally.figures();
+        let figures = tally.figures().expect("figures");
         assert_eq!(figures.p50_ms, 50.0);
         assert_eq!(figures.p99_ms, 99.0);
         assert_eq!(figures.calls_per_second, 50.0);
         assert_eq!(figures.cpu_us_per_call, Some(20.0));
         assert_eq!(figures.rss_mb, Some(11.0));
         assert_eq!(figures.errors, 1);
+    }
+
+    #[test]
+    fn without_a_call_there_are_no_figures() {
+        let mut tally = Tally::default();
+        let nothing = Sample { elapsed: Duration::from_secs(1), errors: 3, ..Sample::default() };
+        tally.add(nothing, Some(1_000), None);
+        assert!(tally.figures().is_none());
+        assert_eq!(tally.errors, 3);
     }
 }

@@ -172,11 +172,14 @@ fn report(
     };
     let mut errors = 0;
     for (contender, tally) in field.contenders.iter().zip(tallies) {
-        let figures = tally.ok().map(|mut tally| {
-            let figures = tally.figures();
-            errors += figures.errors;
+        let figures = tally.ok().and_then(|mut tally| {
+            errors += tally.errors;
             if let Some(error) = &tally.first_error {
-                say(&format!("{}: {} calls failed, the first with: {error}", contender.name, figures.errors));
+                say(&format!("{}: {} calls failed, the first with: {error}", contender.name, tally.errors));
+            }
+            let figures = tally.figures();
+            if figures.is_none() {
+                say(&format!("{}: no call succeeded inside the window", contender.name));
             }
             figures
         });

@@ -6,7 +6,17 @@ use serde_json::Value;
 #[expect(clippy::disallowed_methods, reason = "the test starts the binary it tests")]
 fn calls(arguments: &[&str]) -> (Value, bool) {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_switchboard-bench"))
-        .args(["calls", "--without-switchboard", "--seconds", "0.3", "--warm-up", "0.1", "--clients", "2", "--json"])
+        .args([
+            "calls",
+            "--without-switchboard",
+            "--seconds",
+            "0.3",
+            "--warm-up",
+            "0.1",
+            "--clients",
+            "2",
+            "--json",
+        ])
         .args(arguments)
         .output()
         .expect("the bench starts");

@@ -1,0 +1,143 @@
+//! Every setting, once. The reference (`docs/reference/configuration.md`) is generated from this table.
+
+use super::setting::{Kind, Setting};
+
+const S: fn(&'static str, &'static str, Kind, &'static str, &'static str) -> Setting = Setting::new;
+
+/// What the operator can decide, in the order of the reference.
+pub(crate) static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(|| {
+    let mut settings = main();
+    settings.extend(egress());
+    settings.extend(egress_limits());
+    settings.extend(upstream());
+    settings.extend(observation());
+    settings
+});
+
+pub(crate) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+#[rustfmt::skip]
+fn main() -> Vec<Setting> {
+    vec![
+        S("data_dir", "DATA_DIR", Kind::Path, "./data", "Directory of the SQLite database, the master key and the lock; made with mode 0700.").flag("data-dir", "DIR"),
+        S("server.listen", "LISTEN", Kind::Address, "127.0.0.1:8080", "Address and port to listen on.").flag("listen", "ADDRESS"),
+        S("server.public_url", "PUBLIC_URL", Kind::Url, "", "URL under which people and AI clients reach this server; without it, http:// and the listen address. Hosted clients such as claude.ai and ChatGPT need https.").flag("public-url", "URL"),
+        S("server.insecure_http", "INSECURE_HTTP", Kind::Switch, "false", "Allow listening beyond this machine without an https public URL: tokens and passwords then cross the network in the clear.").flag("insecure-http", "BOOL"),
+        S("server.allowed_hosts", "ALLOWED_HOSTS", Kind::List, "", "Further host names (name or name:port) that requests may be addressed to, beside the public URL's and loopback's."),
+        S("server.drain", "DRAIN", Kind::Duration, "30s", "How long calls in progress may go on after SIGTERM."),
+        S("server.max_request_bytes", "MAX_REQUEST_BYTES", Kind::Size, "4MiB", "Largest request body."),
+        S("server.request_body_timeout", "REQUEST_BODY_TIMEOUT", Kind::Duration, "30s", "How long a request body may take to arrive."),
+        S("database.url", "DATABASE_URL", Kind::Secret, "", "postgres://user:password@host/database; without it, SQLite in the data directory.").flag("database-url", "URL"),
+        S("database.no_migrate", "NO_MIGRATE", Kind::Switch, "false", "Refuse to start instead of migrating an older schema.").flag("no-migrate", "BOOL"),
+        S("database.read_connections", "DATABASE_READ_CONNECTIONS", Kind::Count, "4", "Connections that read at the same time."),
+        S("database.write_connections", "DATABASE_WRITE_CONNECTIONS", Kind::Count, "8", "Connections that write at the same time (PostgreSQL only; SQLite has one)."),
+        S("database.acquire_timeout", "DATABASE_ACQUIRE_TIMEOUT", Kind::Duration, "10s", "How long to wait for a connection, or for SQLite's write lock."),
+        S("database.statement_timeout", "DATABASE_STATEMENT_TIMEOUT", Kind::Duration, "30s", "When PostgreSQL gives up on one statement."),
+        S("keys.master_key", "MASTER_KEY", Kind::Secret, "", "Master key instead of the file in the data directory: one key a line, the first seals (`openssl rand -base64 32` makes one)."),
+        S("bootstrap.owner_email", "BOOTSTRAP_OWNER_EMAIL", Kind::Text, "", "Makes this owner at the first start instead of printing a setup link."),
+        S("bootstrap.owner_password", "BOOTSTRAP_OWNER_PASSWORD", Kind::Secret, "", "Password of that owner; read at the first start only."),
+        S("bootstrap.organization", "BOOTSTRAP_ORGANIZATION", Kind::Text, "default", "Slug of the organization made at the first start."),
+        S("audit.durability", "AUDIT_DURABILITY", Kind::Choice(&["process", "strict"]), "process", "What an acknowledged audit entry survives: the end of the process by any means, or (strict) power loss, at the price of a flush to disk per group."),
+    ]
+}
+
+#[rustfmt::skip]
+fn egress() -> Vec<Setting> {
+    vec![
+        S("egress.allow_private_networks", "ALLOW_PRIVATE_NETWORKS", Kind::Switch, "false", "Allow upstreams on loopback and private networks, and plain http to them. Link-local and metadata addresses stay closed.").flag("allow-private-networks", "BOOL"),
+        S("egress.private_networks", "EGRESS_PRIVATE_NETWORKS", Kind::List, "", "Private networks to allow, such as 10.1.0.0/16, instead of all of them; never loopback."),
+        S("egress.allowed_hosts", "EGRESS_ALLOWED_HOSTS", Kind::List, "", "If given, nothing else is reachable: names such as api.example.com or *.example.com. Narrows the other rules, opens nothing."),
+        S("egress.proxy", "EGRESS_PROXY", Kind::Secret, "", "Egress proxy, http://[user:password@]host:port. Proxy variables such as HTTPS_PROXY are not read."),
+        S("egress.proxy_resolves_names", "EGRESS_PROXY_RESOLVES_NAMES", Kind::Switch, "false", "Hand the proxy host names instead of checked addresses: it must then refuse inner addresses itself."),
+        S("egress.extra_root_certificates", "EGRESS_EXTRA_ROOT_CERTIFICATES", Kind::List, "", "PEM files with certificate authorities to trust beside the public ones."),
+    ]
+}
+
+#[rustfmt::skip]
+fn egress_limits() -> Vec<Setting> {
+    vec![
+        S("egress.limits.metadata_document_bytes", "EGRESS_LIMITS_METADATA_DOCUMENT_BYTES", Kind::Size, "256KiB", "OAuth and protected-resource metadata documents."),
+        S("egress.limits.client_metadata_bytes", "EGRESS_LIMITS_CLIENT_METADATA_BYTES", Kind::Size, "5KiB", "A client metadata document that a client id points to."),
+        S("egress.limits.registration_response_bytes", "EGRESS_LIMITS_REGISTRATION_RESPONSE_BYTES", Kind::Size, "64KiB", "The answer to a dynamic client registration."),
+        S("egress.limits.token_response_bytes", "EGRESS_LIMITS_TOKEN_RESPONSE_BYTES", Kind::Size, "64KiB", "The answer of a token endpoint."),
+        S("egress.limits.logo_bytes", "EGRESS_LIMITS_LOGO_BYTES", Kind::Size, "256KiB", "A server's logo."),
+        S("egress.limits.request_bytes", "EGRESS_LIMITS_REQUEST_BYTES", Kind::Size, "4MiB", "A request body sent out."),
+        S("egress.limits.message_bytes", "EGRESS_LIMITS_MESSAGE_BYTES", Kind::Size, "16MiB", "One server-sent event, or one JSON answer."),
+        S("egress.limits.answer_bytes", "EGRESS_LIMITS_ANSWER_BYTES", Kind::Size, "32MiB", "A whole answer with all its events, inflated."),
+        S("egress.limits.answer_wire_bytes", "EGRESS_LIMITS_ANSWER_WIRE_BYTES", Kind::Size, "32MiB", "A whole answer as it comes over the wire."),
+        S("egress.limits.header_bytes", "EGRESS_LIMITS_HEADER_BYTES", Kind::Size, "32KiB", "The header section of an answer."),
+        S("egress.limits.stdio_line_bytes", "EGRESS_LIMITS_STDIO_LINE_BYTES", Kind::Size, "16MiB", "One line from a child process."),
+        S("egress.limits.name_resolution_timeout", "EGRESS_LIMITS_NAME_RESOLUTION_TIMEOUT", Kind::Duration, "5s", "Looking up a host name."),
+        S("egress.limits.connect_timeout", "EGRESS_LIMITS_CONNECT_TIMEOUT", Kind::Duration, "5s", "TCP, over all addresses of a host, and the egress proxy's answer."),
+        S("egress.limits.tls_timeout", "EGRESS_LIMITS_TLS_TIMEOUT", Kind::Duration, "5s", "The TLS handshake."),
+        S("egress.limits.first_byte_timeout", "EGRESS_LIMITS_FIRST_BYTE_TIMEOUT", Kind::Duration, "30s", "Until the header section of an answer."),
+        S("egress.limits.idle_timeout", "EGRESS_LIMITS_IDLE_TIMEOUT", Kind::Duration, "60s", "Between two pieces of an answer."),
+        S("egress.limits.call_timeout", "EGRESS_LIMITS_CALL_TIMEOUT", Kind::Duration, "120s", "One exchange from beginning to end."),
+        S("egress.limits.call_timeout_with_progress", "EGRESS_LIMITS_CALL_TIMEOUT_WITH_PROGRESS", Kind::Duration, "900s", "A call that keeps reporting progress may last this long."),
+        S("egress.limits.pool_idle_timeout", "EGRESS_LIMITS_POOL_IDLE_TIMEOUT", Kind::Duration, "90s", "How long an unused connection is kept."),
+        S("egress.limits.child_exit_timeout", "EGRESS_LIMITS_CHILD_EXIT_TIMEOUT", Kind::Duration, "2s", "How long a child process may take to leave after its input was closed, and again after SIGTERM."),
+        S("egress.limits.header_count", "EGRESS_LIMITS_HEADER_COUNT", Kind::Count, "100", "Header fields of an answer."),
+        S("egress.limits.discovery_redirects", "EGRESS_LIMITS_DISCOVERY_REDIRECTS", Kind::Count, "3", "Redirects a discovery GET may follow, within one origin."),
+        S("egress.limits.name_addresses", "EGRESS_LIMITS_NAME_ADDRESSES", Kind::Count, "32", "Addresses a name may resolve to."),
+        S("egress.limits.pool_idle_per_host", "EGRESS_LIMITS_POOL_IDLE_PER_HOST", Kind::Count, "32", "Unused connections kept for each upstream."),
+        S("egress.limits.upstream_concurrency", "EGRESS_LIMITS_UPSTREAM_CONCURRENCY", Kind::Count, "64", "Calls in flight to one upstream."),
+        S("egress.limits.upstream_queue", "EGRESS_LIMITS_UPSTREAM_QUEUE", Kind::Count, "64", "Calls that may wait for one upstream."),
+    ]
+}
+
+#[rustfmt::skip]
+fn upstream() -> Vec<Setting> {
+    vec![
+        S("upstream.allow_stdio", "ALLOW_STDIO", Kind::Switch, "false", "Start the child processes of the [[stdio]] entries. They run as the user that runs Switchboard.").flag("allow-stdio", "BOOL"),
+        S("upstream.max_concurrent", "UPSTREAM_MAX_CONCURRENT", Kind::Count, "64", "Calls at once to one connection."),
+        S("upstream.max_queued", "UPSTREAM_MAX_QUEUED", Kind::Count, "64", "Calls that wait for a place at one connection."),
+        S("upstream.breaker_failures", "UPSTREAM_BREAKER_FAILURES", Kind::Count, "5", "Failures in a row that open a connection's circuit breaker."),
+        S("upstream.breaker_pause", "UPSTREAM_BREAKER_PAUSE", Kind::Duration, "1s", "First pause of an open breaker; doubles each time."),
+        S("upstream.breaker_max_pause", "UPSTREAM_BREAKER_MAX_PAUSE", Kind::Duration, "60s", "Longest pause of an open breaker."),
+        S("upstream.call_timeout", "UPSTREAM_CALL_TIMEOUT", Kind::Duration, "120s", "A whole tool call."),
+        S("upstream.open_timeout", "UPSTREAM_OPEN_TIMEOUT", Kind::Duration, "30s", "Connecting and greeting, a check, one page of a listing."),
+        S("upstream.first_byte_timeout", "UPSTREAM_FIRST_BYTE_TIMEOUT", Kind::Duration, "120s", "Until the first byte of an upstream's answer."),
+        S("upstream.idle_timeout", "UPSTREAM_IDLE_TIMEOUT", Kind::Duration, "60s", "Between two pieces of an upstream's answer."),
+        S("upstream.max_event_bytes", "UPSTREAM_MAX_EVENT_BYTES", Kind::Size, "16MiB", "Largest event, or line of a child process."),
+        S("upstream.max_answer_bytes", "UPSTREAM_MAX_ANSWER_BYTES", Kind::Size, "32MiB", "Largest answer."),
+        S("upstream.max_error_bytes", "UPSTREAM_MAX_ERROR_BYTES", Kind::Size, "64KiB", "How much of an HTTP error is read."),
+        S("upstream.max_tools", "UPSTREAM_MAX_TOOLS", Kind::Count, "2000", "Tools of one connection."),
+        S("upstream.max_pages", "UPSTREAM_MAX_PAGES", Kind::Count, "100", "Pages of one listing."),
+    ]
+}
+
+#[rustfmt::skip]
+fn observation() -> Vec<Setting> {
+    vec![
+        S("log.format", "LOG_FORMAT", Kind::Choice(&["auto", "pretty", "json"]), "auto", "Form of the log on stderr; auto is pretty on a terminal and JSON elsewhere.").flag("log-format", "FORMAT"),
+        S("log.filter", "LOG", Kind::Text, "info", "What is logged: a level, or directives such as info,switchboard_broker=debug."),
+        S("telemetry.metrics_listen", "METRICS_LISTEN", Kind::Address, "", "Serve /metrics on this address, without authentication: keep it internal.").flag("metrics-listen", "ADDRESS"),
+        S("telemetry.metrics_token", "METRICS_TOKEN", Kind::Secret, "", "Serve /metrics on the main listener to who presents this bearer token."),
+        S("telemetry.otlp_endpoint", "OTLP_ENDPOINT", Kind::Url, "", "Send traces to this collector (OTLP over HTTP), for example http://127.0.0.1:4318. Off by default."),
+        S("telemetry.otlp_headers", "OTLP_HEADERS", Kind::Secret, "", "Headers for the collector: name=value, separated by commas."),
+        S("telemetry.service_name", "SERVICE_NAME", Kind::Text, "switchboard", "Name of this process in traces."),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn keys_and_names_are_unique_and_defaults_are_values() {
+        let mut names = BTreeSet::new();
+        for setting in SETTINGS.iter() {
+            assert!(names.insert(setting.key.to_owned()), "{} twice", setting.key);
+            assert!(names.insert(setting.environment_name()), "{} twice", setting.environment);
+            if !setting.default.is_empty() {
+                setting.check(setting.default).expect(setting.key);
+            }
+            assert!(setting.help.ends_with('.'), "{}", setting.key);
+            assert!(!(setting.is_secret() && !setting.default.is_empty()), "{}: no default secrets", setting.key);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The data directory: made for its owner alone, checked before anything is put into it, and locked so that two
+//! servers can't work on one SQLite database. `admin` and its like don't take the lock: SQLite's own log lets
+//! them write while a server runs.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Write as _},
+    path::Path,
+};
+
+use crate::failure::Failure;
+
+/// Makes the directory if it is not there; whether it was made.
+pub(crate) fn prepare(path: &Path) -> Result<bool, Failure> {
+    let is_new = !path.exists();
+    make(path).map_err(|error| unusable(path, &error))?;
+    let probe = path.join(".switchboard-write-test");
+    File::create(&probe)
+        .and_then(|mut file| file.write_all(b"x"))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|error| unusable(path, &error))?;
+    Ok(is_new)
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    let next = match error.kind() {
+        io::ErrorKind::StorageFull => "Free space on its disk, then start again",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "It is on a read-only file system: choose another directory with --data-dir (SWITCHBOARD_DATA_DIR)"
+        }
+        _ => {
+            "Make it writable for the user that runs Switchboard, or choose another with --data-dir (SWITCHBOARD_DATA_DIR)"
+        }
+    };
+    Failure::failed(format!("The data directory {} can't be used: {error}. {next}.", path.display()))
+}
+
+#[cfg(unix)]
+fn make(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn make(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// Held while serving; the operating system lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct ServeLock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl ServeLock {
+    pub(crate) fn take(data_dir: &Path) -> Result<Self, Failure> {
+        let path = data_dir.join("serve.lock");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&path).map_err(|error| unusable(data_dir, &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = std::fs::read_to_string(&path).unwrap_or_default();
+                let holder = holder.trim().parse::<u32>().map_or_else(|_| String::new(), |id| format!(" (process {id})"));
+                return Err(Failure::failed(format!(
+                    "Another Switchboard{holder} serves {}. Stop it first, or give this one a directory of its own with \
+                     --data-dir; several servers for one organization need PostgreSQL (--database-url).",
+                    data_dir.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(unusable(data_dir, &error)),
+        }
+        // Who holds it, for the message above; nothing depends on it.
+        let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        Ok(Self(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_at_a_time() {
+        let scratch = tempfile::tempdir().unwrap();
+        let held = ServeLock::take(scratch.path()).unwrap();
+        let message = ServeLock::take(scratch.path()).unwrap_err().to_string();
+        assert!(message.contains(&std::process::id().to_string()) && message.contains("PostgreSQL"), "{message}");
+        drop(held);
+        ServeLock::take(scratch.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named_with_the_next_step() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let message = prepare(&file.join("data")).unwrap_err().to_string();
+        assert!(message.contains("file/data") && message.contains("--data-dir"), "{message}");
+        assert!(prepare(&scratch.path().join("a/b")).unwrap());
+        assert!(!prepare(&scratch.path().join("a/b")).unwrap());
+    }
+}

@@ -6,10 +6,16 @@ use std::{fmt, path::PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     Default,
-    File { path: PathBuf, line: usize },
+    File {
+        path: PathBuf,
+        line: usize,
+    },
     Environment(String),
     /// A file that a `_FILE` form names.
-    SecretFile { named_by: String, path: PathBuf },
+    SecretFile {
+        named_by: String,
+        path: PathBuf,
+    },
     /// A file in systemd's `$CREDENTIALS_DIRECTORY`.
     Credential(PathBuf),
     Flag(&'static str),
@@ -31,7 +37,10 @@ impl fmt::Display for Origin {
 /// One thing that has to be put right.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    #[error("{origin}: `{key}` is not a setting{}. `switchboard config show` lists all of them", suggested(suggestion))]
+    #[error(
+        "{origin}: `{key}` is not a setting{}. `switchboard config show` lists all of them",
+        suggested(suggestion)
+    )]
     Unknown { origin: Origin, key: String, suggestion: Option<String> },
     #[error("{origin}: the value of `{key}` {why}")]
     Value { origin: Origin, key: &'static str, why: String },

@@ -86,7 +86,9 @@ impl Reader<'_> {
                 DeValue::Table(inner) if is_section => self.table(&key, inner),
                 DeValue::Array(entries) if key == "stdio" => self.stdio(entries),
                 _ if key == "stdio" => self.shape(origin, key, "is a list of tables: write [[stdio]]"),
-                _ if is_section => self.shape(origin, key, "is a section: write its settings below [section]"),
+                _ if is_section => {
+                    self.shape(origin, key, "is a section: write its settings below [section]")
+                }
                 _ => self.setting(key, value, origin),
             }
         }
@@ -135,7 +137,8 @@ impl Reader<'_> {
                     self.faults.push(fault);
                 }
             }
-            for (member, is_missing) in [("slug", read.slug.is_empty()), ("command", read.command.is_empty())] {
+            for (member, is_missing) in [("slug", read.slug.is_empty()), ("command", read.command.is_empty())]
+            {
                 if is_missing {
                     let origin = Origin::File { path: self.path.into(), line };
                     self.shape(origin, format!("stdio.{member}"), "is missing in this [[stdio]] entry");
@@ -156,12 +159,17 @@ impl Reader<'_> {
         match (name.get_ref().as_ref(), value) {
             ("slug", DeValue::String(text)) => match text.parse::<switchboard_domain::Slug>() {
                 Ok(slug) => entry.slug = slug.to_string(),
-                Err(error) => return Err(Fault::Shape { origin, key, why: format!("can't be used: {error}") }),
+                Err(error) => {
+                    return Err(Fault::Shape { origin, key, why: format!("can't be used: {error}") });
+                }
             },
             ("command", DeValue::String(text)) => entry.command = text.to_string(),
             ("args", DeValue::Array(items)) => {
-                entry.args =
-                    strings(items).ok_or_else(|| Fault::Shape { origin, key, why: "is a list of texts".into() })?;
+                entry.args = strings(items).ok_or_else(|| Fault::Shape {
+                    origin,
+                    key,
+                    why: "is a list of texts".into(),
+                })?;
             }
             ("env", DeValue::Table(table)) => {
                 for (name, value) in table {

@@ -50,7 +50,11 @@ fn a_secret_may_name_its_file() {
     let (document, faults) = read(Path::new("s.toml"), "[database]\nurl_file = \"/run/secrets/url\"\n");
     assert!(faults.is_empty());
     assert_eq!(document.secret_files["database.url"].0, Path::new("/run/secrets/url"));
-    assert_eq!(read(Path::new("s.toml"), "[server]\nlisten_file = \"x\"\n").1.len(), 1, "only secrets have one");
+    assert_eq!(
+        read(Path::new("s.toml"), "[server]\nlisten_file = \"x\"\n").1.len(),
+        1,
+        "only secrets have one"
+    );
 }
 
 #[test]

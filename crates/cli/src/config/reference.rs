@@ -55,7 +55,10 @@ pub(crate) fn reference() -> String {
         if section != Some(of) {
             section = Some(of);
             let title = if of.is_empty() { "Top level".to_owned() } else { format!("`[{of}]`") };
-            let _ = write!(text, "\n## {title}\n\n| key | default | environment | flag | meaning |\n|---|---|---|---|---|\n");
+            let _ = write!(
+                text,
+                "\n## {title}\n\n| key | default | environment | flag | meaning |\n|---|---|---|---|---|\n"
+            );
         }
         text.push_str(&row(setting));
     }
@@ -71,5 +74,9 @@ fn row(setting: &Setting) -> String {
         Kind::Secret => " Secret.".into(),
         _ => String::new(),
     };
-    format!("| `{name}` | {default} | `{}` | {flag} | {}{words} |\n", setting.environment_name(), setting.help)
+    format!(
+        "| `{name}` | {default} | `{}` | {flag} | {}{words} |\n",
+        setting.environment_name(),
+        setting.help
+    )
 }

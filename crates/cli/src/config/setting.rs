@@ -74,11 +74,15 @@ impl Setting {
             Kind::Address if text.parse::<SocketAddr>().is_err() => {
                 wrong(&"an address and port such as 127.0.0.1:8080 or [::1]:8080")
             }
-            Kind::Url if url::Url::parse(text).is_err() => wrong(&"a URL such as https://switchboard.example"),
+            Kind::Url if url::Url::parse(text).is_err() => {
+                wrong(&"a URL such as https://switchboard.example")
+            }
             Kind::Duration if parse_duration(text).is_none() => {
                 wrong(&"a duration such as 30, \"500ms\", \"30s\" or \"15m\"")
             }
-            Kind::Size if parse_size(text).is_none() => wrong(&"a size such as 65536, \"64KiB\" or \"16MiB\""),
+            Kind::Size if parse_size(text).is_none() => {
+                wrong(&"a size such as 65536, \"64KiB\" or \"16MiB\"")
+            }
             Kind::Count if text.parse::<u32>().is_err() => wrong(&"a whole number"),
             Kind::Choice(words) if !words.contains(&text) => {
                 wrong(&format_args!("one of {}", words.join(", ")))

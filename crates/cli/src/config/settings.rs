@@ -30,7 +30,8 @@ pub(crate) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     pub(crate) fn of_process() -> Self {
-        let valid = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let valid = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self(valid.collect())
     }
 
@@ -98,7 +99,10 @@ impl Settings {
 
     fn take_flags(&mut self, flags: &SettingFlags, faults: &mut Vec<Fault>) {
         for (key, value) in &flags.values {
-            let Some((setting, (name, _))) = find(key).and_then(|setting| Some((setting, setting.flag?))) else { continue };
+            let Some((setting, (name, _))) = find(key).and_then(|setting| Some((setting, setting.flag?)))
+            else {
+                continue;
+            };
             self.take_text(setting, value, Origin::Flag(name), faults);
         }
     }
@@ -122,7 +126,9 @@ impl Settings {
 
     fn take_text(&mut self, setting: &'static Setting, text: &str, origin: Origin, faults: &mut Vec<Fault>) {
         let raw = if setting.kind == Kind::List {
-            Raw::List(text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect())
+            Raw::List(
+                text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect(),
+            )
         } else {
             if let Err(why) = setting.check(text) {
                 faults.push(Fault::Value { origin, key: setting.key, why });
@@ -133,7 +139,13 @@ impl Settings {
         self.found.insert(setting.key, Found { raw, origin });
     }
 
-    fn take_secret(&mut self, setting: &'static Setting, path: &Path, named_by: String, faults: &mut Vec<Fault>) {
+    fn take_secret(
+        &mut self,
+        setting: &'static Setting,
+        path: &Path,
+        named_by: String,
+        faults: &mut Vec<Fault>,
+    ) {
         match read_bounded(path, MAX_SECRET_BYTES) {
             Ok(text) => {
                 let origin = Origin::SecretFile { named_by, path: path.into() };
@@ -169,7 +181,9 @@ impl Settings {
             self.found.entry(key).or_insert(Found { raw, origin });
         }
         for (key, (secret, origin)) in document.secret_files {
-            let Some(setting) = find(key).filter(|setting| !self.found.contains_key(setting.key)) else { continue };
+            let Some(setting) = find(key).filter(|setting| !self.found.contains_key(setting.key)) else {
+                continue;
+            };
             let secret = path.parent().map_or_else(|| secret.clone(), |parent| parent.join(&secret));
             self.take_secret(setting, &secret, origin.to_string(), faults);
         }

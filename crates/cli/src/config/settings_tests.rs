@@ -19,7 +19,8 @@ fn message(flags: &SettingFlags, environment: &Environment) -> String {
 fn flags_win_over_environment_over_file_over_default() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("s.toml");
-    std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\ndrain = 1\nmax_request_bytes = \"1KiB\"\n").unwrap();
+    std::fs::write(&path, "[server]\nlisten = \"127.0.0.1:1\"\ndrain = 1\nmax_request_bytes = \"1KiB\"\n")
+        .unwrap();
     let environment = Environment::from([("SWITCHBOARD_LISTEN", "127.0.0.1:2"), ("SWITCHBOARD_DRAIN", "2s")]);
     let settings = settings(&flags(Some(path), &[("server.listen", "127.0.0.1:3")]), &environment);
     assert_eq!(settings.address("server.listen").unwrap().port(), 3);
@@ -40,8 +41,10 @@ fn every_secret_can_come_from_a_file_and_not_from_two_places() {
     let environment = Environment::from([("SWITCHBOARD_DATABASE_URL_FILE", path)]);
     let found = settings(&SettingFlags::default(), &environment);
     assert_eq!(found.text("database.url"), Some("postgres://u:p@h/d"), "the line end is not part of it");
-    let environment =
-        Environment::from([("SWITCHBOARD_DATABASE_URL_FILE", path), ("SWITCHBOARD_DATABASE_URL", "postgres://x/y")]);
+    let environment = Environment::from([
+        ("SWITCHBOARD_DATABASE_URL_FILE", path),
+        ("SWITCHBOARD_DATABASE_URL", "postgres://x/y"),
+    ]);
     assert!(message(&SettingFlags::default(), &environment).contains("remove one of them"));
     let environment = Environment::from([("SWITCHBOARD_DATABASE_URL_FILE", "/nowhere")]);
     let text = message(&SettingFlags::default(), &environment);

@@ -137,7 +137,11 @@ mod tests {
                 setting.check(setting.default).expect(setting.key);
             }
             assert!(setting.help.ends_with('.'), "{}", setting.key);
-            assert!(!(setting.is_secret() && !setting.default.is_empty()), "{}: no default secrets", setting.key);
+            assert!(
+                !(setting.is_secret() && !setting.default.is_empty()),
+                "{}: no default secrets",
+                setting.key
+            );
         }
     }
 }

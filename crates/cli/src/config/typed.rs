@@ -112,7 +112,10 @@ pub(crate) struct Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("data_dir", &self.data_dir).field("listen", &self.listen).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("data_dir", &self.data_dir)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,7 +145,9 @@ impl Config {
         }
         Ok(Self {
             data_dir: PathBuf::from(settings.text("data_dir").unwrap_or("./data")),
-            listen: settings.address("server.listen").unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            listen: settings
+                .address("server.listen")
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             public_url,
             allowed_hosts: settings.list("server.allowed_hosts").to_vec(),
             drain: settings.duration("server.drain"),
@@ -202,7 +207,10 @@ impl Config {
 }
 
 fn wrong_public_url(url: &Url) -> Option<&'static str> {
-    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
     match (url.scheme(), url.host()) {
         ("http" | "https", Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_))) if !plain => {
             Some("is more than an origin: leave out user, query and fragment")
@@ -254,7 +262,11 @@ fn egress(settings: &Settings) -> EgressSettings {
         allowed_hosts: settings.found("egress.allowed_hosts").map(|_| hosts.to_vec()),
         proxy: settings.secret("egress.proxy"),
         proxy_resolves_names: settings.switch("egress.proxy_resolves_names"),
-        extra_root_certificates: settings.list("egress.extra_root_certificates").iter().map(PathBuf::from).collect(),
+        extra_root_certificates: settings
+            .list("egress.extra_root_certificates")
+            .iter()
+            .map(PathBuf::from)
+            .collect(),
         limits: limits.collect(),
     }
 }

@@ -34,7 +34,12 @@ fn the_network_is_only_served_with_https_or_on_the_operators_word() {
 
 #[test]
 fn a_public_url_is_an_origin() {
-    for wrong in ["https://example.com/switchboard", "ftp://example.com", "https://u:p@example.com", "https://e.com/?a"] {
+    for wrong in [
+        "https://example.com/switchboard",
+        "ftp://example.com",
+        "https://u:p@example.com",
+        "https://e.com/?a",
+    ] {
         let message = config(&[("server.public_url", wrong)]).unwrap_err().to_string();
         assert!(message.starts_with("--public-url: the value of `server.public_url`"), "{wrong}: {message}");
     }

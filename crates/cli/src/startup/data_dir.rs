@@ -62,7 +62,10 @@ impl ServeLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = std::fs::read_to_string(&path).unwrap_or_default();
-                let holder = holder.trim().parse::<u32>().map_or_else(|_| String::new(), |id| format!(" (process {id})"));
+                let holder = holder
+                    .trim()
+                    .parse::<u32>()
+                    .map_or_else(|_| String::new(), |id| format!(" (process {id})"));
                 return Err(Failure::failed(format!(
                     "Another Switchboard{holder} serves {}. Stop it first, or give this one a directory of its own with \
                      --data-dir; several servers for one organization need PostgreSQL (--database-url).",
@@ -86,7 +89,10 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let held = ServeLock::take(scratch.path()).unwrap();
         let message = ServeLock::take(scratch.path()).unwrap_err().to_string();
-        assert!(message.contains(&std::process::id().to_string()) && message.contains("PostgreSQL"), "{message}");
+        assert!(
+            message.contains(&std::process::id().to_string()) && message.contains("PostgreSQL"),
+            "{message}"
+        );
         drop(held);
         ServeLock::take(scratch.path()).unwrap();
     }

@@ -18,14 +18,18 @@ pub(crate) fn upstream_egress(config: &Config, own_listeners: Vec<SocketAddr>) -
     egress.private_networks = settings
         .private_networks
         .iter()
-        .map(|text| text.parse().map_err(|_| wrong("egress.private_networks", text, "a network such as 10.1.0.0/16")))
+        .map(|text| {
+            text.parse().map_err(|_| wrong("egress.private_networks", text, "a network such as 10.1.0.0/16"))
+        })
         .collect::<Result<_, _>>()?;
     egress.allowed_hosts = match &settings.allowed_hosts {
         None => None,
         Some(hosts) => Some(
             hosts
                 .iter()
-                .map(|text| text.parse().map_err(|error| Failure::usage(format!("`egress.allowed_hosts`: {error}"))))
+                .map(|text| {
+                    text.parse().map_err(|error| Failure::usage(format!("`egress.allowed_hosts`: {error}")))
+                })
                 .collect::<Result<_, _>>()?,
         ),
     };
@@ -55,7 +59,10 @@ fn common(settings: &EgressSettings) -> Result<EgressConfig, Failure> {
     egress.proxy_resolves_names = settings.proxy_resolves_names;
     for path in &settings.extra_root_certificates {
         let pem = std::fs::read(path).map_err(|error| {
-            Failure::usage(format!("`egress.extra_root_certificates` names {}, which can't be read: {error}", path.display()))
+            Failure::usage(format!(
+                "`egress.extra_root_certificates` names {}, which can't be read: {error}",
+                path.display()
+            ))
         })?;
         egress.extra_root_certificates.push(pem);
     }
@@ -68,7 +75,8 @@ fn limits(settings: &EgressSettings) -> Result<Limits, Failure> {
         ((*name).to_owned(), value)
     });
     let members: serde_json::Map<_, _> = members.collect();
-    serde_json::from_value(members.into()).map_err(|error| Failure::usage(format!("`[egress.limits]`: {error}")))
+    serde_json::from_value(members.into())
+        .map_err(|error| Failure::usage(format!("`[egress.limits]`: {error}")))
 }
 
 fn wrong(key: &str, text: &str, expected: &str) -> Failure {

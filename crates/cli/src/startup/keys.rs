@@ -100,7 +100,9 @@ pub(crate) async fn open_keys(db: &Db, config: &Config, random: &dyn Random) -> 
 
 fn make_first(place: &KeyPlace, random: &dyn Random) -> Result<bool, Failure> {
     let Some(path) = place.file() else {
-        return Err(Failure::failed("No master key was given. Set SWITCHBOARD_MASTER_KEY, or remove it to use a key file."));
+        return Err(Failure::failed(
+            "No master key was given. Set SWITCHBOARD_MASTER_KEY, or remove it to use a key file.",
+        ));
     };
     match key_file::generate(path, random) {
         Ok(_) => Ok(true),
@@ -132,7 +134,8 @@ async fn record(
     }
     for &id in &keys.to_record {
         let Some(sentinel) = keys.keyring.sentinel(id, random) else { continue };
-        let key = KeyEncryptionKey { id, sentinel: Sealed(sentinel), state: KeyState::Active, created_at: now };
+        let key =
+            KeyEncryptionKey { id, sentinel: Sealed(sentinel), state: KeyState::Active, created_at: now };
         tx.keys().insert_key_encryption_key(&key).await?;
     }
     for &id in &keys.to_retire {

@@ -33,7 +33,10 @@ impl HttpClient for Collector {
     }
 }
 
-async fn exchange(egress: &Egress, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError> {
+async fn exchange(
+    egress: &Egress,
+    request: http::Request<Bytes>,
+) -> Result<http::Response<Bytes>, HttpError> {
     let (parts, body) = request.into_parts();
     let url = egress.check_url(&parts.uri.to_string())?;
     let limits = egress.limits();
@@ -60,7 +63,9 @@ async fn exchange(egress: &Egress, request: http::Request<Bytes>) -> Result<http
 /// Within a Tokio runtime.
 pub(crate) fn provider(settings: &OtlpSettings, egress: &Egress) -> Result<SdkTracerProvider, Failure> {
     let unusable = |error: &dyn fmt::Display| {
-        Failure::usage(format!("`telemetry.otlp_endpoint` can't be used: {error}. Write the collector's base URL, such as http://127.0.0.1:4318"))
+        Failure::usage(format!(
+            "`telemetry.otlp_endpoint` can't be used: {error}. Write the collector's base URL, such as http://127.0.0.1:4318"
+        ))
     };
     let mut endpoint = settings.endpoint.clone();
     if matches!(endpoint.path(), "" | "/") {

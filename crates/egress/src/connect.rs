@@ -117,6 +117,7 @@ impl Connections {
             .await
             .map_err(|_| timed_out(Stage::Tcp, "egress.limits.connect_timeout", within))??;
         self.opened.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("switchboard_egress_connections_opened_total").increment(1);
         Ok(opened)
     }
 

@@ -36,6 +36,7 @@ pub(crate) trait Dial: Send + Sync + fmt::Debug {
 pub(crate) struct TcpDialer;
 
 impl Dial for TcpDialer {
+    #[expect(clippy::disallowed_methods, reason = "the one place that opens an outbound connection")]
     fn dial(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Dialled>> {
         Box::pin(async move {
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -104,6 +105,7 @@ pub(crate) fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
 
 /// Whether `address` is one of this machine's interfaces: the kernel then picks it as the source of a packet
 /// to itself. Connecting a datagram socket sends nothing.
+#[expect(clippy::disallowed_methods, reason = "asks the kernel for a route; nothing is sent")]
 pub(crate) fn is_own_interface(address: IpAddr) -> bool {
     let any = match address {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),

@@ -91,6 +91,7 @@ impl Reason {
 
     /// Tells the operator and hides the reason from everybody else.
     pub(crate) fn refuse(self, host: &dyn fmt::Debug) -> Refused {
+        metrics::counter!("switchboard_egress_refused_total", "reason" => self.code()).increment(1);
         tracing::info!(reason = self.code(), ?host, "outbound address refused");
         Refused(())
     }

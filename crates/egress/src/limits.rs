@@ -79,8 +79,6 @@ limits! {
         token_response_bytes = 64 * KIB,
         /// A server's logo.
         logo_bytes = 256 * KIB,
-        /// A request body we send.
-        request_bytes = 4 * MIB,
         /// One server-sent event, or one JSON answer.
         message_bytes = 16 * MIB,
         /// A whole answer with all its events, inflated.

@@ -11,9 +11,9 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use hickory_resolver::{
-    TokioResolver,
+    ResolverBuilder, TokioResolver,
     config::{LookupIpStrategy, ResolveHosts},
-    net::{DnsError, NetError},
+    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::op::ResponseCode,
 };
 
@@ -41,19 +41,26 @@ pub struct SystemResolver {
 impl SystemResolver {
     /// Reads the machine's resolver configuration, once.
     pub fn new() -> Self {
-        let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
-            let options = builder.options_mut();
-            options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
-            options.use_hosts_file = ResolveHosts::Always;
-            options.ndots = 0;
-            builder.build()
-        });
+        let resolver = TokioResolver::builder_tokio().and_then(Self::absolute_names_only);
         let resolver = resolver
             .inspect_err(|error| {
-                tracing::warn!(%error, "no usable name server configuration: upstreams can be reached by address only");
+                tracing::warn!(
+                    %error,
+                    "no usable name server configuration: upstreams can be reached by address only"
+                );
             })
             .ok();
         Self { resolver }
+    }
+
+    fn absolute_names_only(
+        mut builder: ResolverBuilder<TokioRuntimeProvider>,
+    ) -> Result<TokioResolver, NetError> {
+        let options = builder.options_mut();
+        options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+        options.use_hosts_file = ResolveHosts::Always;
+        options.ndots = 0;
+        builder.build()
     }
 }
 
@@ -94,5 +101,110 @@ fn failure(name: &str, error: &NetError) -> ResolveError {
             ResolveError::NotFound
         }
         _ => ResolveError::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use hickory_resolver::{
+        config::{NameServerConfig, ResolverConfig},
+        proto::rr::Name,
+    };
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    /// A name server that knows `known.example.com` (one address of each family), fails for `broken.…` and
+    /// denies everything else. Returns the resolver that asks it and the names it was asked for.
+    async fn resolver() -> (SystemResolver, Arc<Mutex<Vec<String>>>) {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut server = NameServerConfig::udp("127.0.0.1".parse().unwrap());
+        server.connections[0].port = socket.local_addr().unwrap().port();
+        let mut config = ResolverConfig::from_name_servers(vec![server]);
+        config.set_domain(Name::from_ascii("corp.example.").unwrap());
+        config.add_search(Name::from_ascii("cluster.example.").unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        tokio::spawn(async move {
+            let mut query = [0; 512];
+            while let Ok((_, client)) = socket.recv_from(&mut query).await {
+                let (name, end) = question(&query);
+                let _ = socket.send_to(&answer(&query[..end], &name), client).await;
+                log.lock().unwrap().push(name);
+            }
+        });
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        builder.options_mut().attempts = 1;
+        let resolver = SystemResolver::absolute_names_only(builder).unwrap();
+        (SystemResolver { resolver: Some(resolver) }, asked)
+    }
+
+    /// RFC 1035 section 4.1.2: the name and where the question section ends.
+    fn question(query: &[u8]) -> (String, usize) {
+        let (mut name, mut at) = (String::new(), 12);
+        while query[at] != 0 {
+            let label = &query[at + 1..=at + usize::from(query[at])];
+            name.push_str(std::str::from_utf8(label).unwrap());
+            name.push('.');
+            at += 1 + label.len();
+        }
+        (name, at + 5)
+    }
+
+    fn answer(question: &[u8], name: &str) -> Vec<u8> {
+        let (code, data): (u8, &[u8]) = match (name, question[question.len() - 3]) {
+            ("known.example.com.", 1) => (0, &[93, 184, 216, 34]),
+            ("known.example.com.", _) => (0, &[0x26, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+            ("broken.example.com.", _) => (2, &[]),
+            _ => (3, &[]),
+        };
+        let mut message = question.to_vec();
+        (message[2], message[3]) = (message[2] | 0x80, 0x80 | code);
+        message[4..12].copy_from_slice(&[0, 1, 0, u8::from(!data.is_empty()), 0, 0, 0, 0]);
+        if !data.is_empty() {
+            let kind = question[question.len() - 3];
+            message.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 60, 0, u8::try_from(data.len()).unwrap()]);
+            message.extend(data);
+        }
+        message
+    }
+
+    #[tokio::test]
+    async fn all_addresses_of_both_families() {
+        let (resolver, _) = resolver().await;
+        let mut addresses = resolver.resolve("known.example.com").await.unwrap();
+        addresses.sort();
+        assert_eq!(addresses, ["93.184.216.34".parse::<IpAddr>().unwrap(), "2606::1".parse().unwrap()]);
+    }
+
+    #[tokio::test]
+    async fn names_are_never_completed() {
+        let (resolver, asked) = resolver().await;
+        for name in ["mcp.vendor.example.com", "redis"] {
+            assert_eq!(resolver.resolve(name).await.unwrap_err(), ResolveError::NotFound);
+        }
+        let asked = asked.lock().unwrap().clone();
+        assert!(!asked.is_empty());
+        assert!(
+            asked.iter().all(|name| ["mcp.vendor.example.com.", "redis."].contains(&name.as_str())),
+            "{asked:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failing_server_is_not_a_missing_name() {
+        let (resolver, _) = resolver().await;
+        assert_eq!(resolver.resolve("broken.example.com").await.unwrap_err(), ResolveError::Failed);
+    }
+
+    #[tokio::test]
+    async fn localhost_is_not_asked_for() {
+        let (resolver, asked) = resolver().await;
+        for name in ["localhost", "app.localhost"] {
+            assert!(resolver.resolve(name).await.unwrap().iter().all(IpAddr::is_loopback));
+        }
+        assert!(asked.lock().unwrap().is_empty());
     }
 }

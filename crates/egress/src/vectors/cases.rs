@@ -11,143 +11,17 @@ use std::{
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use rustls::HandshakeKind;
-use serde::Deserialize;
-use tokio::{
-    io::AsyncReadExt as _,
-    net::{TcpListener, TcpSocket},
-};
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
 use super::{
-    support::{Authority, Server, Step, StubResolver, answer, closed_egress, get, ok},
-    vectors,
+    support::{Server, Step, StubResolver, answer, closed_egress, get, ok, send},
+    world::*,
 };
 use crate::{
     Egress, EgressConfig, EgressError, Redirects, Request,
     child::{self, ChildSpec, Exit},
-    dial::{Dial, Dialled},
+    dial::{Dial, Dialled, TcpDialer},
 };
-
-const HOST: &str = "mcp.vendor.example.com";
-const OTHERS: &[&str] = &["b.example.net", "collect.example.net"];
-/// What the other hosts resolve to.
-const ELSEWHERE: &str = "93.184.216.35";
-
-#[derive(Debug, Deserialize)]
-struct Case {
-    id: String,
-    kind: String,
-    name: String,
-    url: Option<String>,
-    expect: String,
-    #[serde(default)]
-    answers: Vec<Vec<String>>,
-    #[serde(default)]
-    config: BTreeMap<String, Vec<String>>,
-    tenant: Option<String>,
-    #[serde(default)]
-    steps: Vec<String>,
-    #[serde(default)]
-    chain: Vec<Hop>,
-    #[serde(default)]
-    request_headers: BTreeMap<String, String>,
-    #[serde(default)]
-    env: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Hop {
-    status: u16,
-    location: Option<String>,
-    body: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-}
-
-fn cases(kind: &str) -> Vec<Case> {
-    let text = vectors("ssrf_cases.jsonl");
-    let all = super::lines(&text).into_iter().map(|line| serde_json::from_str::<Case>(line).unwrap());
-    all.filter(|case| case.kind == kind).collect()
-}
-
-/// Leads every connection to one local server and remembers where it was meant to go.
-#[derive(Debug)]
-struct RecordingDialer {
-    dialled: Mutex<Vec<SocketAddr>>,
-    server: Option<SocketAddr>,
-}
-
-impl Dial for RecordingDialer {
-    fn dial(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Dialled>> {
-        self.dialled.lock().unwrap().push(address);
-        let server = self.server;
-        Box::pin(async move {
-            // Without a server the address is a black hole.
-            let Some(server) = server else { return std::future::pending().await };
-            let stream = TcpSocket::new_v4()?.connect(server).await?;
-            Ok(Dialled { stream, peer: address })
-        })
-    }
-}
-
-/// A gateway whose every public address is one scripted TLS server.
-struct World {
-    egress: Egress,
-    dialer: Arc<RecordingDialer>,
-    resolver: Arc<StubResolver>,
-    server: Server,
-}
-
-impl World {
-    async fn new(
-        answers: &[Vec<String>],
-        change: impl FnOnce(&mut EgressConfig),
-        script: impl Fn(&super::support::Received) -> Vec<Step> + Send + Sync + 'static,
-    ) -> Self {
-        let authority = Authority::new();
-        let names: Vec<&str> = std::iter::once(HOST).chain(OTHERS.iter().copied()).collect();
-        let server = Server::tls(authority.server(&names), script).await;
-        let lists: Vec<Vec<&str>> =
-            answers.iter().map(|list| list.iter().map(String::as_str).collect()).collect();
-        let lists: Vec<&[&str]> = lists.iter().map(Vec::as_slice).collect();
-        let resolver = StubResolver::new(&[
-            (HOST, lists.as_slice()),
-            (OTHERS[0], &[&[ELSEWHERE]]),
-            (OTHERS[1], &[&[ELSEWHERE]]),
-        ]);
-        let dialer = Arc::new(RecordingDialer { dialled: Mutex::default(), server: Some(server.address) });
-        let mut config = EgressConfig {
-            extra_root_certificates: vec![authority.pem()],
-            ..EgressConfig::with_resolver(resolver.clone())
-        };
-        change(&mut config);
-        let egress = Egress::with_dialer(config, dialer.clone()).unwrap();
-        Self { egress, dialer, resolver, server }
-    }
-
-    async fn fetch(&self, url: &str) -> Result<bytes::Bytes, EgressError> {
-        let url = self.egress.check_url(url)?;
-        let response =
-            self.egress.send(super::support::request(&self.egress, http::Method::GET, url)).await?;
-        response.body.collect_bytes().await
-    }
-
-    fn dialled(&self) -> Vec<IpAddr> {
-        self.dialer.dialled.lock().unwrap().iter().map(SocketAddr::ip).collect()
-    }
-}
-
-fn public() -> Vec<Vec<String>> {
-    vec![vec!["93.184.216.34".into()]]
-}
-
-/// Ends every connection after one answer, so that each step looks the name up again.
-fn one_answer_a_connection() -> Vec<Step> {
-    vec![answer("200 OK", "connection: close\r\n", "hello"), Step::Close]
-}
-
-fn assert_refused(outcome: Result<bytes::Bytes, EgressError>, id: &str) {
-    assert!(matches!(outcome, Err(EgressError::Refused(_))), "{id}: {outcome:?}");
-}
 
 #[test]
 fn raw_urls() {
@@ -452,7 +326,7 @@ async fn errors_do_not_quote_the_answer(case: &Case) {
         vec![answer("200 OK", "content-encoding: br\r\n", CANARY)],
         vec![answer("302 Found", &format!("location: https://127.0.0.1/{CANARY}\r\n"), CANARY)],
         vec![answer("101 Switching", "", CANARY)],
-        vec![super::support::send(format!("{CANARY}\r\n\r\n")), Step::Close],
+        vec![send(format!("{CANARY}\r\n\r\n")), Step::Close],
     ] {
         let world = World::new(&public(), |_| {}, move |_| steps.clone()).await;
         let error = world.fetch(case.url.as_deref().unwrap()).await.unwrap_err();
@@ -494,11 +368,7 @@ async fn a_peer_that_was_not_judged_is_refused() {
     struct Misled(SocketAddr);
     impl Dial for Misled {
         fn dial(&self, _: SocketAddr) -> BoxFuture<'static, io::Result<Dialled>> {
-            let server = self.0;
-            Box::pin(async move {
-                let stream = TcpSocket::new_v4()?.connect(server).await?;
-                Ok(Dialled { peer: stream.peer_addr()?, stream })
-            })
+            TcpDialer.dial(self.0)
         }
     }
     let server = Server::plain(|_| ok("x")).await;

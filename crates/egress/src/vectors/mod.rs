@@ -7,6 +7,7 @@
 mod support;
 
 mod cases;
+mod world;
 
 use std::path::Path;
 

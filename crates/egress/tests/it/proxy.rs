@@ -17,6 +17,7 @@ use crate::support::*;
 const NAME: &str = "mcp.vendor.example.com";
 
 /// A proxy that tunnels everything to `destination` and keeps the header sections it saw.
+#[expect(clippy::disallowed_methods, reason = "a proxy has to connect to somewhere")]
 async fn tunnel(destination: SocketAddr, status: &'static str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -19,6 +19,7 @@ use switchboard_vault::{SealContext, open, seal};
 use zeroize::Zeroize as _;
 
 use crate::{
+    Broker,
     keys::{DataKeyError, DataKeys},
     upstream::UpstreamAuth,
 };
@@ -250,4 +251,21 @@ fn add(auth: &mut UpstreamAuth, name: &str, value: &str, secret: &str) -> Result
         auth.secrets.push(SecretValue::new(STANDARD.encode(secret)));
     }
     Ok(())
+}
+
+impl Broker {
+    /// Stores a credential in place of an older one; calls use it from now on.
+    pub async fn put_credential(
+        &self,
+        organization: OrganizationId,
+        connection: ConnectionId,
+        owner: CredentialOwner,
+        secret: NewSecret,
+    ) -> Result<(), CredentialError> {
+        let found = self.db().single().await?.connections().find(organization, connection).await?;
+        let found = found.ok_or(CredentialError::Missing)?;
+        self.credentials().put(&found, owner, &secret).await?;
+        self.refresh_snapshots().await?;
+        Ok(())
+    }
 }

@@ -1,3 +1,4 @@
 //! Real parts for tests. One module per part; this file only lists them.
 
+pub mod app;
 pub mod upstream;

@@ -8,7 +8,8 @@
 //! kek_1af… …                  an older key, still needed by data keys that were not re-wrapped
 //! ```
 //!
-//! The id may be left out, so that `openssl rand -base64 32` makes a key that can be pasted into a setting.
+//! The id may be left out, so that `openssl rand -base64 32` makes a key that can be pasted into a setting;
+//! where a setting takes one line only, commas separate the keys.
 
 use std::fmt;
 
@@ -113,9 +114,11 @@ impl Keyring {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let kek = parse_line(line, index + 1)?;
-            if keys.iter().all(|known| known.id != kek.id) {
-                keys.push(kek);
+            for text in line.split(',') {
+                let kek = parse_key(text, index + 1)?;
+                if keys.iter().all(|known| known.id != kek.id) {
+                    keys.push(kek);
+                }
             }
         }
         let mut keys = keys.into_iter();
@@ -250,7 +253,7 @@ fn sentinel_data(kek: KeyEncryptionKeyId) -> AssociatedData {
     data
 }
 
-fn parse_line(text: &str, line: usize) -> Result<Kek, KeyringError> {
+fn parse_key(text: &str, line: usize) -> Result<Kek, KeyringError> {
     let mut words = text.split_ascii_whitespace();
     let (id, key) = match (words.next(), words.next(), words.next()) {
         (Some(key), None, None) => (None, key),

@@ -53,6 +53,8 @@ fn the_text_form() {
     let url_safe = "--__AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxw";
     assert_eq!(parse(standard).unwrap().primary(), parse(url_safe).unwrap().primary());
 
+    assert_eq!(parse(&format!("{standard},{ID} {KEY}")).unwrap().ids().count(), 2, "one line of a setting");
+
     let two = Keyring::generate(&SeededRandom::new(1)).with_new_primary(&SeededRandom::new(2));
     let read = parse(&two.to_text()).unwrap();
     assert_eq!(read.ids().collect::<Vec<_>>(), two.ids().collect::<Vec<_>>());
@@ -67,6 +69,7 @@ fn a_text_that_is_no_keyring_is_refused_and_not_repeated() {
         ("", KeyringError::Empty),
         ("# only a comment\n", KeyringError::Empty),
         ("hunter2hunter2", KeyringError::NotAKey { line: 1 }),
+        (&format!("{KEY},"), KeyringError::NotAKey { line: 1 }),
         (&KEY[..40], KeyringError::NotAKey { line: 1 }),
         (&format!("{KEY}\n{KEY}AAAA"), KeyringError::NotAKey { line: 2 }),
         (&format!("{KEY} {KEY}"), KeyringError::NotAKey { line: 1 }),

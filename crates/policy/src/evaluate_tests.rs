@@ -147,6 +147,7 @@ fn unknown_and_forbidden_look_alike() {
     hidden.connection.granted = false;
     hidden.connection.enabled = false;
     hidden.capability.state = CapabilityState::Held;
+    hidden.capability.offered = false;
     hidden.requester.scopes = Scopes::default();
     let blocked = PolicySet::new(organization(1), rules(&[("*", RuleAction::Block)]));
     assert_eq!(denied(&blocked, &hidden), Some(Reason::NotGranted));

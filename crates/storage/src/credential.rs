@@ -2,6 +2,7 @@
 //! generation, so that of two refreshes of one credential the second learns that it lost.
 
 use switchboard_domain::{ConnectionId, CredentialId, CredentialOwner, DataKeyId, OrganizationId, Timestamp};
+use switchboard_vault::Sealed;
 use uuid::Uuid;
 
 use crate::{
@@ -9,16 +10,6 @@ use crate::{
     row::{member, word},
     statement::{execute, fetch_all, fetch_optional, statements},
 };
-
-/// Sealed bytes as the vault made them. Storage carries them, and can't open them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed(pub Vec<u8>);
-
-impl std::fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Sealed({} bytes)", self.0.len())
-    }
-}
 
 /// Whether a credential works, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

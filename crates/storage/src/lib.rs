@@ -36,9 +36,7 @@ pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter};
 pub use capability::{Capabilities, CapabilityRow, Definition, LightCapability};
 pub use changes::{Change, Changes};
 pub use connection::{CatalogedConnection, Connections, InsertConnection, UpdateConnection};
-pub use credential::{
-    CredentialHealth, CredentialInfo, Credentials, PutCredential, Sealed, StoredCredential,
-};
+pub use credential::{CredentialHealth, CredentialInfo, Credentials, PutCredential, StoredCredential};
 pub use db::{AuditDurability, Db, Location, Migrations, Options};
 pub use error::StorageError;
 pub use grant::GrantRows;
@@ -55,6 +53,8 @@ pub use team::{InsertTeam, Team, Teams};
 pub use token::{ServiceAccount, StoredToken, TokenKind, TokenOwner, Tokens};
 pub use toolkit::{Policies, PolicyDocument, PolicyLayer, Toolkit, ToolkitSurface, Toolkits};
 pub use transaction::Tx;
+
+pub use switchboard_vault::Sealed;
 
 /// Every statement there is, for the tests that prepare each on both databases and read its text.
 pub fn statements() -> impl Iterator<Item = Statement> {

@@ -34,7 +34,8 @@ macro_rules! migrations {
 pub const MIGRATIONS: &[Migration] = migrations![1 "0001_initial"];
 
 impl Migration {
-    const fn sql(&self, dialect: Dialect) -> &'static str {
+    /// Its SQL.
+    pub const fn text(&self, dialect: Dialect) -> &'static str {
         match dialect {
             Dialect::Sqlite => self.sqlite,
             Dialect::Postgres => self.postgres,
@@ -42,7 +43,7 @@ impl Migration {
     }
 
     fn checksum(&self, dialect: Dialect) -> String {
-        hex(&Sha256::digest(self.sql(dialect)))
+        hex(&Sha256::digest(self.text(dialect)))
     }
 }
 
@@ -211,7 +212,7 @@ impl Db {
                     $tx.commit().await?;
                     return Ok(false);
                 };
-                $tx.execute(sqlx::raw_sql(migration.sql($dialect))).await?;
+                $tx.execute(sqlx::raw_sql(migration.text($dialect))).await?;
                 sqlx::query(RECORD)
                     .bind(migration.version)
                     .bind(migration.name)

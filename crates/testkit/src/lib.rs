@@ -1,4 +1,5 @@
 //! Real parts for tests. One module per part; this file only lists them.
 
 pub mod app;
+pub mod database;
 pub mod upstream;

@@ -68,6 +68,13 @@ pub fn first_sentence(description: &str) -> String {
     displayed(&paragraph[..end], SUMMARY_CHARS)
 }
 
+/// Where the first sentence, or the first paragraph without one, ends in a whole description.
+pub(crate) fn first_end(description: &str) -> usize {
+    let start = description.len() - description.trim_start().len();
+    let paragraph = description[start..].find("\n\n").map_or(description.len(), |end| start + end);
+    start + sentence_end(&description[start..paragraph])
+}
+
 /// Where the first sentence ends: after `.`, `!`, `?` and white space, or after an ideographic stop. Not
 /// after an abbreviation (`e.g.`), an initial or a number.
 fn sentence_end(text: &str) -> usize {

@@ -66,23 +66,34 @@ impl Frequencies<'_> {
     }
 }
 
-pub(super) fn of(text: &str, frequencies: &Frequencies<'_>, ranking: &Ranking) -> Concepts {
-    let splitter = Splitter::new();
-    let mut words: Vec<Term> = Vec::new();
-    splitter.split(text, &mut |term| {
-        if words.len() < MAX_WORDS {
-            words.push(term);
+/// A word of the question and how much it says about what is asked for.
+struct Word {
+    text: String,
+    care: f32,
+}
+
+fn words(text: &str, ranking: &Ranking) -> Vec<Word> {
+    let mut words: Vec<Word> = Vec::new();
+    Splitter::new().split(text, &mut |term: Term| {
+        // The joined spelling of a two-part name is a variant of its parts, see `Maker::compounds`.
+        if !term.joined && words.len() < MAX_WORDS {
+            let care = if synonyms::is_conversational(&term.text) { ranking.conversational } else { 1.0 };
+            words.push(Word { text: term.text, care });
         }
     });
-    let mut maker = Maker { frequencies, ranking, corrections: 0 };
+    words
+}
+
+pub(super) fn of(text: &str, frequencies: &Frequencies<'_>, ranking: &Ranking) -> Concepts {
+    let words = words(text, ranking);
+    // A long question says itself what it means in several words; a short one needs more guessing.
+    let telling = words.iter().filter(|word| word.care == 1.0).count();
+    let synonym = ranking.synonym * (ranking.synonym_words / telling as f32).min(1.0);
+    let mut maker = Maker { frequencies, ranking, synonym, corrections: 0 };
     let mut by_text: HashMap<&str, usize> = HashMap::new();
     let mut found: Vec<(Concept, f32)> = Vec::new();
     let mut asked = 0.0;
     for (position, word) in words.iter().enumerate() {
-        // The joined spelling of a two-part name is a variant of its parts, see `Maker::compounds`.
-        if word.joined {
-            continue;
-        }
         if let Some(&seen) = by_text.get(word.text.as_str()) {
             if seen != usize::MAX {
                 found[seen].1 += 1.0;
@@ -90,18 +101,27 @@ pub(super) fn of(text: &str, frequencies: &Frequencies<'_>, ranking: &Ranking) -
             continue;
         }
         let neighbours = [position.checked_sub(1), Some(position + 1)]
-            .map(|place| place.and_then(|place| words.get(place)).filter(|term| !term.joined));
-        let care = if synonyms::is_conversational(&word.text) { ranking.conversational } else { 1.0 };
+            .map(|place| place.and_then(|place| words.get(place)).map(|word| word.text.as_str()));
         match maker.concept(&word.text, neighbours) {
             Some(mut concept) => {
-                concept.weight *= care;
+                concept.weight *= word.care;
                 asked += concept.weight;
                 by_text.insert(&word.text, found.len());
                 found.push((concept, 1.0));
             }
             None => {
-                asked += care * frequencies.inverse(0) * 0.5;
+                asked += word.care * frequencies.inverse(0) * 0.5;
                 by_text.insert(&word.text, usize::MAX);
+            }
+        }
+    }
+    if ranking.phrase > 0.0 {
+        let mut seen = std::collections::HashSet::new();
+        for pair in words.windows(2) {
+            let together = format!("{}{}", pair[0].text, pair[1].text);
+            if let Some(concept) = maker.phrase(&together).filter(|_| seen.insert(together)) {
+                let care = pair[0].care * pair[1].care * ranking.phrase;
+                found.push((Concept { weight: concept.weight * care, ..concept }, 1.0));
             }
         }
     }
@@ -120,11 +140,12 @@ pub(super) fn of(text: &str, frequencies: &Frequencies<'_>, ranking: &Ranking) -
 struct Maker<'a> {
     frequencies: &'a Frequencies<'a>,
     ranking: &'a Ranking,
+    synonym: f32,
     corrections: usize,
 }
 
 impl Maker<'_> {
-    fn concept(&mut self, word: &str, neighbours: [Option<&Term>; 2]) -> Option<Concept> {
+    fn concept(&mut self, word: &str, neighbours: [Option<&str>; 2]) -> Option<Concept> {
         let mut variants: Vec<(Variant, usize)> = Vec::new();
         let exact = self.frequencies.visible(word);
         if let Some((term, count)) = exact {
@@ -134,10 +155,10 @@ impl Maker<'_> {
         if variants.is_empty() {
             self.corrected(word, &mut variants);
         }
-        if self.ranking.synonym > 0.0 {
+        if self.synonym > 0.0 && !synonyms::is_conversational(word) {
             for other in synonyms::of(word) {
                 if let Some((term, count)) = self.frequencies.visible(other) {
-                    variants.push((Variant { term, weight: self.ranking.synonym }, count));
+                    variants.push((Variant { term, weight: self.synonym }, count));
                 }
             }
         }
@@ -146,28 +167,36 @@ impl Maker<'_> {
             None => variants.iter().map(|(_, count)| *count).max()?,
         };
         let postings = variants.iter().map(|(_, count)| count).sum();
-        Some(Concept {
-            variants: variants.into_iter().map(|(variant, _)| variant).collect(),
-            weight: self.frequencies.inverse(count),
-            postings,
-        })
+        let weight = self.frequencies.inverse(count);
+        // A common word that stands for a rare one must not be worth what the rare one is.
+        let worth = |other: usize| (self.frequencies.inverse(other) / weight).min(1.0);
+        let variants = variants
+            .into_iter()
+            .map(|(variant, count)| Variant { weight: variant.weight * worth(count), ..variant })
+            .collect();
+        Some(Concept { variants, weight, postings })
+    }
+
+    fn phrase(&self, together: &str) -> Option<Concept> {
+        let (term, postings) = self.frequencies.visible(together)?;
+        let weight = self.frequencies.inverse(postings);
+        let variants = vec![Variant { term, weight: 1.0 }];
+        Some(Concept { variants, weight, postings })
     }
 
     /// `time zone` finds `timezone`, `websearch` finds `web search`.
     fn compounds(
         &self,
         word: &str,
-        [before, after]: [Option<&Term>; 2],
+        [before, after]: [Option<&str>; 2],
         variants: &mut Vec<(Variant, usize)>,
     ) {
         let weight = self.ranking.compound;
         if weight == 0.0 {
             return;
         }
-        let joined = [
-            before.map(|before| format!("{}{word}", before.text)),
-            after.map(|after| format!("{word}{}", after.text)),
-        ];
+        let joined =
+            [before.map(|before| format!("{}{word}", before)), after.map(|after| format!("{word}{}", after))];
         for joined in joined.into_iter().flatten() {
             if let Some((term, count)) = self.frequencies.visible(&joined) {
                 variants.push((Variant { term, weight }, count));

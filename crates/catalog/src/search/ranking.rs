@@ -6,12 +6,13 @@ pub(crate) enum Field {
     Name,
     Title,
     Server,
+    Summary,
     Description,
     ParameterName,
     ParameterDescription,
 }
 
-pub(crate) const FIELDS: usize = 6;
+pub(crate) const FIELDS: usize = 7;
 
 /// BM25F (Robertson and Zaragoza, 2009) and what is added to it.
 ///
@@ -19,7 +20,7 @@ pub(crate) const FIELDS: usize = 6;
 /// tools the caller can't see.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ranking {
-    /// Weights of name, title, server, description, parameter names, parameter descriptions.
+    /// Weights of name, title, server, first sentence, rest of the description, parameter names and descriptions.
     pub weights: [f32; FIELDS],
     /// How many terms each of these usually has.
     pub lengths: [f32; FIELDS],
@@ -27,8 +28,14 @@ pub struct Ranking {
     pub length_discount: [f32; FIELDS],
     /// How soon a repeated term stops counting.
     pub saturation: f32,
+    /// How much it is worth that all of a tool's name was asked for.
+    pub name_share: f32,
+    /// What two neighbouring words of the question count that are neighbours in the name, too.
+    pub phrase: f32,
     /// What a synonym counts beside the word itself.
     pub synonym: f32,
+    /// Telling words of a question up to which synonyms count in full.
+    pub synonym_words: f32,
     /// What a corrected spelling or completed prefix counts.
     pub correction: f32,
     /// What two words written as one count, and one word written as two.
@@ -48,11 +55,14 @@ pub struct Ranking {
 impl Default for Ranking {
     fn default() -> Self {
         Self {
-            weights: [3.0, 2.0, 2.0, 1.0, 0.5, 0.5],
-            lengths: [3.0, 3.0, 2.0, 18.0, 4.0, 25.0],
+            weights: [3.0, 2.0, 2.0, 1.0, 1.0, 0.5, 0.5],
+            lengths: [3.0, 3.0, 2.0, 12.0, 18.0, 4.0, 25.0],
             length_discount: [0.5; FIELDS],
             saturation: 1.2,
+            name_share: 0.0,
+            phrase: 0.0,
             synonym: 0.3,
+            synonym_words: 4.0,
             correction: 0.6,
             compound: 0.8,
             conversational: 0.3,
@@ -84,6 +94,9 @@ impl Ranking {
         let one = match name {
             "saturation" => &mut self.saturation,
             "synonym" => &mut self.synonym,
+            "name_share" => &mut self.name_share,
+            "phrase" => &mut self.phrase,
+            "synonym_words" => &mut self.synonym_words,
             "correction" => &mut self.correction,
             "compound" => &mut self.compound,
             "conversational" => &mut self.conversational,

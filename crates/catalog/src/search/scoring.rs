@@ -308,7 +308,14 @@ impl Reading<'_, '_> {
         for &document in &self.touched {
             let entry = std::mem::take(&mut self.running[document as usize]);
             let share = covered_weight(concepts, entry.covered) / asked;
-            let score = entry.score * (1.0 - coverage + coverage * share);
+            let (slot, place) = self.scorer.locate(document);
+            let terms = self.scorer.state.slots[slot as usize]
+                .as_ref()
+                .map_or(1, |segment| segment.name_terms(place));
+            let named = (entry.named.count_ones() as f32 / f32::from(terms.max(1))).min(1.0);
+            let score = entry.score
+                * (1.0 - coverage + coverage * share)
+                * (1.0 + self.scorer.ranking.name_share * named);
             candidates.push(Candidate { document, score, covered: entry.covered });
         }
         candidates
@@ -329,7 +336,7 @@ impl Reading<'_, '_> {
                         self.round.push(document);
                     }
                     running.current += variant.weight * self.weights[posting.step()];
-                    if posting.in_name() {
+                    if posting.in_name() && variant.weight > 0.5 {
                         running.named |= 1 << bit;
                     }
                 }
@@ -369,7 +376,7 @@ impl Reading<'_, '_> {
                     self.round.push(document);
                 }
                 running.current += variant.weight * self.weights[postings[place].step()];
-                if postings[place].in_name() {
+                if postings[place].in_name() && variant.weight > 0.5 {
                     running.named |= 1 << bit;
                 }
             }

@@ -61,6 +61,8 @@ struct Entry {
     /// before it ends.
     start: u32,
     ends: [u32; 4],
+    /// Terms in its name.
+    name_terms: u8,
     read_only_hint: Option<bool>,
     destructive_hint: Option<bool>,
     fingerprint: Fingerprint,
@@ -102,6 +104,10 @@ impl Segment {
         self.entries.len()
     }
 
+    pub fn name_terms(&self, entry: usize) -> u8 {
+        self.entries[entry].name_terms
+    }
+
     fn part(&self, entry: usize, part: usize) -> &str {
         let entry = &self.entries[entry];
         let start = if part == 0 { entry.start } else { entry.ends[part - 1] };
@@ -132,7 +138,7 @@ impl Segment {
         let mut words = Words::new(label);
         let mut postings: HashMap<Box<str>, Vec<Posting>> = HashMap::new();
         for (document, definition) in order.iter().enumerate() {
-            entries.push(Entry::new(definition, &mut text));
+            entries.push(Entry::new(definition, words.name_terms(definition), &mut text));
             for (term, counts) in words.of(definition) {
                 let weight = counts.weight(ranking);
                 let posting = Posting::new(document, counts.in_name(), weight);
@@ -155,7 +161,7 @@ impl Segment {
 }
 
 impl Entry {
-    fn new(definition: &Definition, text: &mut String) -> Self {
+    fn new(definition: &Definition, name_terms: u8, text: &mut String) -> Self {
         let start = text.len() as u32;
         let title = definition.title().map(|title| crate::displayed(title, 80)).unwrap_or_default();
         let parts = [definition.name().to_owned(), title, definition.summary(), definition.signature()];
@@ -166,6 +172,7 @@ impl Entry {
         Self {
             start,
             ends,
+            name_terms,
             read_only_hint: definition.read_only_hint(),
             destructive_hint: definition.destructive_hint(),
             fingerprint: definition.fingerprint(),
@@ -232,7 +239,7 @@ struct Counts {
 
 impl Counts {
     fn in_name(&self) -> bool {
-        self.times[Field::Name as usize] > 0.0 || self.times[Field::Title as usize] > 0.0
+        self.times[Field::Name as usize] > 0.0
     }
 
     fn weight(&self, ranking: &Ranking) -> f32 {
@@ -250,20 +257,33 @@ impl Counts {
 /// Counts the terms of definitions of one connection.
 struct Words {
     splitter: Splitter,
-    server: Vec<String>,
+    called: Vec<String>,
 }
 
 impl Words {
     fn new(label: ConnectionLabel<'_>) -> Self {
         let splitter = Splitter::new();
-        let mut server: Vec<String> = [label.slug, label.name]
+        let mut called: Vec<String> = [label.slug, label.name]
             .iter()
             .flat_map(|text| splitter.terms(text))
             .map(|term| term.text)
             .collect();
-        server.sort();
-        server.dedup();
-        Self { splitter, server }
+        called.sort();
+        called.dedup();
+        Self { splitter, called }
+    }
+
+    /// The words of a tool's name, in order.
+    fn name(&self, definition: &Definition) -> Vec<String> {
+        let terms = self.splitter.terms(definition.name());
+        terms.into_iter().filter(|term| !term.joined).map(|term| term.text).collect()
+    }
+
+    fn name_terms(&self, definition: &Definition) -> u8 {
+        let mut terms = self.name(definition);
+        terms.sort_unstable();
+        terms.dedup();
+        terms.len().min(255) as u8
     }
 
     fn of(&mut self, definition: &Definition) -> impl Iterator<Item = (Box<str>, Counts)> {
@@ -279,14 +299,21 @@ impl Words {
         };
         add(definition.name(), Field::Name);
         add(definition.title().unwrap_or_default(), Field::Title);
-        add(definition.description(), Field::Description);
+        let (first, rest) =
+            definition.description().split_at(crate::summary::first_end(definition.description()));
+        add(first, Field::Summary);
+        add(rest, Field::Description);
         if let Some(schema) = definition.input_schema() {
             parameters(schema, 0, &mut add);
         }
-        for term in &self.server {
+        for term in &self.called {
             times.entry(term.as_str().into()).or_default()[Field::Server as usize] += 1.0;
         }
-        lengths[Field::Server as usize] = self.server.len() as f32;
+        lengths[Field::Server as usize] = self.called.len() as f32;
+        for pair in self.name(definition).windows(2) {
+            let together = format!("{}{}", pair[0], pair[1]).into_boxed_str();
+            times.entry(together).or_default()[Field::Name as usize] += 1.0;
+        }
         times.into_iter().map(move |(term, times)| (term, Counts { times, lengths }))
     }
 }

@@ -11,14 +11,19 @@ const GROUPS: &str = include_str!("synonyms.txt");
 
 static TABLE: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| {
     let splitter = Splitter::new();
+    let stems =
+        |text: &str| -> Vec<String> { text.split_whitespace().map(|word| splitter.stem(word)).collect() };
     let mut table: HashMap<String, Vec<String>> = HashMap::new();
     for line in GROUPS.lines().filter(|line| !line.starts_with('#')) {
-        let group: Vec<String> = line.split_whitespace().map(|word| splitter.stem(word)).collect();
-        for word in &group {
-            let others = table.entry(word.clone()).or_default();
-            for other in group.iter().filter(|other| *other != word) {
-                if !others.contains(other) {
-                    others.push(other.clone());
+        let (words, others) = match line.split_once('>') {
+            Some((word, others)) => (stems(word), stems(others)),
+            None => (stems(line), stems(line)),
+        };
+        for word in words {
+            let known = table.entry(word.clone()).or_default();
+            for other in others.iter().filter(|other| **other != word) {
+                if !known.contains(other) {
+                    known.push(other.clone());
                 }
             }
         }

@@ -13,7 +13,10 @@ use serde::Serialize;
 use switchboard_catalog::search::Ranking;
 
 mod corpus;
+#[cfg(test)]
+mod floors;
 mod quality;
+mod scale;
 mod sets;
 
 use corpus::Corpus;
@@ -33,6 +36,9 @@ pub struct Arguments {
     /// A line for each kind of query, too
     #[arg(long)]
     kinds: bool,
+    /// Latency, memory and update time with so many tools, made from those given
+    #[arg(long, value_delimiter = ',', value_name = "TOOLS")]
+    scale: Vec<usize>,
     /// Change a figure of the ranking, to measure what it is worth: NAME=VALUE[,VALUE…]
     #[arg(long = "ranking", value_name = "NAME=VALUE")]
     ranking: Vec<String>,
@@ -55,6 +61,13 @@ struct Line {
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let sets = sets::load(&arguments.directories)?;
     let ranking = ranking(&arguments.ranking)?;
+    if !arguments.scale.is_empty() {
+        return arguments.scale.iter().try_for_each(|&tools| {
+            let line = scale::measure(&sets, tools, ranking)?;
+            let text = serde_json::to_string(&line).map_err(|error| error.to_string())?;
+            writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string())
+        });
+    }
     let mut lines = Vec::new();
     if arguments.pool {
         let pool = Corpus::new(sets.iter().flat_map(|set| &set.tools), ranking)?;

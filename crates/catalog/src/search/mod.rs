@@ -117,6 +117,9 @@ struct State {
     /// Number of the first document of each slot; slots are numbered through without gaps.
     bases: Vec<u32>,
     documents: u32,
+    /// Slot of each document, and how many terms its name has: read for every match.
+    owners: Vec<u32>,
+    name_terms: Vec<u8>,
     by_connection: HashMap<ConnectionId, u32>,
 }
 
@@ -226,12 +229,16 @@ impl State {
 
     fn number(&mut self) {
         self.bases.clear();
-        let mut next = 0;
-        for slot in &self.slots {
-            self.bases.push(next);
-            next += slot.as_ref().map_or(0, |segment| segment.len() as u32);
+        self.owners.clear();
+        self.name_terms.clear();
+        for (slot, segment) in self.slots.iter().enumerate() {
+            self.bases.push(self.owners.len() as u32);
+            if let Some(segment) = segment {
+                self.owners.resize(self.owners.len() + segment.len(), slot as u32);
+                self.name_terms.extend(segment.name_terms());
+            }
         }
-        self.documents = next;
+        self.documents = self.owners.len() as u32;
     }
 
     fn postings(&self, range: Range) -> &[Posting] {

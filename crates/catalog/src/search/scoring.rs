@@ -41,6 +41,15 @@ struct Candidate {
     document: u32,
     score: f32,
     covered: u32,
+    exact: Exact,
+}
+
+/// Whether the question is this capability's name: such a match comes first whatever its score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Exact {
+    No,
+    Name,
+    QualifiedName,
 }
 
 pub(super) struct Scorer<'a> {
@@ -146,8 +155,8 @@ impl<'a> Scorer<'a> {
     }
 
     fn locate(&self, document: u32) -> (u32, usize) {
-        let slot = self.state.bases.partition_point(|&base| base <= document) - 1;
-        (slot as u32, (document - self.state.bases[slot]) as usize)
+        let slot = self.state.owners[document as usize];
+        (slot, (document - self.state.bases[slot as usize]) as usize)
     }
 
     fn entry(&self, document: u32) -> Option<EntryRef<'a>> {
@@ -167,24 +176,20 @@ impl<'a> Scorer<'a> {
                 .strip_prefix(&*segment.slug)
                 .and_then(|rest| rest.strip_prefix('.').or_else(|| rest.strip_prefix("__")));
             let found = match qualified {
-                Some(name) => segment.find(name).map(|entry| (entry, 2.0)),
-                None => segment.find(text).map(|entry| (entry, 1.0)),
+                Some(name) => segment.find(name).map(|entry| (entry, Exact::QualifiedName)),
+                None => segment.find(text).map(|entry| (entry, Exact::Name)),
             };
-            let Some((entry, rank)) = found else { continue };
+            let Some((entry, exact)) = found else { continue };
             let document = self.state.bases[slot] + entry as u32;
-            let bonus = 1.0e6 * rank;
             match candidates.iter_mut().find(|candidate| candidate.document == document) {
-                Some(candidate) => {
-                    candidate.score += bonus;
-                    candidate.covered = u32::MAX;
-                }
-                None => candidates.push(Candidate { document, score: bonus, covered: u32::MAX }),
+                Some(candidate) => candidate.exact = exact,
+                None => candidates.push(Candidate { document, score: 0.0, covered: 0, exact }),
             }
         }
     }
 
     fn order(&self, left: &Candidate, right: &Candidate) -> Ordering {
-        right.score.total_cmp(&left.score).then_with(|| {
+        right.exact.cmp(&left.exact).then(right.score.total_cmp(&left.score)).then_with(|| {
             let key = |candidate: &Candidate| {
                 self.entry(candidate.document).map(|entry| (entry.slug(), entry.name()))
             };
@@ -192,10 +197,10 @@ impl<'a> Scorer<'a> {
         })
     }
 
-    /// The best score among what passes the filter, and whether everything was asked for it already.
+    /// The best score among what passes the filter. What is found not to pass on the way is dropped.
     fn best(&self, candidates: &mut Vec<Candidate>) -> f32 {
         let best = |candidates: &[Candidate]| {
-            candidates.iter().max_by(|left, right| self.order(right, left)).copied()
+            candidates.iter().max_by(|left, right| left.score.total_cmp(&right.score)).copied()
         };
         let Some(first) = best(candidates) else { return 0.0 };
         if self.entry(first.document).is_some_and(|entry| self.passes(entry)) {
@@ -206,8 +211,8 @@ impl<'a> Scorer<'a> {
     }
 
     fn page(&self, mut candidates: Vec<Candidate>, concepts: &Concepts) -> SearchOutcome {
-        let least = self.ranking.cut * self.best(&mut candidates).min(1.0e5);
-        candidates.retain(|candidate| candidate.score >= least);
+        let least = self.ranking.cut * self.best(&mut candidates);
+        candidates.retain(|candidate| candidate.score >= least || candidate.exact != Exact::No);
         if self.filter.is_some() {
             candidates
                 .retain(|candidate| self.entry(candidate.document).is_some_and(|entry| self.passes(entry)));
@@ -221,11 +226,12 @@ impl<'a> Scorer<'a> {
         candidates.sort_by(|left, right| self.order(left, right));
         let fits_well = candidates.first().is_some_and(|best| {
             let covered: f32 = covered_weight(&concepts.known, best.covered);
-            best.covered == u32::MAX || covered >= 0.5 * concepts.asked
+            best.exact != Exact::No || covered >= 0.5 * concepts.asked
         });
         if concepts.known.len() >= self.ranking.task_terms && self.ranking.redundancy > 0.0 {
+            let named = candidates.iter().take_while(|candidate| candidate.exact != Exact::No).count();
             let window = WINDOW.min(candidates.len());
-            self.diversify(&mut candidates[..window], &concepts.known);
+            self.diversify(&mut candidates[named.min(window)..window], &concepts.known);
         }
         let hits = candidates
             .iter()
@@ -307,16 +313,13 @@ impl Reading<'_, '_> {
         let mut candidates = Vec::with_capacity(self.touched.len());
         for &document in &self.touched {
             let entry = std::mem::take(&mut self.running[document as usize]);
-            let share = covered_weight(concepts, entry.covered) / asked;
-            let (slot, place) = self.scorer.locate(document);
-            let terms = self.scorer.state.slots[slot as usize]
-                .as_ref()
-                .map_or(1, |segment| segment.name_terms(place));
+            let share = if coverage == 0.0 { 0.0 } else { covered_weight(concepts, entry.covered) / asked };
+            let terms = self.scorer.state.name_terms[document as usize];
             let named = (entry.named.count_ones() as f32 / f32::from(terms.max(1))).min(1.0);
             let score = entry.score
                 * (1.0 - coverage + coverage * share)
                 * (1.0 + self.scorer.ranking.name_share * named);
-            candidates.push(Candidate { document, score, covered: entry.covered });
+            candidates.push(Candidate { document, score, covered: entry.covered, exact: Exact::No });
         }
         candidates
     }

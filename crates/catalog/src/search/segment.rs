@@ -104,8 +104,9 @@ impl Segment {
         self.entries.len()
     }
 
-    pub fn name_terms(&self, entry: usize) -> u8 {
-        self.entries[entry].name_terms
+    /// How many terms the name of each entry has.
+    pub fn name_terms(&self) -> impl Iterator<Item = u8> + '_ {
+        self.entries.iter().map(|entry| entry.name_terms)
     }
 
     fn part(&self, entry: usize, part: usize) -> &str {

@@ -161,36 +161,9 @@ impl Writer {
         let writer = self.id;
         let chain = self.chain(event.organization).await?;
         let seq = chain.seq + 1;
-        let record = &event.record;
-        let body = serde_json::to_string(&Canonical {
-            organization: event.organization,
-            writer,
-            seq,
-            at: event.at.as_micros(),
-            phase: event.phase,
-            action: event.action,
-            key: chain.key.digest().to_string(),
-            record,
-        })
-        .unwrap_or_else(|_| "{}".into());
-        let previous_hash = chain.hash;
-        let hash = chain_hash(&chain.key, &previous_hash, body.as_bytes());
-        (chain.seq, chain.hash) = (seq, hash);
-        Ok(AuditEntry {
-            organization: event.organization,
-            writer,
-            seq,
-            at: event.at,
-            phase: event.phase,
-            action: event.action.to_owned(),
-            call_id: record.call_id.clone(),
-            actor: record.actor.as_ref().and_then(|actor| actor["id"].as_str()).map(str::to_owned),
-            target: record.target.clone(),
-            outcome: record.outcome,
-            previous_hash,
-            hash,
-            body,
-        })
+        let entry = chained_entry(event, writer, seq, &chain.key, chain.hash);
+        (chain.seq, chain.hash) = (seq, entry.hash);
+        Ok(entry)
     }
 
     async fn chain(&mut self, organization: OrganizationId) -> Result<&mut Chain, crate::DataKeyError> {
@@ -202,6 +175,45 @@ impl Writer {
             self.chains.insert(organization, Chain { key, seq, hash });
         }
         Ok(self.chains.entry(organization).or_insert_with(|| unreachable!("inserted above")))
+    }
+}
+
+/// The entry of an event at its place in a chain. For whoever writes entries without a broker: commands that
+/// work on the database directly, as a writer of their own.
+pub fn chained_entry(
+    event: &AuditEvent,
+    writer: WriterId,
+    seq: i64,
+    key: &ChainKey,
+    previous_hash: [u8; 32],
+) -> AuditEntry {
+    let record = &event.record;
+    let body = serde_json::to_string(&Canonical {
+        organization: event.organization,
+        writer,
+        seq,
+        at: event.at.as_micros(),
+        phase: event.phase,
+        action: event.action,
+        key: key.digest().to_string(),
+        record,
+    })
+    .unwrap_or_else(|_| "{}".into());
+    let hash = chain_hash(key, &previous_hash, body.as_bytes());
+    AuditEntry {
+        organization: event.organization,
+        writer,
+        seq,
+        at: event.at,
+        phase: event.phase,
+        action: event.action.to_owned(),
+        call_id: record.call_id.clone(),
+        actor: record.actor.as_ref().and_then(|actor| actor["id"].as_str()).map(str::to_owned),
+        target: record.target.clone(),
+        outcome: record.outcome,
+        previous_hash,
+        hash,
+        body,
     }
 }
 

@@ -32,7 +32,7 @@ use switchboard_vault::Keyring;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
-pub use audit::AuditUnavailable;
+pub use audit::{AuditUnavailable, chained_entry};
 pub use check::CheckError;
 pub use context::{
     AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search,

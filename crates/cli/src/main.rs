@@ -8,6 +8,7 @@ mod client;
 mod command;
 mod config;
 mod failure;
+mod operator;
 mod output;
 mod startup;
 mod telemetry;

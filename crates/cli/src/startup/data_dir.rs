@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use crate::failure::Failure;
+use crate::{config::Config, failure::Failure};
 
 /// Makes the directory if it is not there; whether it was made.
 pub(crate) fn prepare(path: &Path) -> Result<bool, Failure> {
@@ -20,6 +20,14 @@ pub(crate) fn prepare(path: &Path) -> Result<bool, Failure> {
         .and_then(|()| std::fs::remove_file(&probe))
         .map_err(|error| unusable(path, &error))?;
     Ok(is_new)
+}
+
+/// [`prepare`], unless everything is elsewhere: PostgreSQL, and the master key in a setting.
+pub(crate) fn prepare_if_needed(config: &Config) -> Result<Option<bool>, Failure> {
+    if config.database.url.is_some() && config.master_key.is_some() {
+        return Ok(None);
+    }
+    prepare(&config.data_dir).map(Some)
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {

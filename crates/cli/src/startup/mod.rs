@@ -7,7 +7,7 @@ mod keys;
 mod notify;
 mod setup_link;
 
-pub(crate) use data_dir::{ServeLock, prepare};
+pub(crate) use data_dir::{ServeLock, prepare_if_needed};
 pub(crate) use database::{Opened, location_for_people, open, options};
 pub(crate) use egress::{operator_egress, upstream_egress};
 pub(crate) use keys::{KeyPlace, OpenedKeys, load_keyring, open_keys};

@@ -10,6 +10,8 @@ mod config;
 mod failure;
 mod operator;
 mod output;
+mod sample;
+mod serving;
 mod startup;
 mod telemetry;
 

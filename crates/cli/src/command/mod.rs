@@ -1,12 +1,21 @@
 //! The command tree, one module a command.
 
+mod admin;
 mod completions;
 mod configuration;
+mod demo;
+mod migrate;
+mod openapi;
 mod reference;
+mod serve;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::failure::Failure;
+use crate::{
+    config::{Config, Environment, SettingFlags, Settings},
+    failure::Failure,
+    output,
+};
 
 /// `switchboard -h`: examples first, everything in one screen.
 pub(crate) const SHORT_HELP: &str = "\
@@ -46,6 +55,16 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server
+    Serve(serve::Arguments),
+    /// Run it with a sample server, an owner and a token: try everything offline
+    Demo(demo::Arguments),
+    /// Owners, tokens and setup links, on the database directly
+    Admin(admin::Arguments),
+    /// Bring the database's schema up to date
+    Migrate(migrate::Arguments),
+    /// The REST API's OpenAPI document on stdout
+    Openapi,
     /// What is configured
     Config(configuration::Arguments),
     /// Shell completions on stdout
@@ -62,8 +81,38 @@ fn tree() -> clap::Command {
 
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Admin(arguments) => admin::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Openapi => openapi::run(),
         Command::Config(arguments) => configuration::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Reference(arguments) => reference::run(&arguments),
     }
+}
+
+/// The configuration as flags, environment and file give it; remarks on stderr what looks like a typing error.
+fn load(flags: &SettingFlags) -> Result<Config, Failure> {
+    let environment = Environment::of_process();
+    for (name, meant) in environment.suspicious() {
+        output::remark(&format!("warning: {name} is not a setting (did you mean {meant}?)"));
+    }
+    Ok(Config::new(&Settings::load(flags, &environment)?)?)
+}
+
+fn server_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    runtime(tokio::runtime::Builder::new_multi_thread())
+}
+
+/// For commands: one thread is enough.
+fn command_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    runtime(tokio::runtime::Builder::new_current_thread())
+}
+
+fn runtime(mut builder: tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("No threads can be started: {error}.")))
 }

@@ -17,6 +17,7 @@ mod typed;
 pub(crate) use error::ConfigError;
 pub(crate) use flags::SettingFlags;
 pub(crate) use reference::reference;
+pub(crate) use setting::parse_duration;
 pub(crate) use settings::{Environment, Settings};
 pub(crate) use show::{as_json, as_table};
 pub(crate) use suggest::nearest;

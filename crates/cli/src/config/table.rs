@@ -63,7 +63,6 @@ fn egress_limits() -> Vec<Setting> {
         S("egress.limits.registration_response_bytes", "EGRESS_LIMITS_REGISTRATION_RESPONSE_BYTES", Kind::Size, "64KiB", "The answer to a dynamic client registration."),
         S("egress.limits.token_response_bytes", "EGRESS_LIMITS_TOKEN_RESPONSE_BYTES", Kind::Size, "64KiB", "The answer of a token endpoint."),
         S("egress.limits.logo_bytes", "EGRESS_LIMITS_LOGO_BYTES", Kind::Size, "256KiB", "A server's logo."),
-        S("egress.limits.request_bytes", "EGRESS_LIMITS_REQUEST_BYTES", Kind::Size, "4MiB", "A request body sent out."),
         S("egress.limits.message_bytes", "EGRESS_LIMITS_MESSAGE_BYTES", Kind::Size, "16MiB", "One server-sent event, or one JSON answer."),
         S("egress.limits.answer_bytes", "EGRESS_LIMITS_ANSWER_BYTES", Kind::Size, "32MiB", "A whole answer with all its events, inflated."),
         S("egress.limits.answer_wire_bytes", "EGRESS_LIMITS_ANSWER_WIRE_BYTES", Kind::Size, "32MiB", "A whole answer as it comes over the wire."),

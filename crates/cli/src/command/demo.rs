@@ -1,0 +1,115 @@
+//! `switchboard demo`: everything offline, with people, tokens and a server to call.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use switchboard_domain::{Random as _, Scope, Scopes, SecretValue, SystemRandom};
+use url::Url;
+
+use crate::{
+    config::SettingFlags,
+    failure::Failure,
+    operator::{NewOwner, NewToken, Operator},
+    sample::SampleServer,
+    serving::{self, Demo},
+};
+
+const EMAIL: &str = "owner@demo.invalid";
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Examples
+  switchboard demo
+  switchboard demo --data-dir ./demo        keep what you try out
+  switchboard demo --listen 127.0.0.1:9000")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut settings = arguments.settings.clone();
+    let scratch = if settings.values.contains_key("data_dir") { None } else { Some(Scratch::make()?) };
+    if let Some(scratch) = &scratch {
+        settings.values.insert("data_dir", scratch.0.display().to_string());
+    }
+    let config = super::load(&settings)?;
+    let demo = Demo {
+        server: Arc::new(SampleServer::default()),
+        prepare: Box::new(|operator, public_url| prepare(operator, public_url).boxed()),
+    };
+    super::server_runtime()?.block_on(serving::serve(config, Some(demo)))
+}
+
+/// A directory that goes with the demo.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> Result<Self, Failure> {
+        let random: [u8; 6] = random();
+        let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self(std::env::temp_dir().join(format!("switchboard-demo-{name}"))))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SystemRandom.fill(&mut bytes);
+    bytes
+}
+
+/// An owner with a fresh password and a fresh token, each start.
+async fn prepare(operator: Operator, public_url: Url) -> Result<String, Failure> {
+    let password: String = random::<12>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = SecretValue::new(password.clone());
+    let has_owner = operator.db.single().await?.members().owners_exist().await?;
+    if has_owner {
+        let organization = operator.organization(None).await?;
+        operator.reset_password(&organization, EMAIL, secret).await?;
+    } else {
+        let organization = Some("demo".parse().map_err(|_| Failure::failed("`demo` is no slug"))?);
+        let name = Some("Demo Owner".into());
+        operator
+            .create_owner(&NewOwner { organization, email: EMAIL.into(), name, password: secret })
+            .await?;
+    }
+    let organization = operator.organization(None).await?;
+    let token = operator
+        .create_token(
+            &organization,
+            &NewToken {
+                email: EMAIL.into(),
+                name: "demo".into(),
+                scopes: Scopes::from_iter([Scope::McpRead, Scope::McpWrite, Scope::Api]),
+                resource: None,
+                lifetime: Some(Duration::from_secs(24 * 3600)),
+            },
+        )
+        .await?;
+    Ok(first_call(public_url.as_str().trim_end_matches('/'), &password, token.secret.expose()))
+}
+
+/// What to type next. Every line works as it stands.
+fn first_call(origin: &str, password: &str, token: &str) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "switchboard".into());
+    format!(
+        "Signed in as {EMAIL} with the password {password}\n\
+         The token below is good for a day. Paste this into another terminal:\n\
+         \n\
+         export SWITCHBOARD_SERVER={origin} SWITCHBOARD_TOKEN={token}\n\
+         {program} search 'remember something'\n\
+         {program} call sample.add_note '{{\"text\": \"first call\"}}'\n\
+         \n\
+         curl {origin}/mcp -H \"Authorization: Bearer $SWITCHBOARD_TOKEN\" \\\n\
+         \x20 -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \\\n\
+         \x20 -H 'MCP-Protocol-Version: 2025-11-25' \\\n\
+         \x20 -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{{\"name\":\"execute_capability\",\"arguments\":{{\"name\":\"sample.calculate\",\"arguments\":{{\"expression\":\"6*7\"}}}}}}}}'\n\
+         \n\
+         An AI client connects to {origin}/mcp with the same token."
+    )
+}

@@ -23,6 +23,6 @@ pub use meta::{RequestMeta, read_meta, uses_modern_meta};
 pub use object::RawObject;
 pub use param_headers::{ParamHeader, param_headers, param_values};
 pub use sse::{SseDecoder, SseError, SseEvent, write_event};
-pub use strict::{StrictError, check};
+pub use strict::{StrictError, check, is_deeper_than};
 pub use version::{Era, LATEST_LEGACY, MODERN, SUPPORTED, Version};
 pub use write::{Payload, error_response, notification, request, success, success_complete};

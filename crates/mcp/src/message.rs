@@ -5,10 +5,13 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::{ErrorObject, ProtocolError, StrictError, check};
+use crate::{ErrorObject, ProtocolError, StrictError, check, is_deeper_than};
 
 /// Longest request id we take, in bytes.
 const MAX_ID: usize = 1024;
+
+/// Deepest nesting of a message of an upstream.
+const MAX_UPSTREAM_DEPTH: usize = 128;
 
 /// A request id: a text or an integer. MCP forbids null and JSON-RPC discourages fractions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -164,6 +167,9 @@ fn answer<'a>(envelope: &Envelope<'a>, id: Option<RequestId>) -> Result<Answer<'
 /// Reads one message of an upstream. The envelope is strict (no duplicate members of its own, `2.0`, result or
 /// error); what is inside the result is data and stays raw.
 pub fn parse_upstream(body: &[u8]) -> Result<Incoming<'_>, String> {
+    if is_deeper_than(body, MAX_UPSTREAM_DEPTH) {
+        return Err(format!("a message is nested deeper than {MAX_UPSTREAM_DEPTH} levels"));
+    }
     let envelope: Envelope<'_> =
         serde_json::from_slice(body).map_err(|error| format!("not a JSON-RPC message: {error}"))?;
     if !envelope.is_version_2() {

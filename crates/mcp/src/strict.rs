@@ -123,6 +123,40 @@ pub fn check(body: &[u8], max_depth: usize) -> Result<(), StrictError> {
     }
 }
 
+/// Whether a JSON text nests deeper than `limit`. Reads no values; strings, which are most of a large answer, are
+/// skipped by vector search.
+pub fn is_deeper_than(body: &[u8], limit: usize) -> bool {
+    let mut depth = 0usize;
+    let mut at = 0;
+    while let Some(&byte) = body.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => at = after_string(body, at),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Where the string that starts at `at` (behind its quote) has ended.
+fn after_string(body: &[u8], mut at: usize) -> usize {
+    while let Some(offset) = memchr::memchr2(b'"', b'\\', &body[at.min(body.len())..]) {
+        at += offset + 1;
+        if body[at - 1] == b'"' {
+            return at;
+        }
+        at += 1;
+    }
+    body.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +169,14 @@ mod tests {
         let many: String = (0..200_000).map(|n| format!("\"k{n}\":0,")).collect();
         assert!(check(format!("{{{many}\"z\":1}}").as_bytes(), 64).is_ok());
         assert!(check(format!("{{{many}\"k7\":1}}").as_bytes(), 64).is_err());
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_strings() {
+        assert!(!is_deeper_than(br#"{"a":"[[[[[\\","b":["\"]]","[[["]}"#, 2));
+        assert!(is_deeper_than(br#"{"a":"\\","b":[[0]]}"#, 2));
+        assert!(!is_deeper_than(br#"["unfinished \"#, 2));
+        assert!(is_deeper_than("[".repeat(129).as_bytes(), 128));
     }
 
     #[test]

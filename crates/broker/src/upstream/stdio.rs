@@ -37,19 +37,21 @@ pub(crate) async fn start(
     let child::ChildProcess { mut reader, mut writer, process } = child::spawn(&spec, egress.limits())
         .map_err(|error| UpstreamError::Closed { reason: error.to_string(), may_have_run: false })?;
     let (wire, switch, mut queue, stop) = ChannelWire::new(hints);
+    // Two tasks: a child that waits for its output to be read must not keep us from reading it while we wait for
+    // it to read its input.
+    let writing = tokio::spawn(async move {
+        while let Some(message) = queue.recv().await {
+            if writer.write_line(&message).await.is_err() {
+                break;
+            }
+        }
+        writer
+    });
     tokio::spawn(async move {
         let reason = loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break "it was closed".to_owned(),
-                message = queue.recv() => match message {
-                    Some(message) => {
-                        if let Err(error) = writer.write_line(&message).await {
-                            break format!("its input is closed ({error})");
-                        }
-                    }
-                    None => break "it was closed".to_owned(),
-                },
                 line = reader.next_line() => match line {
                     Some(Ok(line)) if line.is_empty() => {}
                     Some(Ok(line)) => switch.receive(&line),
@@ -59,7 +61,12 @@ pub(crate) async fn start(
             }
         };
         switch.close(&reason);
-        process.close(writer).await;
+        // Dropping the writer closes the child's input; without it the process group is ended at once.
+        writing.abort();
+        match writing.await {
+            Ok(writer) => drop(process.close(writer).await),
+            Err(_) => drop(process),
+        }
     });
     Ok(wire)
 }

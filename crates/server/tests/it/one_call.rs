@@ -1,21 +1,15 @@
 //! One call from client to upstream and back, asserted at the upstream's own log.
 
 use serde_json::json;
-use switchboard_domain::{Grants, Role, Scope};
-use switchboard_storage::{Db, Migrations, Options};
+use switchboard_domain::{Grants, Role};
 use switchboard_testkit::{app::App, upstream::ReferenceUpstream};
 
-const READ_WRITE: [Scope; 2] = [Scope::McpRead, Scope::McpWrite];
-
-async fn sqlite(directory: &tempfile::TempDir) -> Db {
-    let migrate = Migrations::Apply { release: "test", now: switchboard_domain::Timestamp::from_micros(1) };
-    Db::open(&Options::sqlite(directory.path().join("test.db")), migrate).await.unwrap()
-}
+use crate::support::{READ_WRITE, sqlite};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_granted_member_finds_and_runs_a_tool_and_nobody_else_does() {
-    let directory = tempfile::tempdir().unwrap();
-    let app = App::start(sqlite(&directory).await).await;
+    let (db, _directory) = sqlite().await;
+    let app = App::start(db).await;
     let upstream = ReferenceUpstream::start().await;
     let id = app.add("demo", &upstream.url()).await;
     let diagnosis = app.broker.check(app.organization, id, None).await.unwrap();

@@ -15,6 +15,7 @@ from message import Request
 
 FILE = Path(__file__).resolve().parents[2] / "testdata" / "security" / "bad_mcp_requests.jsonl"
 MODERN = "2026-07-28"
+LEGACY = "2025-11-25"
 META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
     "io.modelcontextprotocol/clientInfo": {"name": "probe", "version": "1"},
@@ -25,6 +26,7 @@ TOOL = re.compile(r"\{\{TOOL_([A-Z_]+)\}\}")
 # In a body: the tool's name (with whatever a case appends to it) and empty arguments.
 CALL = re.compile(r'"name":"\{\{TOOL_([A-Z_]+)\}\}([^"]*)","arguments":\{\}')
 PLACEHOLDER = re.compile(r"\{\{([A-Z_]+)\}\}")
+CALLED = re.compile(r'"name":"\{\{TOOL_[A-Z_]+\}\}"')
 REPEATED_LETTER = re.compile(r"\{\{([A-Z])\*(\d+)\}\}")
 
 
@@ -52,11 +54,16 @@ class World:
             return f'"name":"{EXECUTE}","arguments":{{"name":{name},"arguments":{{}}}}'
 
         text = CALL.sub(as_execute, text)
+        # With other arguments than none, what is wrong is the call itself: it stays a call of the tool.
+        text = CALLED.sub(f'"name":"{EXECUTE}"', text)
+        return self.fill_invariant(text)
+
+    def fill_invariant(self, text: str) -> str:
         return self.fill(TOOL.sub(lambda match: self.capabilities[match[1]], text))
 
-    def body_call(self) -> str:
+    def body_call(self, era: str = MODERN) -> str:
         arguments = {"name": self.capabilities["OK"], "arguments": {"message": "vector"}}
-        params = {"name": EXECUTE, "arguments": arguments, "_meta": META}
+        params = {"name": EXECUTE, "arguments": arguments} | ({"_meta": META} if era == MODERN else {})
         return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
 
 
@@ -89,16 +96,17 @@ def build(case: dict, world: World) -> Request:
     """
     if "repeat" in case:
         raise NotImplementedError("a flood needs a test of its own")
+    era = LEGACY if case.get("era") == LEGACY else MODERN
     headers = {
         "host": world.host,
         "authorization": f"Bearer {world.values['T_OK']}",
         "content-type": "application/json",
         "accept": "application/json, text/event-stream",
-        "mcp-protocol-version": MODERN,
+        "mcp-protocol-version": era,
     }
-    if case["base"] == "call":
+    if case["base"] == "call" and era == MODERN:
         headers |= {"mcp-method": "tools/call", "mcp-name": EXECUTE}
-    body = world.body_call()
+    body = world.body_call(era)
     if case["base"] == "list":
         headers |= {"mcp-method": "tools/list"}
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}})

@@ -15,6 +15,7 @@ PENDING = {
     "mcp-d074": (GRANTS_AND_POLICIES, "a changed definition waits for review"),
     "mcp-d080": (WHOLE_PROTOCOL, "cursors of tools/list on direct surfaces"),
     "mcp-d081": (WHOLE_PROTOCOL, "legacy sessions of two principals"),
+    "mcp-d082": (WHOLE_PROTOCOL, "a session id means nothing while there are no sessions"),
     "mcp-d083": (WHOLE_PROTOCOL, "request state"),
     "mcp-d084": (WHOLE_PROTOCOL, "request state"),
     "mcp-d097": (WHOLE_PROTOCOL, "subscriptions/listen"),

@@ -2,7 +2,7 @@
 
 import pytest
 from case import World
-from harness.product import Switchboard, binary_serves
+from harness.product import Switchboard, binary_manages
 from harness.upstream import CountingUpstream
 
 
@@ -46,7 +46,7 @@ def world(switchboard):
         "PAT_READ": switchboard.create_token("mcp:read"),
         "T_REVOKED": revoked["token"],
         "T_WRONG_AUD": switchboard.create_token(
-            "mcp:read", "mcp:write", extra=("--resource", f"{switchboard.url}/mcp/connections/vectors"),
+            "mcp:read", "mcp:write", extra=("--resource", "/mcp/connections/vectors"),
         ),
         "T_B": stranger,
         "T_NO_CONN": stranger,
@@ -66,7 +66,7 @@ def world(switchboard):
 
 
 def pytest_collection_modifyitems(items):
-    if not binary_serves():
+    if not binary_manages():
         for item in items:
             if "switchboard" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.skip(reason="this build has no `switchboard serve` yet"))
+                item.add_marker(pytest.mark.skip(reason="this build has no routes for connections yet"))

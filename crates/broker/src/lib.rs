@@ -13,6 +13,7 @@ mod jobs;
 mod keys;
 mod listing;
 mod maintenance;
+pub mod manage;
 mod pipeline;
 mod redact;
 mod search;

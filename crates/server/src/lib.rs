@@ -20,7 +20,7 @@ use axum::{
 };
 use switchboard_broker::Broker;
 
-pub use api::openapi_json;
+pub use api::{RouteFacts, openapi_json, route_facts};
 pub use config::ServerConfig;
 pub use ops::Readiness;
 pub use serve::{ServeError, serve};

@@ -14,11 +14,13 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// Further members, such as `violations`.
     pub(crate) more: Option<serde_json::Value>,
+    /// What the use case said: the audit log is told more than the caller.
+    pub(crate) refusal: Option<Box<switchboard_broker::manage::Refusal>>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), more: None }
+        Self { status, code, detail: detail.into(), more: None, refusal: None }
     }
 
     pub(crate) fn not_found() -> Self {

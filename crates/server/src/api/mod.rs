@@ -1,19 +1,58 @@
-//! The REST API, `/api/v1`.
+//! The REST API, `/api/v1`: one table of routes, one way through them.
+//!
+//! A route names the operation it is for (`broker::manage::Operation`), so that a test can walk every route with
+//! every role; what is not in the table is not served. The OpenAPI document is made of the same table.
 
-use axum::{Json, Router, routing::get};
-use utoipa::OpenApi;
+mod call;
+mod connections;
+mod credentials;
+mod dispatch;
+mod openapi;
+mod organization;
+mod reply;
+mod route;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::{Json, Router, routing::any};
 
 use crate::ServerState;
+use route::Route;
 
-#[derive(OpenApi)]
-#[openapi(info(title = "Switchboard", description = "One MCP endpoint for a whole organisation."))]
-struct Document;
+pub use openapi::openapi_json;
+pub use route::RouteFacts;
 
-/// The OpenAPI 3.1 document.
-pub fn openapi_json() -> serde_json::Value {
-    serde_json::to_value(Document::openapi()).unwrap_or_default()
+fn routes() -> Vec<Route> {
+    [organization::routes(), tokens::routes(), connections::routes(), credentials::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Method, path and operation of every route: for the tests that walk them.
+pub fn route_facts() -> Vec<RouteFacts> {
+    routes().iter().map(Route::facts).collect()
 }
 
 pub(crate) fn router() -> Router<ServerState> {
-    Router::new().route("/openapi.json", get(|| async { Json(openapi_json()) }))
+    let mut by_path: Vec<(&'static str, Vec<Route>)> = Vec::new();
+    for route in routes() {
+        match by_path.iter_mut().find(|(path, _)| *path == route.path) {
+            Some((_, routes)) => routes.push(route),
+            None => by_path.push((route.path, vec![route])),
+        }
+    }
+    let mut router =
+        Router::new().route("/openapi.json", axum::routing::get(|| async { Json(openapi_json()) }));
+    for (path, routes) in by_path {
+        let routes: Arc<[Route]> = routes.into();
+        router = router.route(
+            path,
+            any(move |state, parameters, request| {
+                dispatch::dispatch(Arc::clone(&routes), state, parameters, request)
+            }),
+        );
+    }
+    router
 }

@@ -121,7 +121,7 @@ pub(crate) async fn authenticate(
     broker.authenticate(token.trim(), resource, organization, source).await.map_err(Refusal::Authentication)
 }
 
-fn refuse(
+pub(crate) fn refuse(
     state: &ServerState,
     resource: &Resource,
     organization: Option<&Slug>,
@@ -166,7 +166,8 @@ pub(crate) fn challenge(
 ) -> String {
     let metadata = state.config.metadata_url(resource, organization);
     let error = error.map_or_else(String::new, |code| format!("error=\"{code}\", "));
-    format!("Bearer {error}resource_metadata=\"{metadata}\", scope=\"mcp:read mcp:write\"")
+    let scope = if *resource == Resource::Api { "api" } else { "mcp:read mcp:write" };
+    format!("Bearer {error}resource_metadata=\"{metadata}\", scope=\"{scope}\"")
 }
 
 fn method_not_allowed() -> Response<Body> {
@@ -178,7 +179,7 @@ fn method_not_allowed() -> Response<Body> {
     response
 }
 
-fn media_type(headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
+pub(crate) fn media_type(headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = kind.split(';').next().unwrap_or("").trim();
     if !essence.eq_ignore_ascii_case("application/json") {

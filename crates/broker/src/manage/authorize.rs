@@ -1,0 +1,199 @@
+//! Who may do what in administration: one function, asked by every use case (THREATS Z1 to Z5).
+
+use switchboard_domain::{Caller, Connection, ConnectionOwner, Grants, MemberId, Principal};
+
+use super::Refusal;
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident = $action:literal, $needs:ident, $effect:ident;)*) => {
+        /// Everything administration can do.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Operation { $($(#[$doc])* $name),* }
+
+        impl Operation {
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// What the audit log calls it: `<noun>.<verb>`.
+            pub const fn action(self) -> &'static str {
+                match self { $(Self::$name => $action),* }
+            }
+
+            pub const fn needs(self) -> Needs {
+                match self { $(Self::$name => Needs::$needs),* }
+            }
+
+            /// Whether it changes something: then it is on record, done or refused.
+            pub const fn is_write(self) -> bool {
+                match self { $(Self::$name => operations!(@effect $effect)),* }
+            }
+        }
+    };
+    (@effect Reads) => { false };
+    (@effect Writes) => { true };
+}
+
+/// What an operation asks of the principal, towards its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing but being in the organization: what is the caller's own, and what everybody may know.
+    Membership,
+    /// An admin or owner of the organization.
+    Admin,
+    /// An admin, or whoever the connection is enabled and granted for; its owner where it is personal.
+    Sight,
+    /// A grant that reaches the caller, admin or not: seeing is not using.
+    Grant,
+    /// An admin; of a personal connection or toolkit, its owner alone.
+    Management,
+    /// The caller's own, or an admin.
+    Ownership,
+}
+
+operations! {
+    ReadOrganization = "organization.read", Membership, Reads;
+    UpdateOrganization = "organization.update", Admin, Writes;
+    ListMembers = "member.list", Admin, Reads;
+    ReadMember = "member.read", Ownership, Reads;
+    ListTeams = "team.list", Admin, Reads;
+    CreateTeam = "team.create", Admin, Writes;
+    DeleteTeam = "team.delete", Admin, Writes;
+    PutTeamMembers = "team.members", Admin, Writes;
+    ListServiceAccounts = "service_account.list", Admin, Reads;
+    CreateServiceAccount = "service_account.create", Admin, Writes;
+    DisableServiceAccount = "service_account.disable", Admin, Writes;
+    ListTokens = "token.list", Membership, Reads;
+    CreateToken = "token.create", Membership, Writes;
+    CreateServiceToken = "token.create_service", Admin, Writes;
+    RevokeToken = "token.revoke", Ownership, Writes;
+    ListConnections = "connection.list", Membership, Reads;
+    CreateConnection = "connection.create", Admin, Writes;
+    CreatePersonalConnection = "connection.create_personal", Membership, Writes;
+    ReadConnection = "connection.read", Sight, Reads;
+    UpdateConnection = "connection.update", Management, Writes;
+    DeleteConnection = "connection.delete", Management, Writes;
+    ReadGrants = "grants.read", Management, Reads;
+    PutGrants = "grants.put", Management, Writes;
+    PutSharedCredential = "credential.put_shared", Management, Writes;
+    PutOwnCredential = "credential.put", Grant, Writes;
+    DeleteSharedCredential = "credential.delete_shared", Management, Writes;
+    DeleteOwnCredential = "credential.delete", Sight, Writes;
+    ListCredentials = "credential.list", Admin, Reads;
+    DeleteAllCredentials = "credential.delete_all", Admin, Writes;
+    RefreshConnection = "connection.refresh", Management, Writes;
+    CheckConnection = "connection.check", Management, Writes;
+    ListTools = "tool.list", Sight, Reads;
+    /// The call itself is on record as every call is.
+    CallTool = "tool.call", Grant, Reads;
+    ReadReview = "review.read", Management, Reads;
+    DecideReview = "review.decide", Management, Writes;
+    ListToolkits = "toolkit.list", Membership, Reads;
+    ReadToolkit = "toolkit.read", Sight, Reads;
+    CreateToolkit = "toolkit.create", Admin, Writes;
+    CreatePersonalToolkit = "toolkit.create_personal", Membership, Writes;
+    UpdateToolkit = "toolkit.update", Management, Writes;
+    DeleteToolkit = "toolkit.delete", Management, Writes;
+    ReadToolkitPolicies = "toolkit_policies.read", Management, Reads;
+    PutToolkitPolicies = "toolkit_policies.put", Management, Writes;
+    ReadPolicies = "policies.read", Admin, Reads;
+    PutPolicies = "policies.put", Admin, Writes;
+    ReadOwnPolicies = "own_policies.read", Membership, Reads;
+    PutOwnPolicies = "own_policies.put", Membership, Writes;
+    ExplainPolicies = "policies.explain", Ownership, Reads;
+    ReadAudit = "audit.read", Admin, Reads;
+    ExportAudit = "audit.export", Admin, Reads;
+    ReadUsage = "usage.read", Admin, Reads;
+    ListKnownServers = "known_server.list", Membership, Reads;
+}
+
+/// What an operation is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'t> {
+    /// The organization as a whole, or the caller's own things in it.
+    Organization,
+    Connection {
+        connection: &'t Connection,
+        grants: &'t Grants,
+    },
+    /// A toolkit, by its owner and by whether its endpoint admits the caller.
+    Toolkit {
+        owner: Option<MemberId>,
+        admits_caller: bool,
+    },
+    /// Something that belongs to one caller.
+    Of(Caller),
+}
+
+/// Proof that [`authorize`] said yes: who, and to what. Needed to put a change on record.
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Allowed<'p> {
+    principal: &'p Principal,
+    operation: Operation,
+}
+
+impl<'p> Allowed<'p> {
+    pub fn principal(&self) -> &'p Principal {
+        self.principal
+    }
+
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+}
+
+/// Whether the principal may. A target that does not fit the operation is a no.
+pub fn authorize<'p>(
+    principal: &'p Principal,
+    operation: Operation,
+    target: Target<'_>,
+) -> Result<Allowed<'p>, Refusal> {
+    let admin = principal.role.is_admin();
+    let allowed = match (operation.needs(), target) {
+        (Needs::Membership, Target::Organization) => true,
+        (Needs::Admin, Target::Organization) => admin,
+        (Needs::Sight, Target::Connection { connection, grants }) => {
+            belongs(principal, connection) && {
+                let open = connection.switches.enabled && is_granted(principal, connection, grants);
+                open || manages(principal, connection)
+            }
+        }
+        (Needs::Sight, Target::Toolkit { owner, admits_caller }) => match owner {
+            Some(owner) => principal.member() == Some(owner),
+            None => admin || admits_caller,
+        },
+        (Needs::Grant, Target::Connection { connection, grants }) => {
+            belongs(principal, connection) && is_granted(principal, connection, grants)
+        }
+        (Needs::Management, Target::Connection { connection, .. }) => {
+            belongs(principal, connection) && manages(principal, connection)
+        }
+        (Needs::Management, Target::Toolkit { owner, .. }) => match owner {
+            Some(owner) => principal.member() == Some(owner),
+            None => admin,
+        },
+        (Needs::Ownership, Target::Of(owner)) => admin || principal.caller == owner,
+        _ => false,
+    };
+    if allowed { Ok(Allowed { principal, operation }) } else { Err(Refusal::forbidden()) }
+}
+
+fn belongs(principal: &Principal, connection: &Connection) -> bool {
+    principal.organization == connection.organization
+}
+
+/// An admin of the organization's own; the owner alone of a personal one.
+fn manages(principal: &Principal, connection: &Connection) -> bool {
+    match connection.owner {
+        ConnectionOwner::Organization => principal.role.is_admin(),
+        ConnectionOwner::Member(owner) => principal.member() == Some(owner),
+    }
+}
+
+/// As calls decide it: a program is granted what everyone is, a personal connection is its owner's.
+pub(crate) fn is_granted(principal: &Principal, connection: &Connection, grants: &Grants) -> bool {
+    match (connection.owner, principal.caller) {
+        (ConnectionOwner::Member(owner), caller) => caller == Caller::Member(owner),
+        (ConnectionOwner::Organization, Caller::Member(member)) => grants.reach(member, &principal.teams),
+        (ConnectionOwner::Organization, Caller::ServiceAccount(_)) => grants.everyone,
+    }
+}

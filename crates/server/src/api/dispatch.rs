@@ -1,0 +1,112 @@
+//! The way of one API request: authenticate, find the route, read the body, let the use case decide, answer.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{RawPathParams, Request, State},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header},
+    response::IntoResponse,
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use switchboard_broker::manage::Refusal;
+use switchboard_domain::Resource;
+
+use super::{call::Call, route::Route};
+use crate::{
+    RequestId, ServerState, mcp,
+    problem::{self, Problem},
+};
+
+/// Nothing that the API takes is larger.
+const MAX_BODY: usize = 1024 * 1024;
+
+pub(super) async fn dispatch(
+    routes: Arc<[Route]>,
+    State(state): State<ServerState>,
+    parameters: RawPathParams,
+    request: Request,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let principal = match mcp::authenticate(&state.broker, &parts, &Resource::Api, None).await {
+        Ok(principal) => principal,
+        Err(refusal) => return mcp::refuse(&state, &Resource::Api, None, &refusal),
+    };
+    let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
+    let Some(route) = routes.iter().find(|route| route.method == method) else {
+        return method_not_allowed(&routes);
+    };
+    let body = if route.takes.is_some() {
+        if let Err(response) = mcp::media_type(&parts.headers) {
+            return *response;
+        }
+        match read_body(&state, &parts.headers, body).await {
+            Ok(body) => body,
+            Err(problem) => return problem.into_response(),
+        }
+    } else {
+        Bytes::new()
+    };
+    let parameters: Vec<(String, String)> =
+        parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let target = parameters.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("/");
+    let call = Call {
+        state: state.clone(),
+        principal: principal.clone(),
+        parameters,
+        request_id: parts.extensions.get::<RequestId>().cloned().unwrap_or_default(),
+        uri: parts.uri,
+        headers: parts.headers,
+        body,
+    };
+    match (route.handler)(call).await {
+        Ok(reply) => reply.into_response(),
+        Err(problem) => {
+            if route.operation.is_write() {
+                let refusal = problem.refusal.as_deref().cloned();
+                let refusal = refusal.unwrap_or_else(|| Refusal::invalid(problem.code, ""));
+                state.broker.record_refusal(&principal, route.operation, &target, &refusal).await;
+            }
+            problem.into_response()
+        }
+    }
+}
+
+fn method_not_allowed(routes: &[Route]) -> Response<Body> {
+    let allowed: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+    let allowed = allowed.join(", ");
+    let mut response = problem::plain(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &format!("This address takes {allowed}. The OpenAPI document is at /api/v1/openapi.json."),
+    );
+    if let Ok(value) = HeaderValue::from_str(&allowed) {
+        response.headers_mut().insert(header::ALLOW, value);
+    }
+    response
+}
+
+async fn read_body(state: &ServerState, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let limit = MAX_BODY.min(state.config.max_request_bytes);
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request_too_large",
+            format!("The body is larger than {limit} bytes, the most that the API takes."),
+        )
+    };
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > limit as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(state.config.request_body_timeout, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad_request", "The body ended early.")),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "The body did not arrive in time (limit `server.request_body_timeout`).",
+        )),
+    }
+}

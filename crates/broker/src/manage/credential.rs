@@ -54,7 +54,7 @@ pub struct CredentialView {
 
 impl Broker {
     /// The shared credential (admins) or the caller's own, by the connection's `credential_mode`.
-    pub async fn put_credential(
+    pub async fn store_credential(
         &self,
         principal: &Principal,
         id: ConnectionId,

@@ -63,7 +63,7 @@ struct Deleted {
 
 async fn store(call: Call) -> Result<Reply, Problem> {
     let input: CredentialInput = call.body()?;
-    Reply::json(&call.broker().put_credential(&call.principal, call.path("id")?, input).await?)
+    Reply::json(&call.broker().store_credential(&call.principal, call.path("id")?, input).await?)
 }
 
 async fn remove(call: Call) -> Result<Reply, Problem> {

@@ -112,6 +112,8 @@ impl From<sqlx::Error> for StorageError {
 /// <https://www.sqlite.org/rescode.html>
 fn classify_sqlite(error: sqlx::Error, code: i32, detail: String) -> StorageError {
     match code & 0xff {
+        // SQLITE_IOERR_WRITE is how a used-up quota or a file size limit looks.
+        10 if code == 778 => StorageError::Full(error),
         5 | 6 | 15 => StorageError::Locked { path: None },
         8 => StorageError::ReadOnly(error),
         10 | 14 => StorageError::Unavailable(error),

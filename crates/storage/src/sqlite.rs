@@ -76,7 +76,8 @@ impl Sqlite {
         let pool = |connections| {
             SqlitePoolOptions::new()
                 .max_connections(connections)
-                .acquire_timeout(options.acquire_timeout)
+                // Longer than SQLite's own wait for a lock, so that it is the one to say what is wrong.
+                .acquire_timeout(options.acquire_timeout + Duration::from_secs(2))
                 .idle_timeout(None)
                 .max_lifetime(None)
                 // A connection to a file can't go stale, and the question would cost as much as a statement.

@@ -66,7 +66,7 @@ impl Leases<'_> {
     }
 
     /// Whether it is still held: to be asked in the transaction that writes what it protects.
-    pub async fn is_held(self, lease: &Lease, now: Timestamp) -> Result<bool, StorageError> {
+    pub async fn holds(self, lease: &Lease, now: Timestamp) -> Result<bool, StorageError> {
         let (holder, generation) = (lease.holder.as_uuid(), lease.generation);
         let row = fetch_optional!(self.tx, HELD => (i64,), &lease.name, holder, generation, now.as_micros())?;
         Ok(row.is_some())

@@ -36,7 +36,7 @@ on_both! {
         drop(tx);
 
         let mut tx = database.db.write().await.unwrap();
-        assert_eq!(tx.keys().not_wrapped_with(kek(2).id, 10).await.unwrap(), [key.clone()]);
+        assert_eq!(tx.keys().not_wrapped_with(kek(2).id, 10).await.unwrap(), std::slice::from_ref(&key));
         assert!(tx.keys().rewrap(&key, kek(2).id, &Sealed(vec![2])).await.unwrap());
         assert!(!tx.keys().rewrap(&key, kek(2).id, &Sealed(vec![3])).await.unwrap(), "another replica was first");
         assert!(tx.keys().not_wrapped_with(kek(2).id, 10).await.unwrap().is_empty());

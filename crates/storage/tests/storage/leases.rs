@@ -44,10 +44,10 @@ on_both! {
         assert!(tx.leases().acquire("job", second, at(49), at(80)).await.unwrap().is_none());
         let taken = tx.leases().acquire("job", second, at(50), at(80)).await.unwrap().unwrap();
         assert_eq!(taken.generation, slept.generation + 1);
-        assert!(!tx.leases().is_held(&slept, at(51)).await.unwrap());
+        assert!(!tx.leases().holds(&slept, at(51)).await.unwrap());
         assert!(!tx.leases().renew(&slept, at(51), at(90)).await.unwrap());
         assert!(!tx.leases().release(&slept).await.unwrap(), "it can't end another's");
-        assert!(tx.leases().is_held(&taken, at(51)).await.unwrap());
+        assert!(tx.leases().holds(&taken, at(51)).await.unwrap());
         assert!(!tx.leases().renew(&taken, at(80), at(90)).await.unwrap(), "over is over");
         assert!(tx.leases().release(&taken).await.unwrap());
         let again = tx.leases().acquire("job", first, at(51), at(60)).await.unwrap().unwrap();

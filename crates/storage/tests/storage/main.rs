@@ -1,5 +1,7 @@
 //! Storage on both of its databases, real ones: an SQLite file and a private PostgreSQL per test.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
 mod audit;
 mod changes;
 mod connections;

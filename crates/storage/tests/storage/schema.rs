@@ -20,6 +20,8 @@ struct Table {
     indexes: BTreeSet<Vec<String>>,
 }
 
+/// Table, columns, parent, its columns, whether children go with it.
+type ForeignKey = (String, Vec<String>, String, Vec<String>, bool);
 type Schema = BTreeMap<String, Table>;
 
 async fn sqlite_schema() -> Schema {
@@ -131,7 +133,7 @@ async fn postgres_schema() -> Schema {
             table.indexes.insert(columns);
         }
     }
-    let references: Vec<(String, Vec<String>, String, Vec<String>, bool)> = sqlx::query_as(
+    let references: Vec<ForeignKey> = sqlx::query_as(
         "SELECT t.relname::text, array(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY AS k (number, position) JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY k.position), p.relname::text, array(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY AS k (number, position) JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY k.position), c.confdeltype = 'c' FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_class p ON p.oid = c.confrelid WHERE c.contype = 'f'",
     )
     .fetch_all(&pool)

@@ -8,5 +8,5 @@ if ! "$SWITCHBOARD_BIN" serve --help 2>/dev/null | grep -q -- --data-dir; then
   echo "this build has no 'switchboard serve' yet: nothing to look at"
   exit 0
 fi
-node=$(ls e2e/node_modules/node-linux-*/bin/node 2>/dev/null | head -n1)
+node=$(ls "$PWD"/e2e/node_modules/node-linux-*/bin/node 2>/dev/null | head -n1)
 cd e2e && "${node:-node}" node_modules/.bin/playwright test

@@ -37,7 +37,7 @@ ONLY_IN = {
     "chacha20poly1305": {"vault"},
     "hickory-resolver": {"egress"},
     "tokio-rustls": {"egress", "testkit", "server"},
-    "hyper-util": {"egress", "server", "testkit", "bench"},
+    "hyper-util": {"egress", "server", "testkit", "bench", "cli"},
 }
 PURE = {"domain", "policy", "catalog"}
 ASYNC_OR_IO = {"tokio", "tokio-util", "futures-util", "hyper", "hyper-util", "axum", "sqlx", "rustls", "tower"}

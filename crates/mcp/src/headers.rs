@@ -22,10 +22,11 @@ const SUFFIX: &str = "?=";
 
 /// A value as it may stand in a header: Base64 in the sentinel form unless it is plain visible ASCII.
 pub fn encode_header_value(value: &str) -> String {
+    let looks_encoded = value.starts_with(PREFIX) && value.ends_with(SUFFIX);
     let plain = value.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
         && !value.starts_with(' ')
         && !value.ends_with(' ')
-        && !(value.starts_with(PREFIX) && value.ends_with(SUFFIX));
+        && !looks_encoded;
     if plain { value.to_owned() } else { format!("{PREFIX}{}{SUFFIX}", STANDARD.encode(value)) }
 }
 

@@ -1,5 +1,7 @@
 //! The surfaces, against a whole Switchboard in this process. The files mirror the routes.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod hostile_upstream;
 mod one_call;
 mod support;

@@ -41,8 +41,9 @@ enum Command {
     /// Make an organization
     CreateOrganization {
         /// Its name in URLs, such as acme
+        #[arg(long)]
         slug: Slug,
-        /// Its name for people
+        /// Its name for people; the slug without
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]

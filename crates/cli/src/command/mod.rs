@@ -1,12 +1,14 @@
 //! The command tree, one module a command.
 
 mod admin;
+mod call;
 mod completions;
 mod configuration;
 mod demo;
 mod migrate;
 mod openapi;
 mod reference;
+mod search;
 mod serve;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -59,6 +61,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Run it with a sample server, an owner and a token: try everything offline
     Demo(demo::Arguments),
+    /// What an agent would find
+    Search(search::Arguments),
+    /// Run a capability
+    Call(call::Arguments),
     /// Owners, tokens and setup links, on the database directly
     Admin(admin::Arguments),
     /// Bring the database's schema up to date
@@ -83,6 +89,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Search(arguments) => search::run(&arguments),
+        Command::Call(arguments) => call::run(&arguments),
         Command::Admin(arguments) => admin::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Openapi => openapi::run(),

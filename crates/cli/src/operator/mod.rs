@@ -63,7 +63,7 @@ impl Operator {
             let found = tx.organizations().find_by_slug(slug).await?;
             return found.ok_or_else(|| {
                 Failure::failed(format!(
-                    "There is no organization `{slug}`. Make it with: switchboard admin create-organization {slug}"
+                    "There is no organization `{slug}`. Make it with: switchboard admin create-organization --slug {slug}"
                 ))
             });
         }

@@ -107,7 +107,7 @@ impl Operator {
             let found = all.into_iter().find(|organization| organization.slug == *slug);
             return found.map(Some).ok_or_else(|| {
                 Failure::failed(format!(
-                    "There is no organization `{slug}`. Make it with: switchboard admin create-organization {slug}"
+                    "There is no organization `{slug}`. Make it with: switchboard admin create-organization --slug {slug}"
                 ))
             });
         }

@@ -1,0 +1,151 @@
+//! One exchange with the server, and what its refusals mean at a terminal.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
+use switchboard_domain::SecretValue;
+use switchboard_egress::{ByteLimit, Egress, EgressError, Redirects, Request};
+
+use crate::{
+    config::{Config, Environment, SettingFlags, Settings},
+    failure::Failure,
+    output::plain,
+    startup,
+};
+
+const MAX_ANSWER: ByteLimit = ByteLimit { name: "answer of the server", bytes: 64 * 1024 * 1024 };
+
+/// A server and the token to talk to it with.
+#[derive(Debug)]
+pub(crate) struct Client {
+    egress: Egress,
+    origin: String,
+    token: SecretValue,
+}
+
+impl Client {
+    pub(super) fn new(server: &str, token: SecretValue) -> Result<Self, Failure> {
+        // Only what concerns the way out is read here: private authorities, a proxy.
+        let settings = Settings::load(&SettingFlags::default(), &Environment::of_process())?;
+        let egress = startup::operator_egress(&Config::new(&settings)?.egress)?;
+        let origin = server.trim_end_matches('/').to_owned();
+        egress.check_url(&origin).map_err(|_| {
+            Failure::usage(format!(
+                "`{}` can't be used as a server: write https://host, or http:// with an address of this machine or a \
+                 private network (--server, SWITCHBOARD_SERVER)",
+                plain(&origin)
+            ))
+        })?;
+        Ok(Self { egress, origin, token })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.api(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.api(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.api(Method::PUT, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.api(Method::DELETE, path, None).await
+    }
+
+    async fn api(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
+        let (status, answer) = self.send(method, &format!("/api/v1{path}"), HeaderMap::new(), body).await?;
+        if status.is_success() {
+            return read(&answer);
+        }
+        Err(refused(status, &answer))
+    }
+
+    /// Status and body; only a lost exchange is an error here.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let address = format!("{}{path}", self.origin);
+        let url = self
+            .egress
+            .check_url(&address)
+            .map_err(|_| Failure::usage(format!("`{}` is not a URL", plain(&address))))?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", self.token.expose())).map_err(|_| {
+            Failure::usage("The access token has characters that no token has: copy it again, whole.")
+        })?;
+        bearer.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, bearer);
+        if !body.is_empty() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+        let request = Request {
+            method,
+            url,
+            headers,
+            body,
+            deadlines: self.egress.limits().call_deadlines(),
+            max_wire_bytes: MAX_ANSWER,
+            max_inflated_bytes: MAX_ANSWER,
+            redirects: Redirects::Refuse,
+            accept_gzip: false,
+        };
+        let answer = self.egress.send(request).await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status;
+        let body = answer.body.collect_bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok((status, body))
+    }
+
+    fn unreachable(&self, error: &EgressError) -> Failure {
+        let next = match error {
+            EgressError::ConnectRefused => {
+                "Is it running? `switchboard serve` starts it; --server or SWITCHBOARD_SERVER names another"
+            }
+            EgressError::TlsFailed { .. } => {
+                "For a private authority, set SWITCHBOARD_EGRESS_EXTRA_ROOT_CERTIFICATES to its PEM file"
+            }
+            EgressError::Protocol { .. } => "Is it http rather than https, or another program?",
+            _ => "Check the address given with --server or SWITCHBOARD_SERVER",
+        };
+        Failure::failed(format!("Can't reach {}: {error}. {next}.", plain(&self.origin)))
+    }
+}
+
+fn read(answer: &[u8]) -> Result<Value, Failure> {
+    if answer.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(answer).map_err(|_| {
+        Failure::failed("The server's answer is not JSON. Is --server the address of a Switchboard?")
+    })
+}
+
+/// The server's own words (RFC 9457), or what the status means.
+pub(super) fn refused(status: StatusCode, answer: &[u8]) -> Failure {
+    let problem: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let mut text = match problem["detail"].as_str() {
+        Some(detail) => plain(detail),
+        None => match status {
+            StatusCode::UNAUTHORIZED => "The server does not accept this token.".into(),
+            StatusCode::FORBIDDEN => "This token may not do that.".into(),
+            StatusCode::NOT_FOUND => "There is no such thing, or not for this token.".into(),
+            _ => format!("The server answered {status}."),
+        },
+    };
+    for violation in problem["violations"].as_array().into_iter().flatten() {
+        let field = violation["field"].as_str().or(violation["path"].as_str()).unwrap_or_default();
+        let message = violation["message"].as_str().unwrap_or_default();
+        text.push_str(&format!("\n  {}: {}", plain(field), plain(message)));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        text.push_str("\nIt may be expired, revoked, or lack the scope `api`. A new one: switchboard admin create-token --email E --scope api …");
+    }
+    Failure::Failed(text)
+}

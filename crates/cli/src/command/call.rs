@@ -1,0 +1,130 @@
+//! `switchboard call`: run a capability from the shell.
+
+use std::io::Read as _;
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{ServerFlags, ToolResult},
+    failure::Failure,
+    output::{self, plain, plain_lines},
+};
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Examples
+  switchboard call linear.create_issue '{\"title\": \"Broken link\"}'
+  echo '{\"a\": 2, \"b\": 40}' | switchboard call everything.get-sum -
+  switchboard call sample.list_notes --json")]
+pub(crate) struct Arguments {
+    /// Name as `switchboard search` shows it
+    name: String,
+    /// Arguments as a JSON object; - reads them from standard input
+    #[arg(default_value = "{}")]
+    arguments: String,
+    /// An approval that was given for this very call
+    #[arg(long, value_name = "ID")]
+    approval: Option<String>,
+    #[command(flatten)]
+    server: ServerFlags,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let given = read_arguments(&arguments.arguments)?;
+    super::command_runtime()?.block_on(async {
+        let client = arguments.server.client()?;
+        let mut call = json!({"name": arguments.name, "arguments": given});
+        if let Some(approval) = &arguments.approval {
+            call["approval_id"] = json!(approval);
+        }
+        let result = client.call_tool("execute_capability", call).await?;
+        if arguments.server.json {
+            output::print_json(&result.0);
+            return if result.is_error() { Err(Failure::Reported) } else { Ok(()) };
+        }
+        if result.is_error() {
+            return Err(failure_of(&result));
+        }
+        result.content().iter().for_each(|block| output::print(&shown(block)));
+        Ok(())
+    })
+}
+
+fn read_arguments(text: &str) -> Result<Value, Failure> {
+    let mut from_input = String::new();
+    let text = if text == "-" {
+        std::io::stdin()
+            .lock()
+            .take(16 * 1024 * 1024)
+            .read_to_string(&mut from_input)
+            .map_err(|error| Failure::failed(format!("Standard input can't be read: {error}.")))?;
+        &from_input
+    } else {
+        text
+    };
+    match serde_json::from_str::<Value>(text) {
+        Ok(value) if value.is_object() => Ok(value),
+        Ok(_) => {
+            Err(Failure::usage("The arguments are JSON, but not an object: write '{\"name\": \"value\"}'."))
+        }
+        Err(error) => Err(Failure::usage(format!(
+            "The arguments are not JSON ({error}): write '{{\"name\": \"value\"}}', with the quotes around all of it."
+        ))),
+    }
+}
+
+/// One block of content. What can't be shown on a terminal is named.
+fn shown(block: &Value) -> String {
+    let text = |member: &str| block[member].as_str().unwrap_or_default();
+    match text("type") {
+        "text" => plain_lines(text("text")),
+        kind @ ("image" | "audio") => {
+            format!(
+                "[{kind} {}, {} characters of base64; --json has them]",
+                plain(text("mimeType")),
+                text("data").len()
+            )
+        }
+        "resource_link" => format!("[link {}]", plain(text("uri"))),
+        "resource" => match block["resource"]["text"].as_str() {
+            Some(text) => plain_lines(text),
+            None => format!(
+                "[resource {}; --json has it]",
+                plain(block["resource"]["uri"].as_str().unwrap_or_default())
+            ),
+        },
+        other => format!("[{}; --json has it]", plain(other)),
+    }
+}
+
+/// A refusal of ours, with what to do; or the tool's own error.
+pub(super) fn failure_of(result: &ToolResult) -> Failure {
+    let error = result.structured();
+    let Some(code) = error["code"].as_str() else {
+        let text: Vec<String> = result.content().iter().map(shown).collect();
+        return Failure::Failed(format!("The tool failed: {}", text.join("\n")));
+    };
+    let mut text =
+        format!("{} ({})", plain_lines(error["message"].as_str().unwrap_or_default()), plain(code));
+    for violation in error["details"]["violations"].as_array().into_iter().flatten() {
+        let path = violation["path"].as_str().unwrap_or_default();
+        text.push_str(&format!(
+            "\n  {} {}",
+            plain(path),
+            plain(violation["message"].as_str().unwrap_or_default())
+        ));
+    }
+    let suggestions = error["details"]["suggestions"].as_array();
+    let suggestions: Vec<String> =
+        suggestions.into_iter().flatten().filter_map(Value::as_str).map(plain).collect();
+    if !suggestions.is_empty() {
+        text.push_str(&format!("\nDid you mean {}?", suggestions.join(", ")));
+    }
+    if let Some(label) = error["action"]["label"].as_str() {
+        let url = error["action"]["url"].as_str().unwrap_or_default();
+        text.push_str(&format!("\nNext: {} {}", plain(label), plain(url)));
+    }
+    if let Some(reference) = error["reference_id"].as_str() {
+        text.push_str(&format!("\nReference: {}", plain(reference)));
+    }
+    Failure::Failed(text)
+}

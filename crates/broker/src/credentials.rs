@@ -225,7 +225,7 @@ impl Credentials {
 }
 
 /// Where a credential's secret belongs: everything here is authenticated by its envelope.
-pub(crate) fn context_of(info: &CredentialInfo) -> SealContext {
+pub fn context_of(info: &CredentialInfo) -> SealContext {
     SealContext {
         organization: info.organization,
         table: "credential",

@@ -1,6 +1,10 @@
 //! Each organization's data keys, unwrapped and kept while the process runs.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use parking_lot::RwLock;
 use switchboard_domain::{Clock, DataKeyId, OrganizationId, Random};
@@ -23,19 +27,66 @@ pub(crate) struct OpenKey {
     pub(crate) key: Arc<vault::DataKey>,
 }
 
-#[derive(Debug)]
+/// Reads the master keys again: another process may have rotated them while this one runs.
+type KeyringSource = Box<dyn Fn() -> Option<Keyring> + Send + Sync>;
+
 pub(crate) struct DataKeys {
     db: Db,
-    keyring: Arc<Keyring>,
+    keyring: RwLock<Arc<Keyring>>,
+    source: OnceLock<KeyringSource>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     /// All keys of an organization that were met, the active one first.
     open: RwLock<HashMap<OrganizationId, Vec<OpenKey>>>,
 }
 
+impl fmt::Debug for DataKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataKeys").field("keyring", &self.keyring).finish_non_exhaustive()
+    }
+}
+
 impl DataKeys {
     pub(crate) fn new(db: Db, keyring: Arc<Keyring>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { db, keyring, clock, random, open: RwLock::default() }
+        Self {
+            db,
+            keyring: RwLock::new(keyring),
+            source: OnceLock::new(),
+            clock,
+            random,
+            open: RwLock::default(),
+        }
+    }
+
+    /// Where to look when a data key is wrapped with a master key that is not here. Set once.
+    pub(crate) fn read_again_from(&self, source: KeyringSource) {
+        let _ = self.source.set(source);
+    }
+
+    fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring.read())
+    }
+
+    /// Whether there was something to read again.
+    fn read_again(&self) -> bool {
+        let Some(keyring) = self.source.get().and_then(|source| source()) else { return false };
+        tracing::info!(primary = %keyring.primary(), "the master keys were read again");
+        *self.keyring.write() = Arc::new(keyring);
+        true
+    }
+
+    fn unwrap(
+        &self,
+        wrapped: &WrappedKey,
+        organization: OrganizationId,
+        id: DataKeyId,
+    ) -> Result<vault::DataKey, vault::UnwrapError> {
+        match self.keyring().unwrap(wrapped, organization, id) {
+            Err(vault::UnwrapError::UnknownKey(_)) if self.read_again() => {
+                self.keyring().unwrap(wrapped, organization, id)
+            }
+            outcome => outcome,
+        }
     }
 
     /// The key to seal with, made when the organization has none.
@@ -81,7 +132,7 @@ impl DataKeys {
         let mut open = Vec::with_capacity(stored.len());
         for key in stored {
             let wrapped = WrappedKey { kek_id: key.key_encryption_key, bytes: key.wrapped.0 };
-            let data_key = self.keyring.unwrap(&wrapped, organization, key.id)?;
+            let data_key = self.unwrap(&wrapped, organization, key.id)?;
             open.push(OpenKey { id: key.id, key: Arc::new(data_key) });
         }
         self.open.write().insert(organization, open.clone());
@@ -89,9 +140,17 @@ impl DataKeys {
     }
 
     async fn make(&self, organization: OrganizationId) -> Result<(), DataKeyError> {
+        match self.insert(organization).await {
+            // The master key at hand is no longer one of this database's.
+            Err(StorageError::Reference) if self.read_again() => Ok(self.insert(organization).await?),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    async fn insert(&self, organization: OrganizationId) -> Result<(), StorageError> {
         let id = DataKeyId::new(&*self.clock, &*self.random);
         let key = vault::DataKey::generate(&*self.random);
-        let wrapped = self.keyring.wrap(&key, organization, id, &*self.random);
+        let wrapped = self.keyring().wrap(&key, organization, id, &*self.random);
         let mut tx = self.db.write().await?;
         // When another replica was first, its key is read next.
         tx.keys()
@@ -104,7 +163,6 @@ impl DataKeys {
                 created_at: self.clock.now(),
             })
             .await?;
-        tx.commit().await?;
-        Ok(())
+        tx.commit().await
     }
 }

@@ -38,7 +38,7 @@ pub use check::CheckError;
 pub use context::{
     AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search,
 };
-pub use credentials::{CredentialError, NewSecret};
+pub use credentials::{CredentialError, NewSecret, context_of as credential_context};
 pub use keys::DataKeyError;
 pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
 pub use status::ShownStatus;
@@ -143,6 +143,11 @@ impl Broker {
         broker.follow_changes(changes);
         broker.start_jobs();
         Ok(broker)
+    }
+
+    /// How to read the master keys again, when another process rotated them. Set once.
+    pub fn read_keys_again_from(&self, source: impl Fn() -> Option<Keyring> + Send + Sync + 'static) {
+        self.0.keys.read_again_from(Box::new(source));
     }
 
     /// Stops background work, ends upstream sessions, writes what is still to be written.

@@ -1,10 +1,14 @@
 //! The command tree, one module a command.
 
 mod admin;
+mod backup;
 mod call;
 mod completions;
 mod configuration;
 mod demo;
+mod doctor;
+mod healthcheck;
+mod keys;
 mod migrate;
 mod openapi;
 mod reference;
@@ -67,6 +71,16 @@ enum Command {
     Call(call::Arguments),
     /// Owners, tokens and setup links, on the database directly
     Admin(admin::Arguments),
+    /// Master keys and data keys
+    Keys(keys::Arguments),
+    /// Write a consistent copy of the database, while everything goes on
+    Backup(backup::BackupArguments),
+    /// Check a backup, and put it in place
+    Restore(backup::RestoreArguments),
+    /// Check everything: a line each, with the next step
+    Doctor(doctor::Arguments),
+    /// Whether the server on this machine is ready
+    Healthcheck(healthcheck::Arguments),
     /// Bring the database's schema up to date
     Migrate(migrate::Arguments),
     /// The REST API's OpenAPI document on stdout
@@ -92,6 +106,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Search(arguments) => search::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),
         Command::Admin(arguments) => admin::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
+        Command::Backup(arguments) => backup::backup(&arguments),
+        Command::Restore(arguments) => backup::restore(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Openapi => openapi::run(),
         Command::Config(arguments) => configuration::run(&arguments),

@@ -5,6 +5,7 @@
 
 mod audit;
 mod connections;
+mod keys;
 mod people;
 mod tokens;
 

@@ -132,6 +132,8 @@ async fn assemble(
         settings: switchboard_broker::Settings::default(),
     })
     .await?;
+    let keys_again = config.clone();
+    broker.read_keys_again_from(move || startup::load_keyring(&keys_again).ok().flatten());
     operator_connections::keep(&broker, wanted).await;
     let state = ServerState {
         broker: broker.clone(),

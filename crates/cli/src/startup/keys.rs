@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use switchboard_domain::{Clock, Random, SecretValue, SystemClock, WriterId};
+use switchboard_domain::{Clock, KeyEncryptionKeyId, Random, SecretValue, SystemClock, WriterId};
 use switchboard_storage::{Db, KeyEncryptionKey, KeyState, Sealed, StorageError};
 use switchboard_vault::{
     KekState, KeyError, Keyring, Startup, StartupKeys, StoredKek, key_file, startup_check,
@@ -96,6 +96,15 @@ pub(crate) async fn open_keys(db: &Db, config: &Config, random: &dyn Random) -> 
     Err(Failure::failed(
         "Other processes keep changing the record of master keys. Start one Switchboard at a time, all with the same key.",
     ))
+}
+
+/// Whether the keys at hand fit, changing nothing; the primary, or none where none is needed yet.
+pub(crate) async fn check_keys(db: &Db, config: &Config) -> Result<Option<KeyEncryptionKeyId>, Failure> {
+    let (stored, is_sealed) = stored(db).await?;
+    Ok(match startup_check(load_keyring(config)?, &stored, is_sealed)? {
+        Startup::Ready(keys) => Some(keys.keyring.primary()),
+        Startup::FirstStart => None,
+    })
 }
 
 fn make_first(place: &KeyPlace, random: &dyn Random) -> Result<bool, Failure> {

@@ -8,8 +8,8 @@ mod notify;
 mod setup_link;
 
 pub(crate) use data_dir::{ServeLock, prepare_if_needed};
-pub(crate) use database::{Opened, location_for_people, open, options};
+pub(crate) use database::{Opened, location_for_people, open, options, sqlite_path};
 pub(crate) use egress::{operator_egress, upstream_egress};
-pub(crate) use keys::{KeyPlace, OpenedKeys, load_keyring, open_keys};
+pub(crate) use keys::{KeyPlace, OpenedKeys, check_keys, load_keyring, open_keys};
 pub(crate) use notify::Notify;
 pub(crate) use setup_link::{SETUP_LINK_LIFETIME, new_setup_link};

@@ -50,7 +50,6 @@ Use it (--server, --token)
     name = "switchboard",
     version,
     about = "One MCP endpoint for a whole organisation",
-    propagate_version = true,
     disable_help_subcommand = true,
     max_term_width = 110
 )]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{setting::Kind, table::SETTINGS};
 
@@ -41,12 +41,7 @@ impl clap::Args for SettingFlags {
                 .help(short.to_owned())
                 .long_help(format!("{} [env: {}]{default}", setting.help, setting.environment_name()));
             if setting.kind == Kind::Switch {
-                arg = arg
-                    .num_args(0..=1)
-                    .require_equals(true)
-                    .default_missing_value("true")
-                    .hide_possible_values(true)
-                    .value_parser(["true", "false"]);
+                arg = arg.action(ArgAction::SetTrue);
             }
             command.arg(arg)
         })
@@ -61,8 +56,12 @@ impl clap::FromArgMatches for SettingFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let flagged = SETTINGS.iter().filter(|setting| setting.flag.is_some());
         let values = flagged.filter_map(|setting| {
-            let value = matches.get_one::<String>(setting.key)?;
-            Some((setting.key, value.clone()))
+            let value = if setting.kind == Kind::Switch {
+                matches.get_flag(setting.key).then(|| "true".to_owned())
+            } else {
+                matches.get_one::<String>(setting.key).cloned()
+            };
+            Some((setting.key, value?))
         });
         Ok(Self { file: matches.get_one::<PathBuf>("config").cloned(), values: values.collect() })
     }

@@ -21,15 +21,15 @@ pub(crate) fn find(key: &str) -> Option<&'static Setting> {
 #[rustfmt::skip]
 fn main() -> Vec<Setting> {
     vec![
-        S("data_dir", "DATA_DIR", Kind::Path, "./data", "Directory of the SQLite database, the master key and the lock; made with mode 0700.").flag("data-dir", "DIR"),
+        S("data_dir", "DATA_DIR", Kind::Path, "./data", "Directory of the SQLite database and the master key; made with mode 0700.").flag("data-dir", "DIR"),
         S("server.listen", "LISTEN", Kind::Address, "127.0.0.1:8080", "Address and port to listen on.").flag("listen", "ADDRESS"),
-        S("server.public_url", "PUBLIC_URL", Kind::Url, "", "URL under which people and AI clients reach this server; without it, http:// and the listen address. Hosted clients such as claude.ai and ChatGPT need https.").flag("public-url", "URL"),
-        S("server.insecure_http", "INSECURE_HTTP", Kind::Switch, "false", "Allow listening beyond this machine without an https public URL: tokens and passwords then cross the network in the clear.").flag("insecure-http", "BOOL"),
+        S("server.public_url", "PUBLIC_URL", Kind::Url, "", "URL under which people and AI clients reach it; without it, http:// and the listen address. Hosted clients such as claude.ai and ChatGPT need https.").flag("public-url", "URL"),
+        S("server.insecure_http", "INSECURE_HTTP", Kind::Switch, "false", "Serve the network without an https public URL: tokens and passwords then cross the network in the clear.").flag("insecure-http", "BOOL"),
         S("server.allowed_hosts", "ALLOWED_HOSTS", Kind::List, "", "Further host names (name or name:port) that requests may be addressed to, beside the public URL's and loopback's."),
         S("server.drain", "DRAIN", Kind::Duration, "30s", "How long calls in progress may go on after SIGTERM."),
         S("server.max_request_bytes", "MAX_REQUEST_BYTES", Kind::Size, "4MiB", "Largest request body."),
         S("server.request_body_timeout", "REQUEST_BODY_TIMEOUT", Kind::Duration, "30s", "How long a request body may take to arrive."),
-        S("database.url", "DATABASE_URL", Kind::Secret, "", "postgres://user:password@host/database; without it, SQLite in the data directory.").flag("database-url", "URL"),
+        S("database.url", "DATABASE_URL", Kind::Secret, "", "PostgreSQL instead of SQLite in the data directory: postgres://user:password@host/database.").flag("database-url", "URL"),
         S("database.no_migrate", "NO_MIGRATE", Kind::Switch, "false", "Refuse to start instead of migrating an older schema.").flag("no-migrate", "BOOL"),
         S("database.read_connections", "DATABASE_READ_CONNECTIONS", Kind::Count, "4", "Connections that read at the same time."),
         S("database.write_connections", "DATABASE_WRITE_CONNECTIONS", Kind::Count, "8", "Connections that write at the same time (PostgreSQL only; SQLite has one)."),
@@ -46,7 +46,7 @@ fn main() -> Vec<Setting> {
 #[rustfmt::skip]
 fn egress() -> Vec<Setting> {
     vec![
-        S("egress.allow_private_networks", "ALLOW_PRIVATE_NETWORKS", Kind::Switch, "false", "Allow upstreams on loopback and private networks, and plain http to them. Link-local and metadata addresses stay closed.").flag("allow-private-networks", "BOOL"),
+        S("egress.allow_private_networks", "ALLOW_PRIVATE_NETWORKS", Kind::Switch, "false", "Allow upstreams on private networks: loopback and private ranges open, and plain http to them; link-local and metadata addresses stay closed.").flag("allow-private-networks", "BOOL"),
         S("egress.private_networks", "EGRESS_PRIVATE_NETWORKS", Kind::List, "", "Private networks to allow, such as 10.1.0.0/16, instead of all of them; never loopback."),
         S("egress.allowed_hosts", "EGRESS_ALLOWED_HOSTS", Kind::List, "", "If given, nothing else is reachable: names such as api.example.com or *.example.com. Narrows the other rules, opens nothing."),
         S("egress.proxy", "EGRESS_PROXY", Kind::Secret, "", "Egress proxy, http://[user:password@]host:port. Proxy variables such as HTTPS_PROXY are not read."),
@@ -110,7 +110,7 @@ fn upstream() -> Vec<Setting> {
 #[rustfmt::skip]
 fn observation() -> Vec<Setting> {
     vec![
-        S("log.format", "LOG_FORMAT", Kind::Choice(&["auto", "pretty", "json"]), "auto", "Form of the log on stderr; auto is pretty on a terminal and JSON elsewhere.").flag("log-format", "FORMAT"),
+        S("log.format", "LOG_FORMAT", Kind::Choice(&["auto", "pretty", "json"]), "auto", "How the log on stderr looks; auto is pretty on a terminal and JSON elsewhere.").flag("log-format", "FORMAT"),
         S("log.filter", "LOG", Kind::Text, "info", "What is logged: a level, or directives such as info,switchboard_broker=debug."),
         S("telemetry.metrics_listen", "METRICS_LISTEN", Kind::Address, "", "Serve /metrics on this address, without authentication: keep it internal.").flag("metrics-listen", "ADDRESS"),
         S("telemetry.metrics_token", "METRICS_TOKEN", Kind::Secret, "", "Serve /metrics on the main listener to who presents this bearer token."),

@@ -42,8 +42,6 @@ pub struct Ranking {
     pub compound: f32,
     /// What a conversational word (`need`, `please`, `show`) counts.
     pub conversational: f32,
-    /// How much of the score depends on the share of the query that is covered.
-    pub coverage: f32,
     /// How much a tool is discounted for parts of the query that a better tool already covers.
     pub redundancy: f32,
     /// Terms of a query from which redundancy counts: a task, not a keyword.
@@ -55,19 +53,18 @@ pub struct Ranking {
 impl Default for Ranking {
     fn default() -> Self {
         Self {
-            weights: [3.0, 2.0, 2.0, 1.0, 1.0, 0.5, 0.5],
+            weights: [3.0, 2.0, 3.0, 1.6, 0.4, 0.5, 0.15],
             lengths: [3.0, 3.0, 2.0, 12.0, 18.0, 4.0, 25.0],
-            length_discount: [0.5; FIELDS],
-            saturation: 1.2,
-            name_share: 0.0,
-            phrase: 0.0,
+            length_discount: [0.8, 0.5, 0.5, 0.7, 0.5, 0.5, 0.5],
+            saturation: 1.5,
+            name_share: 0.1,
+            phrase: 0.3,
             synonym: 0.3,
-            synonym_words: 4.0,
-            correction: 0.6,
+            synonym_words: 6.0,
+            correction: 0.3,
             compound: 0.8,
-            conversational: 0.3,
-            coverage: 0.0,
-            redundancy: 0.0,
+            conversational: 0.5,
+            redundancy: 0.15,
             task_terms: 8,
             cut: 0.1,
         }
@@ -100,7 +97,6 @@ impl Ranking {
             "correction" => &mut self.correction,
             "compound" => &mut self.compound,
             "conversational" => &mut self.conversational,
-            "coverage" => &mut self.coverage,
             "redundancy" => &mut self.redundancy,
             "cut" => &mut self.cut,
             "task_terms" => {

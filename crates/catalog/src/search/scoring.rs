@@ -293,7 +293,6 @@ impl Reading<'_, '_> {
             self.read(bit, concept);
             full = bit + 1;
         }
-        let asked: f32 = concepts.iter().map(|concept| concept.weight).sum();
         let mut best: Vec<u32> = Vec::new();
         if full < concepts.len() {
             best = self.touched.clone();
@@ -309,16 +308,12 @@ impl Reading<'_, '_> {
         for (bit, concept) in concepts.iter().enumerate().skip(full) {
             self.look_up(bit, concept, &best);
         }
-        let coverage = self.scorer.ranking.coverage;
         let mut candidates = Vec::with_capacity(self.touched.len());
         for &document in &self.touched {
             let entry = std::mem::take(&mut self.running[document as usize]);
-            let share = if coverage == 0.0 { 0.0 } else { covered_weight(concepts, entry.covered) / asked };
             let terms = self.scorer.state.name_terms[document as usize];
             let named = (entry.named.count_ones() as f32 / f32::from(terms.max(1))).min(1.0);
-            let score = entry.score
-                * (1.0 - coverage + coverage * share)
-                * (1.0 + self.scorer.ranking.name_share * named);
+            let score = entry.score * (1.0 + self.scorer.ranking.name_share * named);
             candidates.push(Candidate { document, score, covered: entry.covered, exact: Exact::No });
         }
         candidates

@@ -106,10 +106,11 @@ fn measure(set: &Set, corpus: &Corpus, kinds: bool, lines: &mut Vec<Line>) {
         judged.push(quality::judge(query, &corpus.answer(&query.query, 10)));
     }
     for query in &set.queries {
-        let start = Instant::now();
-        let answer = corpus.answer(&query.query, 5);
-        times.push(start.elapsed());
-        std::hint::black_box(answer);
+        let time = fastest(|| {
+            std::hint::black_box(corpus.answer(&query.query, 5));
+            Ok(())
+        });
+        times.push(time.unwrap_or_default());
     }
     let mut line = |name: String, chosen: &dyn Fn(&sets::Query) -> bool| {
         let places: Vec<usize> = (0..set.queries.len()).filter(|&at| chosen(&set.queries[at])).collect();
@@ -137,6 +138,18 @@ fn measure(set: &Set, corpus: &Corpus, kinds: bool, lines: &mut Vec<Line>) {
             line(format!("{}/{kind}", set.name), &|query| query.kind == kind);
         }
     }
+}
+
+/// The shortest of three: a slice of time given to another process is no property of the index, while what
+/// a question costs comes back each time.
+fn fastest(mut call: impl FnMut() -> Result<(), String>) -> Result<Duration, String> {
+    let mut shortest = Duration::MAX;
+    for _ in 0..3 {
+        let start = Instant::now();
+        call()?;
+        shortest = shortest.min(start.elapsed());
+    }
+    Ok(shortest)
 }
 
 fn round(value: f64, digits: i32) -> f64 {

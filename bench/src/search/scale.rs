@@ -14,7 +14,7 @@ use switchboard_domain::{Random, SeededRandom};
 
 use super::{
     corpus::{connection_id, definition},
-    percentile, round,
+    fastest, percentile, round,
     sets::{Set, Tool},
 };
 
@@ -110,12 +110,13 @@ pub fn measure(sets: &[Set], tools: usize, ranking: Ranking) -> Result<Line, Str
 }
 
 /// How long each call took, in order of length.
-fn times<T>(inputs: Vec<T>, mut call: impl FnMut(T) -> Result<(), String>) -> Result<Vec<Duration>, String> {
+fn times<T: Copy>(
+    inputs: Vec<T>,
+    mut call: impl FnMut(T) -> Result<(), String>,
+) -> Result<Vec<Duration>, String> {
     let mut times = Vec::with_capacity(inputs.len());
     for input in inputs {
-        let start = Instant::now();
-        call(input)?;
-        times.push(start.elapsed());
+        times.push(fastest(|| call(input))?);
     }
     times.sort_unstable();
     Ok(times)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     State,
-    dictionary::TermId,
+    dictionary::{TermId, letters},
     ranking::Ranking,
     synonyms,
     terms::{Splitter, Term},
@@ -15,6 +15,8 @@ pub(super) const MAX_CONCEPTS: usize = 32;
 /// Words of a question that are looked at, and misspelt ones among them.
 const MAX_WORDS: usize = 512;
 const MAX_CORRECTED: usize = 6;
+/// Letters by which an unknown word may be continued.
+const MAX_COMPLETION: usize = 6;
 
 /// A term of the index that stands for a concept, and how well.
 #[derive(Debug, Clone, Copy)]
@@ -44,14 +46,21 @@ pub(super) struct Concepts {
 /// Counts visible postings.
 pub(super) struct Frequencies<'a> {
     pub state: &'a State,
-    pub is_allowed: &'a dyn Fn(u32) -> bool,
+    /// A bit for each slot, and whether all that are in use are set.
+    pub allowed: &'a [u64],
+    pub everything: bool,
     pub documents: usize,
 }
 
 impl Frequencies<'_> {
     fn of(&self, term: TermId) -> usize {
+        if self.everything {
+            return self.state.dictionary.postings(term);
+        }
         let ranges = self.state.dictionary.ranges(term).iter();
-        ranges.filter(|range| (self.is_allowed)(range.slot)).map(|range| range.length as usize).sum()
+        let allowed =
+            ranges.filter(|range| self.allowed[range.slot as usize / 64] >> (range.slot % 64) & 1 == 1);
+        allowed.map(|range| range.length as usize).sum()
     }
 
     /// A term of the dictionary that the caller can see, and how often.
@@ -223,37 +232,43 @@ impl Maker<'_> {
             return;
         }
         self.corrections += 1;
-        let mistakes = if length >= 8 { 2 } else { 1 };
-        let mut best: Option<(usize, usize, TermId)> = None;
-        for &term in self.frequencies.state.dictionary.neighbourhood(word) {
-            let other = self.frequencies.state.dictionary.text(term);
-            let distance = if other.len() > word.len() && other.starts_with(word) {
-                1
-            } else {
-                match distance(word, other, mistakes) {
-                    Some(distance) => distance,
-                    None => continue,
-                }
-            };
-            if best.is_some_and(|(nearest, _, _)| distance > nearest) {
-                continue;
-            }
-            let count = self.frequencies.of(term);
-            let better = match best {
-                None => count > 0,
-                Some((nearest, most, other_term)) => {
-                    let key = (distance, usize::MAX - count, other);
-                    let text = self.frequencies.state.dictionary.text(other_term);
-                    count > 0 && key < (nearest, usize::MAX - most, text)
-                }
-            };
-            if better {
-                best = Some((distance, count, term));
-            }
-        }
+        let best =
+            self.spelt_alike(word, if length >= 8 { 2 } else { 1 }).into_iter().min_by(|left, right| {
+                let (near, far) = (left.0.cmp(&right.0), right.1.cmp(&left.1));
+                let text = |term: TermId| self.frequencies.state.dictionary.text(term);
+                near.then(far).then_with(|| text(left.2).cmp(text(right.2)))
+            });
         if let Some((_, count, term)) = best {
             variants.push((Variant { term, weight: self.ranking.correction }, count));
         }
+    }
+
+    /// Mistakes, visible postings and term of everything near enough.
+    fn spelt_alike(&self, word: &str, most: usize) -> Vec<(usize, usize, TermId)> {
+        let dictionary = &self.frequencies.state.dictionary;
+        let mask = letters(word);
+        let mut found = Vec::new();
+        for length in word.len().saturating_sub(most)..=word.len() + MAX_COMPLETION {
+            for &(other_mask, term) in dictionary.shelf(word, length) {
+                let continues = || mask & !other_mask == 0 && dictionary.text(term).starts_with(word);
+                let mistakes = if length > word.len() && continues() {
+                    1
+                } else if length <= word.len() + most && (mask ^ other_mask).count_ones() as usize <= 2 * most
+                {
+                    match distance(word, dictionary.text(term), most) {
+                        Some(mistakes) => mistakes,
+                        None => continue,
+                    }
+                } else {
+                    continue;
+                };
+                let count = self.frequencies.of(term);
+                if count > 0 {
+                    found.push((mistakes, count, term));
+                }
+            }
+        }
+        found
     }
 }
 

@@ -16,6 +16,28 @@ struct Term {
     text: Arc<str>,
     /// In order of slot.
     ranges: Vec<Range>,
+    /// Sum of their lengths.
+    postings: u32,
+    /// Where it stands in its shelf.
+    place: u32,
+}
+
+/// What two words must share to be spelt alike: the first letter and about the same length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Shelf {
+    initial: char,
+    length: u8,
+}
+
+impl Shelf {
+    fn of(text: &str) -> Self {
+        Self { initial: text.chars().next().unwrap_or(' '), length: text.len().min(255) as u8 }
+    }
+}
+
+/// A bit for each letter of a word. Words one mistake apart differ in at most two.
+pub(super) fn letters(text: &str) -> u32 {
+    text.bytes().fold(0, |mask, byte| mask | 1 << (byte & 31))
 }
 
 /// Terms without any posting are forgotten, so that churn doesn't grow the dictionary.
@@ -26,12 +48,8 @@ pub(super) struct Dictionary {
     free: Vec<TermId>,
     /// Terms of each slot, to find them again when it is emptied.
     by_slot: HashMap<u32, Vec<TermId>>,
-    /// Terms by first character: the neighbourhood of a misspelt word.
-    by_initial: HashMap<char, Vec<TermId>>,
-}
-
-fn initial(text: &str) -> char {
-    text.chars().next().unwrap_or(' ')
+    /// Letters and term of what may be meant by a misspelt word.
+    shelves: HashMap<Shelf, Vec<(u32, TermId)>>,
 }
 
 impl Dictionary {
@@ -43,66 +61,72 @@ impl Dictionary {
         &self.terms[id as usize].ranges
     }
 
+    /// Documents that have the term, in all segments.
+    pub fn postings(&self, id: TermId) -> usize {
+        self.terms[id as usize].postings as usize
+    }
+
     pub fn text(&self, id: TermId) -> &str {
         &self.terms[id as usize].text
     }
 
-    /// Terms that start with the same character as `text`.
-    pub fn neighbourhood(&self, text: &str) -> &[TermId] {
-        self.by_initial.get(&initial(text)).map_or(&[], Vec::as_slice)
+    /// Letters and terms with the first letter of `text` that have `length` bytes.
+    pub fn shelf(&self, text: &str, length: usize) -> &[(u32, TermId)] {
+        let shelf = Shelf { length: length.min(255) as u8, ..Shelf::of(text) };
+        self.shelves.get(&shelf).map_or(&[], Vec::as_slice)
     }
 
     pub fn add(&mut self, text: &str, range: Range) {
         let id = self.id(text).unwrap_or_else(|| self.intern(text));
-        let ranges = &mut self.terms[id as usize].ranges;
-        let position = ranges.partition_point(|other| other.slot < range.slot);
-        ranges.insert(position, range);
+        let term = &mut self.terms[id as usize];
+        let position = term.ranges.partition_point(|other| other.slot < range.slot);
+        term.ranges.insert(position, range);
+        term.postings += range.length;
         self.by_slot.entry(range.slot).or_default().push(id);
     }
 
     fn intern(&mut self, text: &str) -> TermId {
         let text: Arc<str> = text.into();
-        let term = Term { text: text.clone(), ranges: Vec::new() };
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.terms[id as usize] = term;
-                id
-            }
-            None => {
-                self.terms.push(term);
-                (self.terms.len() - 1) as TermId
-            }
-        };
-        self.by_initial.entry(initial(&text)).or_default().push(id);
+        let shelf = self.shelves.entry(Shelf::of(&text)).or_default();
+        let term = Term { text: text.clone(), ranges: Vec::new(), postings: 0, place: shelf.len() as u32 };
+        let id = self.free.pop().unwrap_or(self.terms.len() as TermId);
+        shelf.push((letters(&text), id));
+        if id as usize == self.terms.len() {
+            self.terms.push(term);
+        } else {
+            self.terms[id as usize] = term;
+        }
         self.ids.insert(text, id);
         id
     }
 
     /// Forgets everything about a slot.
     pub fn remove(&mut self, slot: u32) {
-        let mut emptied = Vec::new();
         for id in self.by_slot.remove(&slot).unwrap_or_default() {
             let term = &mut self.terms[id as usize];
             if let Ok(position) = term.ranges.binary_search_by_key(&slot, |range| range.slot) {
-                term.ranges.remove(position);
+                term.postings -= term.ranges.remove(position).length;
             }
             if term.ranges.is_empty() {
-                self.ids.remove(&term.text);
-                emptied.push(id);
+                self.forget(id);
             }
         }
-        emptied.sort_unstable();
-        let mut initials: Vec<char> = emptied.iter().map(|&id| initial(self.text(id))).collect();
-        initials.sort_unstable();
-        initials.dedup();
-        for letter in initials {
-            if let Some(ids) = self.by_initial.get_mut(&letter) {
-                ids.retain(|id| emptied.binary_search(id).is_err());
-                if ids.is_empty() {
-                    self.by_initial.remove(&letter);
-                }
+    }
+
+    fn forget(&mut self, id: TermId) {
+        let term = &mut self.terms[id as usize];
+        let (text, place) = (std::mem::replace(&mut term.text, "".into()), term.place as usize);
+        term.ranges = Vec::new();
+        self.ids.remove(&text);
+        self.free.push(id);
+        let shelf = Shelf::of(&text);
+        if let Some(terms) = self.shelves.get_mut(&shelf) {
+            terms.swap_remove(place);
+            match terms.get(place) {
+                Some(&(_, moved)) => self.terms[moved as usize].place = place as u32,
+                None if terms.is_empty() => drop(self.shelves.remove(&shelf)),
+                None => {}
             }
         }
-        self.free.extend(emptied);
     }
 }

@@ -145,8 +145,9 @@ impl Index {
     pub fn replace(&self, label: ConnectionLabel<'_>, definitions: &[Definition]) {
         let built = Segment::build(label, definitions, &self.ranking);
         let mut state = self.state.write();
-        let replaced = state.take(label.id);
-        state.insert(built);
+        // The new segment first: terms that both have are not forgotten in between.
+        let replaced = state.insert(built).and_then(|slot| state.take(slot));
+        state.number();
         drop(state);
         // Freed after the lock: giving back memory takes as long as filling it.
         drop(replaced);
@@ -155,7 +156,8 @@ impl Index {
     /// Removes a connection. Says whether it was there.
     pub fn remove(&self, connection: ConnectionId) -> bool {
         let mut state = self.state.write();
-        let removed = state.take(connection);
+        let slot = state.by_connection.remove(&connection);
+        let removed = slot.and_then(|slot| state.take(slot));
         state.number();
         drop(state);
         removed.is_some()
@@ -206,7 +208,8 @@ impl Index {
 }
 
 impl State {
-    fn insert(&mut self, built: segment::Built) {
+    /// Puts a segment into a free slot; returns the one its connection had before.
+    fn insert(&mut self, built: segment::Built) -> Option<u32> {
         let slot = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -216,13 +219,12 @@ impl State {
             self.dictionary.add(&term, Range { slot: slot as u32, start, length });
             start += length;
         }
-        self.by_connection.insert(built.segment.connection, slot as u32);
+        let before = self.by_connection.insert(built.segment.connection, slot as u32);
         self.slots[slot] = Some(Arc::new(built.segment));
-        self.number();
+        before
     }
 
-    fn take(&mut self, connection: ConnectionId) -> Option<Arc<Segment>> {
-        let slot = self.by_connection.remove(&connection)?;
+    fn take(&mut self, slot: u32) -> Option<Arc<Segment>> {
         self.dictionary.remove(slot);
         self.slots[slot as usize].take()
     }

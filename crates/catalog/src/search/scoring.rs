@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Postings read in full before only candidates are looked at.
-const POSTINGS_BUDGET: usize = 120_000;
+const POSTINGS_BUDGET: usize = 40_000;
 /// Candidates for which the remaining concepts are looked up.
 const CANDIDATES: usize = 512;
 /// Best matches whose order is refined. A constant, so that pages fit together.
@@ -112,7 +112,8 @@ impl<'a> Scorer<'a> {
         }
         let frequencies = Frequencies {
             state: self.state,
-            is_allowed: &|slot| self.is_allowed(slot),
+            allowed: &self.allowed,
+            everything: self.documents == self.state.documents as usize,
             documents: self.documents,
         };
         let concepts = concepts::of(text, &frequencies, self.ranking);
@@ -297,9 +298,12 @@ impl Reading<'_, '_> {
         if full < concepts.len() {
             best = self.touched.clone();
             if best.len() > CANDIDATES {
-                let running = &*self.running;
+                let (running, scorer) = (&*self.running, self.scorer);
+                // Equal scores by name, or the choice would depend on the order of connections.
+                let called = |document| scorer.entry(document).map(|entry| (entry.slug(), entry.name()));
                 best.select_nth_unstable_by(CANDIDATES, |&left, &right| {
-                    running[right as usize].score.total_cmp(&running[left as usize].score)
+                    let scores = running[right as usize].score.total_cmp(&running[left as usize].score);
+                    scores.then_with(|| called(left).cmp(&called(right)))
                 });
                 best.truncate(CANDIDATES);
             }
@@ -308,13 +312,30 @@ impl Reading<'_, '_> {
         for (bit, concept) in concepts.iter().enumerate().skip(full) {
             self.look_up(bit, concept, &best);
         }
-        let mut candidates = Vec::with_capacity(self.touched.len());
+        self.collect()
+    }
+
+    /// Turns what was touched into candidates and leaves everything zeroed. Most of what a common word
+    /// touches is far below the best score, so without a filter it never becomes a candidate.
+    fn collect(&mut self) -> Vec<Candidate> {
+        let share = self.scorer.ranking.name_share;
+        let mut best = 0.0f32;
         for &document in &self.touched {
-            let entry = std::mem::take(&mut self.running[document as usize]);
-            let terms = self.scorer.state.name_terms[document as usize];
-            let named = (entry.named.count_ones() as f32 / f32::from(terms.max(1))).min(1.0);
-            let score = entry.score * (1.0 + self.scorer.ranking.name_share * named);
-            candidates.push(Candidate { document, score, covered: entry.covered, exact: Exact::No });
+            let running = &mut self.running[document as usize];
+            if running.named != 0 {
+                let terms = self.scorer.state.name_terms[document as usize].max(1);
+                running.score *=
+                    1.0 + share * (running.named.count_ones() as f32 / f32::from(terms)).min(1.0);
+            }
+            best = best.max(running.score);
+        }
+        let least = if self.scorer.filter.is_none() { self.scorer.ranking.cut * best } else { 0.0 };
+        let mut candidates = Vec::new();
+        for &document in &self.touched {
+            let Running { score, covered, .. } = std::mem::take(&mut self.running[document as usize]);
+            if score >= least {
+                candidates.push(Candidate { document, score, covered, exact: Exact::No });
+            }
         }
         candidates
     }

@@ -23,6 +23,9 @@ debian_packages() {
   if needs rust peers vectors e2e; then
     has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
   fi
+  if needs rust; then
+    has strace || missing+=(strace)
+  fi
   if needs peers e2e; then
     has npm || missing+=(nodejs npm)
   fi

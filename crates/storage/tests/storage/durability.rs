@@ -64,7 +64,7 @@ fn role_of_a_child() {
     let (Ok(role), Ok(place)) = (std::env::var(ROLE), std::env::var(PLACE)) else { return };
     let mut options =
         if place.starts_with("postgres") { Options::postgres(place) } else { Options::sqlite(place) };
-    if role == "write-strict" {
+    if role == "write-some-strict" {
         options.audit_durability = AuditDurability::Strict;
     }
     run(async move {
@@ -72,7 +72,12 @@ fn role_of_a_child() {
         let db = Db::open(&options, Migrations::Apply { release: "1.0.0", now }).await.unwrap();
         match &*role {
             "migrate" => db.close().await,
-            "write" | "write-strict" => write_for_ever(&db).await,
+            "write" => write(&db, i64::MAX).await,
+            // Then gone at once, without closing anything.
+            "write-some" | "write-some-strict" => {
+                write(&db, 150).await;
+                std::process::exit(0);
+            }
             "fill" => fill(&db).await,
             other => panic!("no such role: {other}"),
         }
@@ -80,7 +85,7 @@ fn role_of_a_child() {
 }
 
 /// Two tasks at once, as in a busy server: groups of audit entries, and a credential refreshed again and again.
-async fn write_for_ever(db: &Db) {
+async fn write(db: &Db, generations: i64) {
     let mut tx = db.single().await.unwrap();
     let organization = tx.organizations().list().await.unwrap()[0].id;
     let credential = tx.connections().list(organization).await.unwrap()[0].id;
@@ -88,7 +93,7 @@ async fn write_for_ever(db: &Db) {
     drop(tx);
     let audit = tokio::spawn(append_groups(db.clone(), organization));
     let mut stored = stored.expect("the parent stored the first");
-    loop {
+    while stored.info.generation < generations {
         stored.info.generation += 1;
         stored.sealed = Sealed(vec![stored.info.generation as u8; 600]);
         let mut tx = db.write().await.unwrap();
@@ -103,7 +108,9 @@ async fn append_groups(db: Db, organization: OrganizationId) {
     let writer = WriterId::new(&SystemClock, &SystemRandom);
     let mut seq = 0;
     loop {
-        let group: Vec<_> = (1..=5).map(|offset| entry(organization, writer, seq + offset)).collect();
+        let mut group: Vec<_> = (1..=5).map(|offset| entry(organization, writer, seq + offset)).collect();
+        // Large enough that the log is folded into the file before long.
+        group.iter_mut().for_each(|entry| entry.body = format!("{:>9000}", entry.seq));
         db.append_audit(&group).await.unwrap();
         seq += 5;
         say(format_args!("audit {} {seq}", writer.as_uuid()));

@@ -11,6 +11,7 @@ mod keys;
 mod leases;
 mod members;
 mod migrations;
+mod power_loss;
 mod schema;
 mod statements;
 mod tenancy;

@@ -38,8 +38,6 @@ def world(switchboard):
     read_write = switchboard.create_token("mcp:read", "mcp:write")
     revoked = switchboard.create_token_record("mcp:read", "mcp:write")
     switchboard.api("DELETE", f"/tokens/{revoked['id']}")
-    # The other organization has an owner and nothing else: no connection, no grant.
-    stranger = switchboard.other_organization()
     values = {
         "T_OK": read_write,
         "T_READ": switchboard.create_token("mcp:read"),
@@ -48,8 +46,6 @@ def world(switchboard):
         "T_WRONG_AUD": switchboard.create_token(
             "mcp:read", "mcp:write", extra=("--resource", "/mcp/connections/vectors"),
         ),
-        "T_B": stranger,
-        "T_NO_CONN": stranger,
         "PAT_BAD_CHECKSUM": read_write[:-1] + ("A" if read_write[-1] != "A" else "B"),
         "PAT_UPPERCASED": read_write.upper(),
         "ADMIN_SESSION": "0" * 43,  # a cookie is not looked at, whatever it holds
@@ -58,6 +54,8 @@ def world(switchboard):
         "MCP_TENANT_A": f"/o/{switchboard.organization_slug()}/mcp",
         "HOST": f"127.0.0.1:{switchboard.port}",
     }
+    # The other organization has an owner and nothing else: no connection, no grant.
+    values["T_B"] = values["T_NO_CONN"] = switchboard.other_organization()
     capabilities = {
         "OK": "vectors.echo", "WRITE": "vectors.echo", "HIDDEN": "hidden.echo",
         "OTHER_SERVER": "hidden.slow", "RAW_UPSTREAM": "echo",

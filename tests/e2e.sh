@@ -4,9 +4,5 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cargo build --locked --bin switchboard || exit 1
 export SWITCHBOARD_BIN="${SWITCHBOARD_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/debug/switchboard}"
-if ! "$SWITCHBOARD_BIN" serve --help 2>/dev/null | grep -q -- --data-dir; then
-  echo "this build has no 'switchboard serve' yet: nothing to look at"
-  exit 0
-fi
 node=$(ls "$PWD"/e2e/node_modules/node-linux-*/bin/node 2>/dev/null | head -n1)
 cd e2e && "${node:-node}" node_modules/.bin/playwright test

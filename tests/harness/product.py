@@ -155,14 +155,6 @@ def configuration_file(stdio: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def binary_manages() -> bool:
-    """Whether this build has the routes that tests set connections up with."""
-    if not binary().exists():
-        return False
-    done = subprocess.run([str(binary()), "openapi"], capture_output=True, text=True, timeout=30)
-    return done.returncode == 0 and "/connections/{id}/grants" in done.stdout
-
-
 def postgres_database(name: str) -> str:
     """A fresh database on the tests' private PostgreSQL; its URL."""
     server = subprocess.run(

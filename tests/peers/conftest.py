@@ -2,7 +2,7 @@
 
 import pytest
 from harness.clients import LIST, ask_directly, call, outcome
-from harness.product import Switchboard, binary_manages
+from harness.product import Switchboard
 from harness.servers import SERVERS, Running
 
 
@@ -79,10 +79,3 @@ def switchboard(servers, tmp_path_factory):
         yield switchboard
     finally:
         switchboard.stop()
-
-
-def pytest_collection_modifyitems(items):
-    if not binary_manages():
-        for item in items:
-            if "switchboard" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.skip(reason="this build has no routes for connections yet"))

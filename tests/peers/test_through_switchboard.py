@@ -107,7 +107,7 @@ def without_clock(result):
 def without_name_and_reference(result):
     text = json.dumps(result)
     reference = result["structuredContent"]["reference_id"]
-    return text.replace(reference, "").replace("not-granted", "NAME").replace("not-existing", "NAME")
+    return text.replace(str(reference), "").replace("not-granted", "NAME").replace("not-existing", "NAME")
 
 
 CONTENT_OF_EVERY_KIND = [

@@ -9,6 +9,7 @@ mod authenticate;
 mod check;
 mod context;
 mod credentials;
+mod direct;
 mod jobs;
 mod keys;
 mod listing;
@@ -39,6 +40,7 @@ pub use context::{
     AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search,
 };
 pub use credentials::{CredentialError, NewSecret, context_of as credential_context};
+pub use direct::{DirectTools, Offer};
 pub use keys::DataKeyError;
 pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
 pub use status::ShownStatus;
@@ -90,6 +92,7 @@ struct Inner {
     audit: audit::Audit,
     audit_writer: parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>,
     compiled: arguments::CompiledTools,
+    direct_lists: direct::DirectLists,
     schedule: jobs::Schedule,
     settings: Settings,
     public_url: Url,
@@ -129,6 +132,7 @@ impl Broker {
             audit,
             audit_writer: parking_lot::Mutex::new(Some(writer)),
             compiled: arguments::CompiledTools::new(4_000),
+            direct_lists: direct::kept_lists(),
             schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
             settings: options.settings,
             public_url: options.public_url,
@@ -265,6 +269,10 @@ impl Broker {
 
     pub(crate) fn compiled_tools(&self) -> &arguments::CompiledTools {
         &self.0.compiled
+    }
+
+    pub(crate) fn direct_lists(&self) -> &direct::DirectLists {
+        &self.0.direct_lists
     }
 
     pub(crate) fn schedule(&self) -> &jobs::Schedule {

@@ -374,7 +374,12 @@ fn read_arguments(arguments: Option<&RawValue>) -> Result<Value, CallError> {
 }
 
 /// Whether this caller may know that the connection exists.
-fn is_visible(snapshot: &Snapshot, context: &CallContext, surface: &Surface<'_>, known: &Known) -> bool {
+pub(crate) fn is_visible(
+    snapshot: &Snapshot,
+    context: &CallContext,
+    surface: &Surface<'_>,
+    known: &Known,
+) -> bool {
     let policies = snapshot.policies(context, surface.toolkit);
     let closed = policies.on_connection(context.requester(), known.facts(context)).closed();
     surface.may_include(known) && closed != Some(Reason::NotGranted)

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use axum::{
     body::Body,
-    http::{Response, StatusCode, header},
+    http::{HeaderMap, Response, StatusCode, header},
 };
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use switchboard_broker::{CallContext, CallFailure, Execute, Search};
+use switchboard_broker::{CallContext, CallFailure, Execute, Executed, Offer, Search};
 use switchboard_domain::{CallError, ErrorCode};
 use switchboard_mcp::{Era, ProtocolError, Request};
 
-use super::{definitions, dispatch};
+use super::{definitions, direct, dispatch};
 use crate::ServerState;
 
 #[derive(Deserialize)]
@@ -27,30 +27,36 @@ pub(super) async fn call(
     state: &ServerState,
     context: &CallContext,
     request: &Request<'_>,
+    headers: &HeaderMap,
 ) -> Result<Response<Body>, ProtocolError> {
     let params: CallParams<'_> = dispatch::read_params(request)?;
     let arguments = params.arguments.map_or("{}", RawValue::get);
     if !arguments.starts_with('{') {
         return Err(ProtocolError::invalid_params("`arguments` must be an object"));
     }
+    if state.broker.offer(context).map_err(|error| dispatch::refused(&error))? == Offer::Direct {
+        return direct::run(state, context, request, headers, &params.name, params.arguments).await;
+    }
     match params.name.as_ref() {
         definitions::SEARCH => Ok(search(state, context, request, arguments).await),
         definitions::EXECUTE => Ok(execute(state, context, request, arguments).await),
-        name => {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
-            let advice = if shown.contains('.') {
-                format!(": call {} with name \"{shown}\"", definitions::EXECUTE)
-            } else {
-                String::new()
-            };
-            let mut error = ProtocolError::invalid_params(format!("Unknown tool: {shown}{advice}"));
-            // Legacy clients read protocol errors from a 200.
-            if context.era == Era::Legacy && name.len() <= 1024 {
-                error.status = 200;
-            }
-            Err(error)
-        }
+        name => Err(unknown_tool(context, name)),
     }
+}
+
+pub(super) fn unknown_tool(context: &CallContext, name: &str) -> ProtocolError {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
+    let advice = if shown.contains('.') {
+        format!(": call {} with name \"{shown}\"", definitions::EXECUTE)
+    } else {
+        String::new()
+    };
+    let mut error = ProtocolError::invalid_params(format!("Unknown tool: {shown}{advice}"));
+    // Legacy clients read protocol errors from a 200.
+    if context.era == Era::Legacy && name.len() <= 1024 {
+        error.status = 200;
+    }
+    error
 }
 
 fn unreadable(tool: &str, error: &serde_json::Error) -> CallFailure {
@@ -84,6 +90,16 @@ async fn execute(
         Ok(execute) => state.broker.execute(context, &execute).await,
         Err(error) => Err(unreadable(definitions::EXECUTE, &error)),
     };
+    finish(state, context, request, outcome)
+}
+
+/// The upstream's result unchanged, or what went wrong.
+pub(super) fn finish(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+    outcome: Result<Executed, CallFailure>,
+) -> Response<Body> {
     match outcome {
         Ok(done) => {
             // Legacy clients ignore a `resultType`; modern ones need it.

@@ -7,14 +7,14 @@ use axum::{
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
-use switchboard_broker::CallContext;
-use switchboard_domain::{ClientInfo, Principal, Resource, Slug};
+use switchboard_broker::{CallContext, Offer};
+use switchboard_domain::{CallError, ClientInfo, ErrorCode, Principal, Resource, Slug};
 use switchboard_mcp::{
     Era, ErrorObject, Incoming, ProtocolError, Request, SUPPORTED, Version, code, names, parse_incoming,
     read_meta, uses_modern_meta, validate_mirrored,
 };
 
-use super::{call, definitions, json as answer, narrowing, protocol_error};
+use super::{call, definitions, direct, json as answer, narrowing, protocol_error};
 use crate::{RequestId as TraceId, ServerState, problem};
 
 /// Deepest nesting of a client's message.
@@ -61,8 +61,8 @@ async fn serve(
         challenge_organization: organization,
     };
     match version.era() {
-        Era::Modern => modern(state, &context, request).await,
-        Era::Legacy => legacy(state, &context, request).await,
+        Era::Modern => modern(state, &context, request, &parts.headers).await,
+        Era::Legacy => legacy(state, &context, request, &parts.headers).await,
     }
 }
 
@@ -114,6 +114,7 @@ async fn modern(
     state: &ServerState,
     context: &CallContext,
     request: &Request<'_>,
+    headers: &HeaderMap,
 ) -> Result<Response<Body>, ProtocolError> {
     match request.method.as_ref() {
         "server/discover" => {
@@ -125,12 +126,8 @@ async fn modern(
             result["_meta"] = json!({ "io.modelcontextprotocol/serverInfo": server_info() });
             Ok(success(request, result.to_string().into()))
         }
-        "tools/list" => {
-            state.broker.may_list(context).map_err(|error| insufficient(&error))?;
-            refuse_cursor(request)?;
-            Ok(success(request, definitions::list(Era::Modern)))
-        }
-        "tools/call" => call::call(state, context, request).await,
+        "tools/list" => list(state, context, request).await,
+        "tools/call" => call::call(state, context, request, headers).await,
         method => Err(ProtocolError::new(404, code::METHOD_NOT_FOUND, not_found(method))),
     }
 }
@@ -139,6 +136,7 @@ async fn legacy(
     state: &ServerState,
     context: &CallContext,
     request: &Request<'_>,
+    headers: &HeaderMap,
 ) -> Result<Response<Body>, ProtocolError> {
     match request.method.as_ref() {
         "initialize" => {
@@ -154,12 +152,8 @@ async fn legacy(
             Ok(success(request, result.to_string().into()))
         }
         "ping" => Ok(success(request, Bytes::from_static(b"{}"))),
-        "tools/list" => {
-            state.broker.may_list(context).map_err(|error| insufficient(&error))?;
-            refuse_cursor(request)?;
-            Ok(success(request, definitions::list(Era::Legacy)))
-        }
-        "tools/call" => call::call(state, context, request).await,
+        "tools/list" => list(state, context, request).await,
+        "tools/call" => call::call(state, context, request, headers).await,
         method => {
             // A protocol answer, not a transport failure: legacy clients read the body of a 200.
             let error = ErrorObject { code: code::METHOD_NOT_FOUND, message: not_found(method), data: None };
@@ -172,8 +166,29 @@ fn not_found(method: &str) -> String {
     format!("Method not found: {}", bounded(method))
 }
 
-fn insufficient(error: &switchboard_domain::CallError) -> ProtocolError {
-    ProtocolError::new(403, code::INVALID_REQUEST, error.message.clone())
+/// `tools/list`: the two tools, or the endpoint's own one to one.
+async fn list(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+) -> Result<Response<Body>, ProtocolError> {
+    state.broker.may_list(context).map_err(|error| refused(&error))?;
+    refuse_cursor(request)?;
+    match state.broker.offer(context).map_err(|error| refused(&error))? {
+        Offer::Direct => direct::list(state, context, request).await,
+        // An endpoint that is not there for this caller looks like an empty one.
+        Offer::Search | Offer::Nothing => Ok(success(request, definitions::list(context.era))),
+    }
+}
+
+/// A refusal outside of a tool call, as a protocol error.
+pub(super) fn refused(error: &CallError) -> ProtocolError {
+    let status = match error.code {
+        ErrorCode::InsufficientScope => 403,
+        ErrorCode::Unavailable => 503,
+        _ => 400,
+    };
+    ProtocolError::new(status, code::INVALID_REQUEST, error.message.clone())
 }
 
 /// There is one page; a cursor was not ours.

@@ -5,6 +5,7 @@
 
 mod call;
 mod definitions;
+mod direct;
 mod dispatch;
 mod narrowing;
 

@@ -1,0 +1,207 @@
+//! Direct surfaces: tools one to one. A connection's own endpoint keeps the upstream's names; a toolkit names them
+//! `<slug>__<tool>`.
+//!
+//! The list is made from the catalogue and kept as bytes for as long as nothing changed, per caller: what is shown
+//! is decided by the same function that decides calls.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use switchboard_catalog::direct_names;
+use switchboard_domain::{CallError, Caller, CapabilityKind, OrganizationId, Resource, Scopes};
+use switchboard_mcp::{ParamHeader, RawObject};
+use switchboard_policy::{CapabilityFacts, Listed};
+use switchboard_storage::ToolkitSurface;
+
+use crate::{
+    Broker, CallContext, Narrowing,
+    snapshot::{Known, Snapshot},
+    surface::Surface,
+    text,
+};
+
+/// What an endpoint offers to this caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// The two tools.
+    Search,
+    /// Its tools one to one.
+    Direct,
+    /// There is no such endpoint for this caller.
+    Nothing,
+}
+
+/// Tools of a direct surface, as one caller sees them.
+#[derive(Debug)]
+pub struct DirectTools {
+    /// The JSON array of definitions.
+    pub tools: Bytes,
+    /// What each name stands for.
+    pub names: HashMap<Box<str>, Box<str>>,
+}
+
+/// Everything that what is shown depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ViewKey {
+    organization: OrganizationId,
+    version: i64,
+    resource: Resource,
+    caller: Caller,
+    scopes: Vec<switchboard_domain::Scope>,
+    plan: bool,
+    selection: Option<Vec<String>>,
+}
+
+impl ViewKey {
+    fn of(snapshot: &Snapshot, context: &CallContext) -> Self {
+        let Narrowing { plan, selection } = context.narrowing.clone();
+        let scopes: Scopes = context.principal.scopes;
+        Self {
+            organization: snapshot.organization.id,
+            version: snapshot.version,
+            resource: context.resource.clone(),
+            caller: context.principal.caller,
+            scopes: scopes.iter().collect(),
+            plan,
+            selection,
+        }
+    }
+}
+
+/// Lists kept, weighed by their size.
+pub(crate) type DirectLists = moka::sync::Cache<ViewKey, Arc<DirectTools>>;
+
+/// Most bytes of kept lists.
+const KEPT_BYTES: u64 = 32 * 1024 * 1024;
+
+pub(crate) fn kept_lists() -> DirectLists {
+    moka::sync::Cache::builder()
+        .max_capacity(KEPT_BYTES)
+        .weigher(|_, list: &Arc<DirectTools>| u32::try_from(list.tools.len() + 256).unwrap_or(u32::MAX))
+        .build()
+}
+
+impl Broker {
+    /// What this endpoint offers.
+    pub fn offer(&self, context: &CallContext) -> Result<Offer, CallError> {
+        if context.resource == Resource::Default {
+            return Ok(Offer::Search);
+        }
+        let snapshot = self.snapshot(context.principal.organization).ok_or_else(text::unavailable)?;
+        let surface = Surface::of(&snapshot, context);
+        let direct = match &context.resource {
+            Resource::Connection(slug) => match snapshot.by_slug(slug) {
+                Some(known) if crate::pipeline::is_visible(&snapshot, context, &surface, known) => {
+                    known.connection.switches.expose_directly
+                }
+                _ => return Ok(Offer::Nothing),
+            },
+            _ => match surface.toolkit {
+                Some(toolkit) => toolkit.surface == ToolkitSurface::Direct,
+                None => return Ok(Offer::Nothing),
+            },
+        };
+        Ok(if direct { Offer::Direct } else { Offer::Search })
+    }
+
+    /// The tools of a direct surface.
+    pub async fn direct_tools(&self, context: &CallContext) -> Result<Arc<DirectTools>, CallError> {
+        self.may_list(context)?;
+        let snapshot = self.snapshot(context.principal.organization).ok_or_else(text::unavailable)?;
+        let key = ViewKey::of(&snapshot, context);
+        if let Some(kept) = self.direct_lists().get(&key) {
+            return Ok(kept);
+        }
+        let made = Arc::new(self.make_list(&snapshot, context).await.map_err(|error| {
+            tracing::error!(%error, "a direct list can't be made");
+            text::unavailable()
+        })?);
+        self.direct_lists().insert(key, Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// Which arguments the caller's client has to mirror into headers for this capability.
+    pub async fn mirrored_parameters(
+        &self,
+        context: &CallContext,
+        capability: &str,
+    ) -> Result<Vec<ParamHeader>, CallError> {
+        let snapshot = self.snapshot(context.principal.organization).ok_or_else(text::unavailable)?;
+        let Ok(name) = capability.parse::<switchboard_domain::CapabilityName>() else {
+            return Ok(Vec::new());
+        };
+        let Some(known) = snapshot.named(name.personal, &name.slug, context.principal.member()) else {
+            return Ok(Vec::new());
+        };
+        let Some(found) = known.catalog.capabilities.get(&name.name) else { return Ok(Vec::new()) };
+        Ok(self.compiled(known, &name.name, found).await?.param_headers.clone())
+    }
+
+    async fn make_list(
+        &self,
+        snapshot: &Snapshot,
+        context: &CallContext,
+    ) -> Result<DirectTools, switchboard_storage::StorageError> {
+        let surface = Surface::of(snapshot, context);
+        let policies = snapshot.policies(context, surface.toolkit);
+        let mut included: Vec<&Known> =
+            snapshot.connections.values().filter(|known| surface.may_include(known)).collect();
+        included.sort_by_key(|known| known.connection.name_prefix());
+        let mut shown: Vec<(String, String, String)> = Vec::new();
+        for known in included {
+            let on = policies.on_connection(context.requester(), known.facts(context));
+            if on.closed().is_some() {
+                continue;
+            }
+            let mut tx = self.db().single().await?;
+            let connection = &*known.connection;
+            let rows = tx.capabilities().definitions(connection.organization, connection.id).await?;
+            for (kind, name, row) in rows {
+                let Some(capability) = known.catalog.capabilities.get(name.as_str()) else { continue };
+                let facts = CapabilityFacts {
+                    name: &name,
+                    kind,
+                    admitted: connection.tools.admits(&name),
+                    offered: surface.includes(known, &name),
+                    state: capability.state,
+                    destructive_hint: capability.destructive_hint,
+                };
+                let is_shown = matches!(on.list(&facts), Listed::Shown(_));
+                if let (true, CapabilityKind::Tool, Some(definition)) = (is_shown, kind, row.approved) {
+                    shown.push((connection.name_prefix(), name, definition));
+                }
+            }
+        }
+        Ok(render(shown, matches!(context.resource, Resource::Toolkit(_))))
+    }
+}
+
+fn render(shown: Vec<(String, String, String)>, renamed: bool) -> DirectTools {
+    let pairs = shown.iter().map(|(slug, name, _)| (slug.as_str(), name.as_str()));
+    let renamed: HashMap<(&str, &str), String> = if renamed {
+        direct_names(pairs).into_iter().map(|(new, old)| (old, new)).collect()
+    } else {
+        pairs.map(|(slug, name)| ((slug, name), name.to_owned())).collect()
+    };
+    let mut tools = vec![b'['];
+    let mut names = HashMap::with_capacity(shown.len());
+    for (slug, name, definition) in &shown {
+        let Some(new_name) = renamed.get(&(slug.as_str(), name.as_str())) else { continue };
+        let quoted = serde_json::Value::from(new_name.as_str()).to_string();
+        let (Ok(raw), Ok(quoted)) =
+            (serde_json::from_str::<&RawValue>(definition), serde_json::from_str::<&RawValue>(&quoted))
+        else {
+            continue;
+        };
+        let Ok(mut object) = RawObject::parse(raw) else { continue };
+        object.set("name", quoted);
+        if tools.len() > 1 {
+            tools.push(b',');
+        }
+        object.write(&mut tools);
+        names.insert(new_name.as_str().into(), format!("{slug}.{name}").into_boxed_str());
+    }
+    tools.push(b']');
+    DirectTools { tools: tools.into(), names }
+}

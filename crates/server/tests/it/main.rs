@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod direct;
 mod hostile_upstream;
 mod one_call;
+mod protocol;
 mod support;
+mod upstreams;

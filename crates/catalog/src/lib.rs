@@ -10,6 +10,7 @@
 mod canonical;
 mod definition;
 mod findings;
+mod known_server;
 mod naming;
 mod schema;
 pub mod search;
@@ -19,6 +20,7 @@ mod summary;
 pub use canonical::{NotCanonical, canonical_form, fingerprint};
 pub use definition::{Definition, DefinitionLimits, ExcludedTool, Exclusion};
 pub use findings::{Finding, Flag, in_text as flags_in_text};
+pub use known_server::{find_known_servers, known_servers, known_servers_checked_at};
 pub use naming::{DIRECT_NAME_CHARS, direct_names};
 pub use search::{ConnectionLabel, ConnectionSet, EntryRef, Hit, Index, SearchOutcome, SearchQuery};
 pub use signature::SIGNATURE_CHARS;

@@ -54,6 +54,15 @@ pub struct AuditCursor {
     pub seq: i64,
 }
 
+/// How often a target was called on a day (days since 1970-01-01, UTC), with one outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageCount {
+    pub day: i64,
+    pub target: Option<String>,
+    pub outcome: Option<AuditOutcome>,
+    pub calls: i64,
+}
+
 impl From<&AuditEntry> for AuditCursor {
     fn from(entry: &AuditEntry) -> Self {
         Self { at: entry.at, writer: entry.writer, seq: entry.seq }
@@ -69,6 +78,8 @@ statements! {
     /// Per writer, its last entry: what a signed head covers.
     HEADS = "SELECT e.writer_id, e.seq, e.hash FROM audit_entry e WHERE e.organization_id = $1 AND e.seq = (SELECT max(l.seq) FROM audit_entry l WHERE l.organization_id = $1 AND l.writer_id = e.writer_id) ORDER BY e.writer_id";
     PAGE = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND (at, writer_id, seq) < ($4, $5, $6) AND (CAST($7 AS TEXT) IS NULL OR actor = $7) AND (CAST($8 AS TEXT) IS NULL OR action = $8) AND (CAST($9 AS TEXT) IS NULL OR target = $9) AND (CAST($10 AS TEXT) IS NULL OR outcome = $10) AND (CAST($11 AS TEXT) IS NULL OR call_id = $11) ORDER BY at DESC, writer_id DESC, seq DESC LIMIT $12";
+    /// Calls that ended since an instant, by day, target and outcome; bounded, the most frequent first.
+    USAGE = "SELECT at / 86400000000 AS day, target, outcome, count(*) AS calls FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND action = 'capability.execute' AND phase = 'completed' GROUP BY at / 86400000000, target, outcome ORDER BY count(*) DESC, at / 86400000000 DESC, target, outcome LIMIT 20000";
     CHAIN = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND writer_id = $2 AND seq > $3 ORDER BY seq LIMIT $4";
     WRITERS = "SELECT DISTINCT writer_id FROM audit_entry WHERE organization_id = $1 ORDER BY writer_id";
 }
@@ -242,6 +253,26 @@ impl Audit<'_> {
         .into_iter()
         .map(Row::try_into)
         .collect()
+    }
+
+    /// Sums of the calls that ended at or after `since`.
+    pub async fn usage(
+        self,
+        organization: OrganizationId,
+        since: Timestamp,
+    ) -> Result<Vec<UsageCount>, StorageError> {
+        let rows = fetch_all!(
+            self.tx,
+            USAGE => (i64, Option<String>, Option<String>, i64),
+            organization.as_uuid(),
+            since.as_micros(),
+        )?;
+        rows.into_iter()
+            .map(|(day, target, outcome, calls)| {
+                let outcome = outcome.as_deref().map(|it| word(it, AuditOutcome::from_word, "audit outcome"));
+                Ok(UsageCount { day, target, outcome: outcome.transpose()?, calls })
+            })
+            .collect()
     }
 
     /// Who wrote entries of this organization.

@@ -32,7 +32,7 @@ mod token;
 mod toolkit;
 mod transaction;
 
-pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter};
+pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter, UsageCount};
 pub use capability::{Capabilities, CapabilityRow, Definition, LightCapability};
 pub use changes::{Change, Changes};
 pub use connection::{CatalogedConnection, Connections, InsertConnection, UpdateConnection};
@@ -45,7 +45,7 @@ pub use lease::{Lease, Leases};
 pub use member::{InsertMember, Member, MemberStatus, Members};
 pub use migrate::{MIGRATIONS, Migration, SchemaError, SchemaStatus};
 pub use organization::{InsertOrganization, Organization, Organizations};
-pub use setup_link::SetupLinks;
+pub use setup_link::{SetupLinkFacts, SetupLinks};
 pub use snapshot::{Snapshot, SnapshotConnection};
 pub use sqlite::Faults;
 pub use statement::{Dialect, Statement};

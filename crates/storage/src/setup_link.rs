@@ -4,13 +4,21 @@ use switchboard_domain::{SetupLinkId, Timestamp};
 
 use crate::{
     StorageError, Tx,
-    statement::{execute, statements},
+    statement::{execute, fetch_optional, statements},
 };
 
 statements! {
     INSERT = "INSERT INTO setup_link (id, hash, created_at, expires_at, used_at) VALUES ($1, $2, $3, $4, NULL)";
+    FIND = "SELECT expires_at, used_at FROM setup_link WHERE hash = $1";
     REDEEM = "UPDATE setup_link SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2";
     FORGET = "DELETE FROM setup_link WHERE used_at IS NULL OR expires_at < $1";
+}
+
+/// What is known of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetupLinkFacts {
+    pub expires_at: Timestamp,
+    pub used_at: Option<Timestamp>,
 }
 
 impl Tx {
@@ -35,6 +43,15 @@ impl SetupLinks<'_> {
     ) -> Result<(), StorageError> {
         let (now, expires_at) = (now.as_micros(), expires_at.as_micros());
         execute!(self.tx, INSERT, id.as_uuid(), &hash[..], now, expires_at).map(drop)
+    }
+
+    /// For the page that the link opens; opening it burns nothing.
+    pub async fn find(self, hash: &[u8; 32]) -> Result<Option<SetupLinkFacts>, StorageError> {
+        let row = fetch_optional!(self.tx, FIND => (i64, Option<i64>), &hash[..])?;
+        Ok(row.map(|(expires_at, used_at)| SetupLinkFacts {
+            expires_at: Timestamp::from_micros(expires_at),
+            used_at: used_at.map(Timestamp::from_micros),
+        }))
     }
 
     /// Burns the link in this transaction; `false` when it is unknown, used or expired.

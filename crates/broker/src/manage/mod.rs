@@ -6,6 +6,7 @@
 //!
 //! What may not be seen does not exist: a forbidden thing and an unknown one are refused alike (THREATS Z9).
 
+mod audit_log;
 mod authorize;
 mod connection;
 mod connection_edit;
@@ -13,13 +14,19 @@ mod connection_input;
 mod connection_view;
 mod credential;
 mod grant;
+mod known_server;
 mod organization;
 mod page;
+mod people;
+mod policy;
 mod record;
 mod refusal;
 mod setup;
 mod token;
+mod tool;
+mod toolkit;
 
+pub use audit_log::{AuditExport, AuditQuery, UsageRow, UsageView};
 pub use authorize::{Allowed, Needs, Operation, Target, authorize};
 pub use connection::{ConnectionScope, CreatedConnection};
 pub use connection_edit::ConnectionEdit;
@@ -27,8 +34,13 @@ pub use connection_input::{ApiKeyInput, MemberHeader, NewConnection, OwnerWord};
 pub use connection_view::{ApiKeyPlace, ConnectionView};
 pub use credential::{CredentialInput, CredentialView};
 pub use grant::{GrantsInput, GrantsView};
-pub use organization::OrganizationView;
+pub use known_server::Resolved;
+pub use organization::{OrganizationEdit, OrganizationView, SettingsEdit, SettingsView};
 pub use page::{Page, PageRequest};
+pub use people::{MemberView, NewServiceAccount, NewTeam, ServiceAccountView, TeamMembers, TeamView};
+pub use policy::{ExplainRequest, Rules};
 pub use refusal::{Refusal, RefusalKind, Violation};
-pub use setup::{Administration, AdministrationError, NewOwner, Owner, SetupLink, SetupOutcome};
+pub use setup::{SetupDone, SetupError, SetupLinkState, SetupRequest};
 pub use token::{CreatedToken, NewToken, TokenView};
+pub use tool::{FindingView, ReviewDecision, ReviewView, RunError, ToolCall, ToolView, Verdict};
+pub use toolkit::{NewToolkit, SurfaceWord, ToolkitEdit, ToolkitView};

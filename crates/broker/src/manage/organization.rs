@@ -1,11 +1,16 @@
 //! The organization and its settings.
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use switchboard_domain::{OrganizationId, Principal, Timestamp};
+use switchboard_storage::Organization;
 
-use super::{Operation, Refusal, Target, authorize};
+use super::{
+    Operation, Refusal, Target, authorize, connection_input::check_name, record::Change, refusal::Violations,
+};
 use crate::Broker;
+
+const MAX_TOKEN_DAYS: u32 = 3_650;
 
 /// The organization, read.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -15,27 +20,115 @@ pub struct OrganizationView {
     pub id: OrganizationId,
     pub slug: String,
     pub name: String,
-    /// `hold_destructive`, `max_token_days`.
-    #[schema(value_type = Object)]
-    pub settings: Value,
+    pub settings: SettingsView,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     #[serde(skip)]
     pub revision: i64,
 }
 
-impl Broker {
-    pub async fn read_organization(&self, principal: &Principal) -> Result<OrganizationView, Refusal> {
-        let _allowed = authorize(principal, Operation::ReadOrganization, Target::Organization)?;
-        let found = self.db().single().await?.organizations().find(principal.organization).await?;
-        let found = found.ok_or_else(Refusal::not_found)?;
-        Ok(OrganizationView {
+/// Settings with their values in force.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Settings)]
+pub struct SettingsView {
+    /// Hold capabilities that call themselves destructive until somebody approves the call.
+    pub hold_destructive: bool,
+    /// The longest a new token may live.
+    pub max_token_days: u32,
+}
+
+/// Changes to the organization.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrganizationEdit {
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub settings: Option<SettingsEdit>,
+}
+
+/// Settings to change; an absent one stays.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsEdit {
+    #[serde(default)]
+    pub hold_destructive: Option<bool>,
+    #[serde(default)]
+    pub max_token_days: Option<u32>,
+}
+
+impl From<Organization> for OrganizationView {
+    fn from(found: Organization) -> Self {
+        Self {
+            settings: SettingsView {
+                hold_destructive: found.settings["hold_destructive"].as_bool().unwrap_or(false),
+                max_token_days: super::token::max_days(&found.settings),
+            },
             id: found.id,
             slug: found.slug.to_string(),
             name: found.name,
-            settings: found.settings,
             created_at: found.created_at,
             revision: found.version,
-        })
+        }
+    }
+}
+
+impl Broker {
+    pub async fn read_organization(&self, principal: &Principal) -> Result<OrganizationView, Refusal> {
+        let _allowed = authorize(principal, Operation::ReadOrganization, Target::Organization)?;
+        Ok(self.find_organization(principal.organization).await?.into())
+    }
+
+    async fn find_organization(&self, id: OrganizationId) -> Result<Organization, Refusal> {
+        let found = self.db().single().await?.organizations().find(id).await?;
+        found.ok_or_else(Refusal::not_found)
+    }
+
+    pub async fn update_organization(
+        &self,
+        principal: &Principal,
+        seen: Option<i64>,
+        edit: OrganizationEdit,
+    ) -> Result<OrganizationView, Refusal> {
+        let allowed = authorize(principal, Operation::UpdateOrganization, Target::Organization)?;
+        let mut violations = Violations::default();
+        if let Some(name) = &edit.name {
+            check_name(name, &mut violations);
+        }
+        let wanted = edit.settings.as_ref().and_then(|settings| settings.max_token_days);
+        if wanted.is_some_and(|days| days == 0 || days > MAX_TOKEN_DAYS) {
+            violations.add("settings.max_token_days", format!("Use 1 to {MAX_TOKEN_DAYS}."));
+        }
+        violations.into_result()?;
+        // The version also grows with changes of others: without an `If-Match`, theirs and ours both count.
+        for _ in 0..5 {
+            let before = self.find_organization(principal.organization).await?;
+            if seen.is_some_and(|seen| seen != before.version) {
+                return Err(Refusal::stale());
+            }
+            let mut settings = if before.settings.is_object() { before.settings.clone() } else { json!({}) };
+            if let Some(edit) = &edit.settings {
+                let given = [
+                    ("hold_destructive", edit.hold_destructive.map(Value::from)),
+                    ("max_token_days", edit.max_token_days.map(Value::from)),
+                ];
+                for (name, value) in given {
+                    if let Some(value) = value {
+                        settings[name] = value;
+                    }
+                }
+            }
+            let name = edit.name.as_deref().map_or(before.name.as_str(), str::trim);
+            let mut tx = self.db().write().await?;
+            if tx.organizations().update(before.id, name, &settings, before.version).await? {
+                let details = json!({
+                    "before": { "name": before.name, "settings": before.settings },
+                    "after": { "name": name, "settings": settings },
+                });
+                self.commit_change(&allowed, tx, Change::of(before.id).with(details)).await?;
+                return Ok(self.find_organization(before.id).await?.into());
+            }
+        }
+        Err(Refusal::stale())
     }
 }

@@ -3,15 +3,22 @@
 //! A route names the operation it is for (`broker::manage::Operation`), so that a test can walk every route with
 //! every role; what is not in the table is not served. The OpenAPI document is made of the same table.
 
+mod audit;
 mod call;
 mod connections;
 mod credentials;
 mod dispatch;
+mod known_servers;
 mod openapi;
 mod organization;
+mod page;
+mod people;
+mod policies;
 mod reply;
 mod route;
 mod tokens;
+mod toolkits;
+mod tools;
 
 use std::sync::Arc;
 
@@ -24,10 +31,21 @@ pub use openapi::openapi_json;
 pub use route::RouteFacts;
 
 fn routes() -> Vec<Route> {
-    [organization::routes(), tokens::routes(), connections::routes(), credentials::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        organization::routes(),
+        people::routes(),
+        tokens::routes(),
+        known_servers::routes(),
+        connections::routes(),
+        credentials::routes(),
+        tools::routes(),
+        toolkits::routes(),
+        policies::routes(),
+        audit::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Method, path and operation of every route: for the tests that walk them.

@@ -1,0 +1,318 @@
+//! Reading the audit log: in pages, as an export, in sums.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use switchboard_domain::{AuditOutcome, OrganizationId, Principal, Timestamp, WriterId};
+use switchboard_storage::{AuditCursor, AuditEntry, AuditFilter};
+
+use super::{
+    Operation, Page, PageRequest, Refusal, Target, authorize,
+    page::{unreadable_cursor, write_cursor},
+    refusal::Violations,
+};
+use crate::Broker;
+
+const EXPORT_PAGE: u32 = 500;
+const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+const MAX_USAGE_DAYS: u32 = 92;
+
+/// Which entries; everything given must match.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditQuery {
+    /// Id of a member or service account.
+    pub actor: Option<String>,
+    /// Such as `capability.execute` or `grants.put`.
+    pub action: Option<String>,
+    /// Such as `linear.create_issue`.
+    pub target: Option<String>,
+    /// `ok`, `tool_error`, `refused` or `failed`.
+    pub outcome: Option<AuditOutcome>,
+    /// The `reference_id` of an error.
+    pub call_id: Option<String>,
+    /// At or after; RFC 3339.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub to: Option<Timestamp>,
+    pub limit: Option<usize>,
+    pub cursor: Option<String>,
+    /// For the export: `jsonl` (without) or `csv`.
+    pub format: Option<String>,
+}
+
+impl AuditQuery {
+    fn filter(&self) -> Result<AuditFilter, Refusal> {
+        let page = PageRequest { limit: self.limit, cursor: self.cursor.clone() };
+        Ok(AuditFilter {
+            actor: self.actor.clone(),
+            action: self.action.clone(),
+            target: self.target.clone(),
+            outcome: self.outcome,
+            call_id: self.call_id.clone(),
+            from: self.from,
+            to: self.to,
+            after: page.after()?.map(|text| read_cursor(&text)).transpose()?,
+        })
+    }
+}
+
+fn read_cursor(text: &str) -> Result<AuditCursor, Refusal> {
+    let mut parts = text.split('|');
+    let cursor = (|| {
+        let at = Timestamp::from_micros(parts.next()?.parse().ok()?);
+        let writer: WriterId = parts.next()?.parse().ok()?;
+        let seq = parts.next()?.parse().ok()?;
+        Some(AuditCursor { at, writer, seq })
+    })();
+    cursor.ok_or_else(unreadable_cursor)
+}
+
+/// One entry as it is shown: what was hashed, its place in the chain, and instants for people.
+fn entry_view(entry: &AuditEntry) -> Value {
+    let mut shown = Map::new();
+    shown.insert("seq".into(), json!(entry.seq));
+    shown.insert("writer".into(), json!(entry.writer));
+    shown.insert("at".into(), json!(entry.at));
+    let body: Map<String, Value> = serde_json::from_str(&entry.body).unwrap_or_default();
+    for (name, value) in body {
+        if !matches!(name.as_str(), "organization" | "seq" | "writer" | "at" | "key") {
+            shown.insert(name, value);
+        }
+    }
+    if let Some(call) = &entry.call_id {
+        shown.insert("reference_id".into(), json!(call));
+    }
+    shown.insert("previous_hash".into(), json!(hex::encode(entry.previous_hash)));
+    shown.insert("hash".into(), json!(hex::encode(entry.hash)));
+    shown.into()
+}
+
+/// Continues an export.
+#[derive(Debug)]
+pub struct AuditExport {
+    broker: Broker,
+    organization: OrganizationId,
+    filter: AuditFilter,
+    csv: bool,
+    begun: bool,
+    done: bool,
+}
+
+impl AuditExport {
+    pub fn is_csv(&self) -> bool {
+        self.csv
+    }
+
+    /// The next piece of text; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<String>, Refusal> {
+        if self.done {
+            return Ok(None);
+        }
+        let mut tx = self.broker.db().single().await?;
+        let entries = tx.audit().page(self.organization, &self.filter, EXPORT_PAGE).await?;
+        drop(tx);
+        self.done = entries.len() < EXPORT_PAGE as usize;
+        self.filter.after = entries.last().map(AuditCursor::from).or(self.filter.after);
+        let mut text = String::new();
+        if self.csv && !self.begun {
+            text.push_str(&COLUMNS.join(","));
+            text.push_str("\r\n");
+        }
+        self.begun = true;
+        for entry in &entries {
+            let shown = entry_view(entry);
+            if self.csv {
+                write_row(&mut text, &shown);
+            } else {
+                text.push_str(&shown.to_string());
+                text.push('\n');
+            }
+        }
+        Ok(Some(text))
+    }
+}
+
+const COLUMNS: &[&str] = &[
+    "at",
+    "action",
+    "phase",
+    "actor",
+    "client",
+    "resource",
+    "connection",
+    "target",
+    "decision",
+    "rule",
+    "outcome",
+    "code",
+    "duration_ms",
+    "request_bytes",
+    "response_bytes",
+    "intent",
+    "credential",
+    "reference_id",
+    "details",
+    "writer",
+    "seq",
+    "previous_hash",
+    "hash",
+];
+
+/// RFC 4180, and no cell that a spreadsheet would take for a formula.
+fn write_row(text: &mut String, shown: &Value) {
+    for (index, column) in COLUMNS.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        let cell = match &shown[*column] {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            Value::Object(actor) if *column == "actor" => {
+                actor.get("id").and_then(Value::as_str).unwrap_or_default().to_owned()
+            }
+            other => other.to_string(),
+        };
+        text.push_str(&csv_cell(&cell));
+    }
+    text.push_str("\r\n");
+}
+
+fn csv_cell(cell: &str) -> String {
+    let dangerous =
+        cell.trim_start().starts_with(['=', '+', '-', '@']) || cell.starts_with(['\t', '\r', '\n']);
+    let safe = if dangerous { format!("'{cell}") } else { cell.to_owned() };
+    if safe.contains(['"', ',', '\n', '\r']) || safe != cell {
+        format!("\"{}\"", safe.replace('"', "\"\""))
+    } else {
+        safe
+    }
+}
+
+/// Calls of one connection on one day.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = UsageRow)]
+pub struct UsageRow {
+    /// `2026-11-21`, UTC.
+    pub day: String,
+    /// Slug as it stood in the calls' names.
+    pub connection: String,
+    pub calls: i64,
+    pub ok: i64,
+    /// The upstream's own errors.
+    pub tool_error: i64,
+    pub refused: i64,
+    pub failed: i64,
+}
+
+/// Calls by day and connection.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Usage)]
+pub struct UsageView {
+    pub days: u32,
+    pub rows: Vec<UsageRow>,
+}
+
+impl Broker {
+    pub async fn read_audit(
+        &self,
+        principal: &Principal,
+        query: &AuditQuery,
+    ) -> Result<Page<Value>, Refusal> {
+        let _allowed = authorize(principal, Operation::ReadAudit, Target::Organization)?;
+        let limit = PageRequest { limit: query.limit, cursor: None }.limit()?;
+        let filter = query.filter()?;
+        let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+        let mut entries =
+            self.db().single().await?.audit().page(principal.organization, &filter, most).await?;
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        let next_cursor = entries
+            .last()
+            .filter(|_| more)
+            .map(|last| write_cursor(&format!("{}|{}|{}", last.at.as_micros(), last.writer, last.seq)));
+        Ok(Page { items: entries.iter().map(entry_view).collect(), next_cursor })
+    }
+
+    pub fn export_audit(&self, principal: &Principal, query: &AuditQuery) -> Result<AuditExport, Refusal> {
+        let _allowed = authorize(principal, Operation::ExportAudit, Target::Organization)?;
+        let csv = match query.format.as_deref() {
+            None | Some("jsonl") => false,
+            Some("csv") => true,
+            Some(_) => {
+                let mut violations = Violations::default();
+                violations.add("format", "Use `jsonl` or `csv`.");
+                return Err(violations.into_result().err().unwrap_or_else(Refusal::unavailable));
+            }
+        };
+        Ok(AuditExport {
+            broker: self.clone(),
+            organization: principal.organization,
+            filter: query.filter()?,
+            csv,
+            begun: false,
+            done: false,
+        })
+    }
+
+    /// Of the last `days` days, today included.
+    pub async fn read_usage(&self, principal: &Principal, days: Option<u32>) -> Result<UsageView, Refusal> {
+        let _allowed = authorize(principal, Operation::ReadUsage, Target::Organization)?;
+        let days = days.unwrap_or(7);
+        if days == 0 || days > MAX_USAGE_DAYS {
+            let mut violations = Violations::default();
+            violations.add("days", format!("Use 1 to {MAX_USAGE_DAYS}."));
+            violations.into_result()?;
+        }
+        let today = self.clock().now().as_micros().div_euclid(DAY_MICROS);
+        let since = Timestamp::from_micros((today - i64::from(days) + 1) * DAY_MICROS);
+        let counts = self.db().single().await?.audit().usage(principal.organization, since).await?;
+        let mut rows: BTreeMap<(i64, String), UsageRow> = BTreeMap::new();
+        for count in counts {
+            let target = count.target.unwrap_or_default();
+            let slug = target.split_once('.').map_or(target.as_str(), |(slug, _)| slug).to_owned();
+            let midnight = Timestamp::from_micros(count.day * DAY_MICROS).to_string();
+            let day = midnight.get(..10).unwrap_or_default().to_owned();
+            let row = rows.entry((-count.day, slug.clone())).or_insert_with(|| UsageRow {
+                day,
+                connection: slug,
+                calls: 0,
+                ok: 0,
+                tool_error: 0,
+                refused: 0,
+                failed: 0,
+            });
+            row.calls += count.calls;
+            match count.outcome {
+                Some(AuditOutcome::Ok) => row.ok += count.calls,
+                Some(AuditOutcome::ToolError) => row.tool_error += count.calls,
+                Some(AuditOutcome::Refused) => row.refused += count.calls,
+                Some(AuditOutcome::Failed) | None => row.failed += count.calls,
+            }
+        }
+        Ok(UsageView { days, rows: rows.into_values().collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::csv_cell;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for (cell, written) in [
+            ("plain", "plain"),
+            ("=1+1", "\"'=1+1\""),
+            ("@SUM(A1)", "\"'@SUM(A1)\""),
+            ("-2", "\"'-2\""),
+            ("  +3", "\"'  +3\""),
+            ("\t=1", "\"'\t=1\""),
+            ("a,b", "\"a,b\""),
+            ("say \"hi\"", "\"say \"\"hi\"\"\""),
+            ("", ""),
+        ] {
+            assert_eq!(csv_cell(cell), written, "{cell:?}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Members, teams and service accounts.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use switchboard_domain::{
+    Caller, MemberId, OrganizationId, Principal, Role, ServiceAccountId, TeamId, Timestamp,
+};
+use switchboard_storage::{InsertTeam, Member, MemberStatus, ServiceAccount, Team};
+
+use super::{
+    Operation, Page, PageRequest, Refusal, Target, authorize, connection_input::check_name, record::Change,
+    refusal::Violations,
+};
+use crate::Broker;
+
+/// A member.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Member)]
+pub struct MemberView {
+    #[schema(value_type = String)]
+    pub id: MemberId,
+    pub email: String,
+    pub display_name: String,
+    /// `member`, `admin` or `owner`.
+    #[schema(value_type = String)]
+    pub role: Role,
+    /// `active` or `suspended`.
+    pub status: &'static str,
+    #[schema(value_type = Vec<String>)]
+    pub teams: Vec<TeamId>,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// A team with its members.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Team)]
+pub struct TeamView {
+    #[schema(value_type = String)]
+    pub id: TeamId,
+    pub name: String,
+    #[schema(value_type = Vec<String>)]
+    pub members: Vec<MemberId>,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// A team to make.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTeam {
+    pub name: String,
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub members: Vec<MemberId>,
+}
+
+/// Who is in a team: a full replacement.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TeamMembers {
+    #[schema(value_type = Vec<String>)]
+    pub members: Vec<MemberId>,
+}
+
+/// A program that acts for itself.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ServiceAccount)]
+pub struct ServiceAccountView {
+    #[schema(value_type = String)]
+    pub id: ServiceAccountId,
+    pub name: String,
+    #[schema(value_type = String)]
+    pub role: Role,
+    /// `active`, or `suspended` when disabled.
+    pub status: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// A service account to make. It has the role of a member; its tokens are made at `/tokens`.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewServiceAccount {
+    pub name: String,
+}
+
+impl From<ServiceAccount> for ServiceAccountView {
+    fn from(account: ServiceAccount) -> Self {
+        Self {
+            id: account.id,
+            name: account.name,
+            role: account.role,
+            status: account.status.as_str(),
+            created_at: account.created_at,
+        }
+    }
+}
+
+fn member_view(member: Member, teams: Vec<TeamId>) -> MemberView {
+    MemberView {
+        id: member.id,
+        email: member.email,
+        display_name: member.display_name,
+        role: member.role,
+        status: member.status.as_str(),
+        teams,
+        created_at: member.created_at,
+    }
+}
+
+impl Broker {
+    pub async fn list_members(
+        &self,
+        principal: &Principal,
+        page: &PageRequest,
+    ) -> Result<Page<MemberView>, Refusal> {
+        let _allowed = authorize(principal, Operation::ListMembers, Target::Organization)?;
+        let (limit, after) = (page.limit()?, page.after()?);
+        let mut tx = self.db().read().await?;
+        let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+        let mut members = tx.members().list(principal.organization, after.as_deref(), most).await?;
+        let memberships = tx.teams().memberships(principal.organization).await?;
+        let mut teams: HashMap<MemberId, Vec<TeamId>> = HashMap::new();
+        for (member, team) in memberships {
+            teams.entry(member).or_default().push(team);
+        }
+        let more = members.len() > limit;
+        members.truncate(limit);
+        let next_cursor = members.last().filter(|_| more).map(|last| super::page::write_cursor(&last.email));
+        let shown = members.into_iter().map(|member| {
+            let teams = teams.remove(&member.id).unwrap_or_default();
+            member_view(member, teams)
+        });
+        Ok(Page { items: shown.collect(), next_cursor })
+    }
+
+    pub async fn read_member(&self, principal: &Principal, id: MemberId) -> Result<MemberView, Refusal> {
+        let _allowed = authorize(principal, Operation::ReadMember, Target::Of(Caller::Member(id)))?;
+        let mut tx = self.db().read().await?;
+        let found = tx.members().find(principal.organization, id).await?;
+        let found = found.filter(|member| member.status != MemberStatus::Removed);
+        let teams = tx.teams().of_member(principal.organization, id).await?;
+        Ok(member_view(found.ok_or_else(Refusal::not_found)?, teams))
+    }
+
+    pub async fn list_teams(
+        &self,
+        principal: &Principal,
+        page: &PageRequest,
+    ) -> Result<Page<TeamView>, Refusal> {
+        let _allowed = authorize(principal, Operation::ListTeams, Target::Organization)?;
+        let mut teams = self.teams(principal.organization).await?;
+        let key = |team: &TeamView| format!("{}|{}", team.name, team.id);
+        teams.sort_by_key(key);
+        page.cut(teams, key)
+    }
+
+    async fn teams(&self, organization: OrganizationId) -> Result<Vec<TeamView>, Refusal> {
+        let mut tx = self.db().read().await?;
+        let teams = tx.teams().list(organization).await?;
+        let memberships = tx.teams().memberships(organization).await?;
+        let view = |team: Team| TeamView {
+            members: memberships.iter().filter(|(_, of)| *of == team.id).map(|(member, _)| *member).collect(),
+            id: team.id,
+            name: team.name,
+            created_at: team.created_at,
+        };
+        Ok(teams.into_iter().map(view).collect())
+    }
+
+    async fn team(&self, organization: OrganizationId, id: TeamId) -> Result<TeamView, Refusal> {
+        let teams = self.teams(organization).await?;
+        teams.into_iter().find(|team| team.id == id).ok_or_else(Refusal::not_found)
+    }
+
+    pub async fn create_team(&self, principal: &Principal, new: NewTeam) -> Result<TeamView, Refusal> {
+        let allowed = authorize(principal, Operation::CreateTeam, Target::Organization)?;
+        let mut violations = Violations::default();
+        check_name(&new.name, &mut violations);
+        violations.into_result()?;
+        let team = Team {
+            id: TeamId::new(self.clock(), self.random()),
+            organization: principal.organization,
+            name: new.name.trim().to_owned(),
+            created_at: self.clock().now(),
+        };
+        let mut tx = self.db().write().await?;
+        if tx.teams().insert(&team).await? == InsertTeam::NameTaken {
+            return Err(Refusal::conflict("name_taken", format!("There is a team `{}` already.", team.name)));
+        }
+        for member in &new.members {
+            tx.teams().add_member(principal.organization, team.id, *member).await?;
+        }
+        let change = Change::of(team.id).with(json!({ "name": team.name, "members": new.members }));
+        self.commit_change(&allowed, tx, change).await?;
+        self.team(principal.organization, team.id).await
+    }
+
+    pub async fn put_team_members(
+        &self,
+        principal: &Principal,
+        id: TeamId,
+        wanted: TeamMembers,
+    ) -> Result<TeamView, Refusal> {
+        let allowed = authorize(principal, Operation::PutTeamMembers, Target::Organization)?;
+        let before = self.team(principal.organization, id).await?;
+        let mut tx = self.db().write().await?;
+        for member in before.members.iter().filter(|member| !wanted.members.contains(member)) {
+            tx.teams().remove_member(principal.organization, id, *member).await?;
+        }
+        for member in wanted.members.iter().filter(|member| !before.members.contains(member)) {
+            tx.teams().add_member(principal.organization, id, *member).await?;
+        }
+        let details = json!({ "before": before.members, "after": wanted.members });
+        self.commit_change(&allowed, tx, Change::of(id).with(details)).await?;
+        self.team(principal.organization, id).await
+    }
+
+    /// What was granted to it goes with it.
+    pub async fn delete_team(&self, principal: &Principal, id: TeamId) -> Result<(), Refusal> {
+        let allowed = authorize(principal, Operation::DeleteTeam, Target::Organization)?;
+        let before = self.team(principal.organization, id).await?;
+        let mut tx = self.db().write().await?;
+        if !tx.teams().delete(principal.organization, id).await? {
+            return Err(Refusal::not_found());
+        }
+        self.commit_change(&allowed, tx, Change::of(id).with(json!({ "name": before.name }))).await
+    }
+
+    pub async fn list_service_accounts(
+        &self,
+        principal: &Principal,
+        page: &PageRequest,
+    ) -> Result<Page<ServiceAccountView>, Refusal> {
+        let _allowed = authorize(principal, Operation::ListServiceAccounts, Target::Organization)?;
+        let mut accounts =
+            self.db().single().await?.tokens().service_accounts(principal.organization).await?;
+        let key = |account: &ServiceAccount| format!("{}|{}", account.name, account.id);
+        accounts.sort_by_key(key);
+        Ok(page.cut(accounts, key)?.map(ServiceAccountView::from))
+    }
+
+    pub async fn create_service_account(
+        &self,
+        principal: &Principal,
+        new: NewServiceAccount,
+    ) -> Result<ServiceAccountView, Refusal> {
+        let allowed = authorize(principal, Operation::CreateServiceAccount, Target::Organization)?;
+        let mut violations = Violations::default();
+        check_name(&new.name, &mut violations);
+        violations.into_result()?;
+        let account = ServiceAccount {
+            id: ServiceAccountId::new(self.clock(), self.random()),
+            organization: principal.organization,
+            name: new.name.trim().to_owned(),
+            role: Role::Member,
+            status: MemberStatus::Active,
+            created_at: self.clock().now(),
+        };
+        let mut tx = self.db().write().await?;
+        if !tx.tokens().insert_service_account(&account).await? {
+            return Err(Refusal::conflict(
+                "name_taken",
+                format!("There is a service account `{}` already.", account.name),
+            ));
+        }
+        let change = Change::of(account.id).with(json!({ "name": account.name }));
+        self.commit_change(&allowed, tx, change).await?;
+        Ok(account.into())
+    }
+
+    /// Its tokens stop working within a second.
+    pub async fn disable_service_account(
+        &self,
+        principal: &Principal,
+        id: ServiceAccountId,
+    ) -> Result<(), Refusal> {
+        let allowed = authorize(principal, Operation::DisableServiceAccount, Target::Organization)?;
+        let organization = principal.organization;
+        let mut tx = self.db().write().await?;
+        if !tx.tokens().set_service_account_status(organization, id, MemberStatus::Suspended).await? {
+            return Err(Refusal::not_found());
+        }
+        self.commit_change(&allowed, tx, Change::of(id)).await
+    }
+}

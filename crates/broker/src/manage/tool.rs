@@ -1,0 +1,324 @@
+//! A connection's tools: what is there and what the rules say of it, a run by hand, and the review of what changed.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
+use switchboard_catalog::{Definition, DefinitionLimits, displayed};
+use switchboard_domain::{
+    CapabilityKind, CapabilityState, ClientInfo, ConnectionId, Principal, Resource, Scope,
+};
+use switchboard_mcp::Era;
+use switchboard_policy::{CapabilityFacts, Listed};
+use switchboard_storage::{self as storage, CapabilityRow};
+
+use super::{Operation, Page, PageRequest, Refusal, Target, authorize, record::Change, refusal::Violations};
+use crate::{Broker, CallContext, CallFailure, Execute, Executed, Known, Narrowing};
+
+/// What a reviewer should look at, and where (a JSON Pointer).
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Finding)]
+pub struct FindingView {
+    pub flag: &'static str,
+    pub pointer: String,
+}
+
+/// A tool of a connection.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Tool)]
+pub struct ToolView {
+    /// As agents call it: `<connection>.<name>`.
+    pub capability: String,
+    /// The upstream's own name.
+    pub name: String,
+    pub title: Option<String>,
+    pub description: String,
+    pub signature: String,
+    #[schema(value_type = Option<Object>)]
+    pub input_schema: Option<Value>,
+    #[schema(value_type = Option<Object>)]
+    pub output_schema: Option<Value>,
+    pub schema_digest: String,
+    pub read_only_hint: Option<bool>,
+    pub destructive_hint: Option<bool>,
+    /// `approved`, `held` or `rejected`.
+    #[schema(value_type = String)]
+    pub state: CapabilityState,
+    /// What would happen to a call of yours: `allow`, `require_approval` or `deny`.
+    pub decision: &'static str,
+    /// Why it would be denied.
+    pub reason: Option<&'static str>,
+    /// Advisory: text in the definition that hides, misleads or commands.
+    pub findings: Vec<FindingView>,
+}
+
+/// A definition that waits for a decision, beside the one that was approved.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Review)]
+pub struct ReviewView {
+    pub name: String,
+    /// `held` or `rejected`.
+    #[schema(value_type = String)]
+    pub state: CapabilityState,
+    /// `added` or `changed`.
+    pub change: &'static str,
+    /// Pass it with the decision: it is about this definition and no later one.
+    pub fingerprint: String,
+    /// As the upstream lists it now.
+    #[schema(value_type = Object)]
+    pub listed: Value,
+    /// As it was approved; `null` for an added one.
+    #[schema(value_type = Option<Object>)]
+    pub approved: Option<Value>,
+    pub findings: Vec<FindingView>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Approve,
+    Reject,
+}
+
+/// A decision about one definition.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewDecision {
+    pub name: String,
+    pub decision: Verdict,
+    /// Of the definition that was looked at.
+    pub fingerprint: String,
+}
+
+/// A run by hand.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolCall {
+    /// Arguments of the tool; none without.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub arguments: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub intent: Option<String>,
+    #[serde(default)]
+    pub schema_digest: Option<String>,
+}
+
+/// Why a run by hand did not happen: ours, or the call's.
+#[derive(Debug)]
+pub enum RunError {
+    Refused(Refusal),
+    Failed(CallFailure),
+}
+
+impl From<Refusal> for RunError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// A person at the API or the console, towards the policy: on `/mcp`, through no AI client.
+pub(crate) fn by_hand(principal: Principal, request_id: Arc<str>) -> CallContext {
+    CallContext {
+        principal,
+        resource: Resource::Default,
+        request_id,
+        client: Some(ClientInfo { name: "rest".into(), version: env!("CARGO_PKG_VERSION").into() }),
+        narrowing: Narrowing::default(),
+        era: Era::Modern,
+        challenge_organization: None,
+    }
+}
+
+/// For saying what the rules say: as if the token had the scopes of calls. Nothing is run with it.
+pub(crate) fn hypothetical(principal: &Principal) -> CallContext {
+    let scopes = [Scope::McpRead, Scope::McpWrite].into_iter().collect();
+    by_hand(Principal { scopes, ..principal.clone() }, Arc::default())
+}
+
+impl Broker {
+    pub async fn list_tools(
+        &self,
+        principal: &Principal,
+        id: ConnectionId,
+        page: &PageRequest,
+    ) -> Result<Page<ToolView>, Refusal> {
+        let known = self.known_connection(principal.organization, id).await?;
+        let target = Target::Connection { connection: &known.connection, grants: &known.grants };
+        let _allowed = authorize(principal, Operation::ListTools, target)?;
+        let manages = authorize(principal, Operation::ReadReview, target).is_ok();
+        let mut tx = self.db().single().await?;
+        let rows = tx.capabilities().definitions(principal.organization, id).await?;
+        drop(tx);
+        let snapshot = self.organization_snapshot(principal.organization)?;
+        let context = hypothetical(principal);
+        let policies = snapshot.policies(&context, None);
+        let on = policies.on_connection(context.requester(), known.facts(&context));
+        let mut shown = Vec::new();
+        for (kind, name, row) in rows {
+            if kind != CapabilityKind::Tool {
+                continue;
+            }
+            let Some(definition) = parse(row.approved.as_deref().unwrap_or(&row.listed), &known) else {
+                continue;
+            };
+            let listed = on.list(&CapabilityFacts {
+                name: &name,
+                kind,
+                admitted: known.connection.tools.admits(&name),
+                offered: true,
+                state: row.state,
+                destructive_hint: definition.destructive_hint(),
+            });
+            let (decision, reason) = match listed {
+                Listed::Shown(trace) => (trace.action.as_str(), None),
+                // Members see what search shows them.
+                Listed::Hidden(_) if !manages => continue,
+                Listed::Hidden(reason) => ("deny", Some(reason.as_str())),
+            };
+            shown.push(tool_view(&known, &definition, &row, decision, reason));
+        }
+        page.cut(shown, |tool| tool.name.clone())
+    }
+
+    /// Runs a tool as the caller, through the same steps as every call: the token needs `mcp:write` beside `api`.
+    pub async fn call_tool(
+        &self,
+        principal: &Principal,
+        id: ConnectionId,
+        name: &str,
+        call: ToolCall,
+        request_id: Arc<str>,
+    ) -> Result<Executed, RunError> {
+        let known = self.known_connection(principal.organization, id).await?;
+        let target = Target::Connection { connection: &known.connection, grants: &known.grants };
+        let _allowed = authorize(principal, Operation::CallTool, target)?;
+        let context = by_hand(principal.clone(), request_id);
+        let capability = format!("{}.{name}", known.connection.name_prefix());
+        let request = Execute {
+            name: capability.into(),
+            arguments: call.arguments.as_deref(),
+            schema_digest: call.schema_digest,
+            intent: call.intent,
+            approval_id: None,
+        };
+        self.execute(&context, &request).await.map_err(RunError::Failed)
+    }
+
+    /// Definitions that were added or changed after the first listing, with both texts.
+    pub async fn read_review(
+        &self,
+        principal: &Principal,
+        id: ConnectionId,
+        page: &PageRequest,
+    ) -> Result<Page<ReviewView>, Refusal> {
+        let known = self.known_connection(principal.organization, id).await?;
+        let target = Target::Connection { connection: &known.connection, grants: &known.grants };
+        let _allowed = authorize(principal, Operation::ReadReview, target)?;
+        let rows = self.db().single().await?.capabilities().definitions(principal.organization, id).await?;
+        let shown = rows.into_iter().filter_map(|(_, name, row)| review_view(&known, name, row)).collect();
+        page.cut(shown, |review: &ReviewView| review.name.clone())
+    }
+
+    /// Approving pins the definition that was looked at; rejecting keeps it out until it changes again.
+    pub async fn decide_review(
+        &self,
+        principal: &Principal,
+        id: ConnectionId,
+        decision: ReviewDecision,
+    ) -> Result<(), Refusal> {
+        let known = self.known_connection(principal.organization, id).await?;
+        let target = Target::Connection { connection: &known.connection, grants: &known.grants };
+        let allowed = authorize(principal, Operation::DecideReview, target)?;
+        let organization = principal.organization;
+        let mut tx = self.db().write().await?;
+        let row =
+            tx.capabilities().definition(organization, id, CapabilityKind::Tool, &decision.name).await?;
+        let row = row.filter(|row| row.state != CapabilityState::Gone).ok_or_else(Refusal::not_found)?;
+        if hex::encode(row.fingerprint.0) != decision.fingerprint {
+            return Err(Refusal::stale());
+        }
+        if !matches!(row.state, CapabilityState::Held | CapabilityState::Rejected) {
+            let mut violations = Violations::default();
+            violations.add("name", "This definition is approved already: there is nothing to decide.");
+            violations.into_result()?;
+        }
+        let definition = parse(&row.listed, &known).ok_or_else(Refusal::unavailable)?;
+        let now = self.clock().now();
+        let approve = decision.decision == Verdict::Approve;
+        let written = CapabilityRow {
+            kind: CapabilityKind::Tool,
+            name: decision.name.clone(),
+            state: if approve { CapabilityState::Approved } else { CapabilityState::Rejected },
+            fingerprint: row.fingerprint,
+            approved_fingerprint: if approve { Some(row.fingerprint) } else { row.approved_fingerprint },
+            title: definition.title().map(str::to_owned),
+            summary: definition.summary(),
+            approved_definition: if approve { Some(row.listed.clone()) } else { row.approved },
+            definition: row.listed,
+            first_seen_at: now,
+            updated_at: now,
+        };
+        tx.capabilities().apply_listing(organization, id, &[written], &[], now).await?;
+        let shown = displayed(&decision.name, 200);
+        let details = json!({
+            "decision": decision.decision, "fingerprint": decision.fingerprint,
+            "approved_before": row.approved_fingerprint.map(|it| hex::encode(it.0)),
+        });
+        let change = Change::of(format!("{}.{shown}", known.connection.name_prefix())).on(id).with(details);
+        self.commit_change(&allowed, tx, change).await
+    }
+}
+
+fn parse(raw: &str, known: &Known) -> Option<Definition> {
+    Definition::parse(raw, known.connection.instructions.as_deref(), &DefinitionLimits::default()).ok()
+}
+
+fn tool_view(
+    known: &Known,
+    definition: &Definition,
+    row: &storage::Definition,
+    decision: &'static str,
+    reason: Option<&'static str>,
+) -> ToolView {
+    ToolView {
+        capability: format!("{}.{}", known.connection.name_prefix(), definition.name()),
+        name: definition.name().to_owned(),
+        title: definition.title().map(str::to_owned),
+        description: definition.description().to_owned(),
+        signature: definition.signature(),
+        input_schema: definition.input_schema().cloned(),
+        output_schema: definition.output_schema().cloned(),
+        schema_digest: row.approved_fingerprint.unwrap_or(row.fingerprint).short(),
+        read_only_hint: definition.read_only_hint(),
+        destructive_hint: definition.destructive_hint(),
+        state: row.state,
+        decision,
+        reason,
+        findings: findings(definition),
+    }
+}
+
+fn findings(definition: &Definition) -> Vec<FindingView> {
+    let view = |finding: switchboard_catalog::Finding| FindingView {
+        flag: finding.flag.as_str(),
+        pointer: finding.pointer,
+    };
+    definition.findings().into_iter().map(view).collect()
+}
+
+fn review_view(known: &Known, name: String, row: storage::Definition) -> Option<ReviewView> {
+    if !matches!(row.state, CapabilityState::Held | CapabilityState::Rejected) {
+        return None;
+    }
+    let listed = serde_json::from_str(&row.listed).unwrap_or(Value::Null);
+    Some(ReviewView {
+        findings: parse(&row.listed, known).map(|definition| findings(&definition)).unwrap_or_default(),
+        change: if row.approved.is_some() { "changed" } else { "added" },
+        approved: row.approved.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        fingerprint: hex::encode(row.fingerprint.0),
+        state: row.state,
+        listed,
+        name,
+    })
+}

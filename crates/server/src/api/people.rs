@@ -1,0 +1,96 @@
+//! `/members`, `/teams`, `/service-accounts`
+
+use axum::http::StatusCode;
+use switchboard_broker::manage::{
+    MemberView, NewServiceAccount, NewTeam, Operation, Page, ServiceAccountView, TeamMembers, TeamView,
+};
+
+use super::{
+    call::Call,
+    page::PageQuery,
+    reply::Reply,
+    route::{Route, delete, get, post, put},
+};
+use crate::problem::Problem;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get("/members", Operation::ListMembers, members)
+            .says("List members")
+            .query::<PageQuery>()
+            .answers::<Page<MemberView>>(StatusCode::OK),
+        get("/members/{id}", Operation::ReadMember, member)
+            .says("Read a member: yourself, as an admin anybody")
+            .answers::<MemberView>(StatusCode::OK),
+        get("/teams", Operation::ListTeams, teams)
+            .says("List teams with their members")
+            .query::<PageQuery>()
+            .answers::<Page<TeamView>>(StatusCode::OK),
+        post("/teams", Operation::CreateTeam, create_team)
+            .says("Make a team")
+            .takes::<NewTeam>()
+            .answers::<TeamView>(StatusCode::CREATED),
+        delete("/teams/{id}", Operation::DeleteTeam, delete_team)
+            .says("Remove a team with what was granted to it")
+            .answers_nothing(),
+        put("/teams/{id}/members", Operation::PutTeamMembers, put_team_members)
+            .says("Replace who is in a team")
+            .takes::<TeamMembers>()
+            .answers::<TeamView>(StatusCode::OK),
+        get("/service-accounts", Operation::ListServiceAccounts, service_accounts)
+            .says("List service accounts")
+            .query::<PageQuery>()
+            .answers::<Page<ServiceAccountView>>(StatusCode::OK),
+        post("/service-accounts", Operation::CreateServiceAccount, create_service_account)
+            .says("Make a service account")
+            .takes::<NewServiceAccount>()
+            .answers::<ServiceAccountView>(StatusCode::CREATED),
+        delete("/service-accounts/{id}", Operation::DisableServiceAccount, disable_service_account)
+            .says("Disable a service account: its tokens stop working")
+            .answers_nothing(),
+    ]
+}
+
+async fn members(call: Call) -> Result<Reply, Problem> {
+    let page = call.query::<PageQuery>()?.into();
+    Reply::json(&call.broker().list_members(&call.principal, &page).await?)
+}
+
+async fn member(call: Call) -> Result<Reply, Problem> {
+    Reply::json(&call.broker().read_member(&call.principal, call.path("id")?).await?)
+}
+
+async fn teams(call: Call) -> Result<Reply, Problem> {
+    let page = call.query::<PageQuery>()?.into();
+    Reply::json(&call.broker().list_teams(&call.principal, &page).await?)
+}
+
+async fn create_team(call: Call) -> Result<Reply, Problem> {
+    let team = call.broker().create_team(&call.principal, call.body()?).await?;
+    Ok(Reply::json(&team)?.created(format!("/api/v1/teams/{}", team.id)))
+}
+
+async fn delete_team(call: Call) -> Result<Reply, Problem> {
+    call.broker().delete_team(&call.principal, call.path("id")?).await?;
+    Ok(Reply::nothing())
+}
+
+async fn put_team_members(call: Call) -> Result<Reply, Problem> {
+    let wanted = call.body()?;
+    Reply::json(&call.broker().put_team_members(&call.principal, call.path("id")?, wanted).await?)
+}
+
+async fn service_accounts(call: Call) -> Result<Reply, Problem> {
+    let page = call.query::<PageQuery>()?.into();
+    Reply::json(&call.broker().list_service_accounts(&call.principal, &page).await?)
+}
+
+async fn create_service_account(call: Call) -> Result<Reply, Problem> {
+    let account = call.broker().create_service_account(&call.principal, call.body()?).await?;
+    Ok(Reply::json(&account)?.created(format!("/api/v1/service-accounts/{}", account.id)))
+}
+
+async fn disable_service_account(call: Call) -> Result<Reply, Problem> {
+    call.broker().disable_service_account(&call.principal, call.path("id")?).await?;
+    Ok(Reply::nothing())
+}

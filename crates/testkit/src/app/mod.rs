@@ -160,13 +160,24 @@ impl App {
         resource: Option<&str>,
         expires_at: Option<Timestamp>,
     ) -> (String, TokenId) {
+        self.token_in(self.organization, member, scopes, resource, expires_at).await
+    }
+
+    async fn token_in(
+        &self,
+        organization: OrganizationId,
+        member: MemberId,
+        scopes: &[Scope],
+        resource: Option<&str>,
+        expires_at: Option<Timestamp>,
+    ) -> (String, TokenId) {
         let issued = switchboard_vault::issue(switchboard_vault::TokenKind::Personal, &*self.random);
         let id = TokenId::new(&SystemClock, &*self.random);
         let mut tx = self.db.write().await.expect("a transaction");
         tx.tokens()
             .insert(&StoredToken {
                 id,
-                organization: self.organization,
+                organization,
                 kind: TokenKind::Personal,
                 caller: Caller::Member(member),
                 name: "test".into(),
@@ -184,6 +195,28 @@ impl App {
             .expect("a token");
         tx.commit().await.expect("committed");
         (issued.secret.expose().to_owned(), id)
+    }
+
+    /// Another organization in the same database, with an owner and a token of theirs.
+    pub async fn stranger(&self, scopes: &[Scope]) -> (OrganizationId, MemberId, String) {
+        let id = OrganizationId::new(&SystemClock, &*self.random);
+        let mut tx = self.db.write().await.expect("a transaction");
+        tx.organizations()
+            .insert(&Organization {
+                id,
+                slug: "elsewhere".parse().expect("a slug"),
+                name: "Elsewhere".into(),
+                settings: serde_json::json!({}),
+                version: 1,
+                created_at: Timestamp::from_micros(1),
+            })
+            .await
+            .expect("an organization");
+        tx.commit().await.expect("committed");
+        let owner = add_member(&self.db, &*self.random, id, "stranger@example.test", Role::Owner).await;
+        let (token, _) = self.token_in(id, owner, scopes, None, None).await;
+        self.broker.refresh_snapshots().await.expect("refreshed");
+        (id, owner, token)
     }
 
     pub async fn revoke(&self, token: TokenId) {

@@ -12,9 +12,11 @@ use super::{
 
 /// Concepts that are scored; of a longer question the most telling ones. Fits a bit mask.
 pub(super) const MAX_CONCEPTS: usize = 32;
-/// Words of a question that are looked at, and misspelt ones among them.
-const MAX_WORDS: usize = 512;
-const MAX_CORRECTED: usize = 6;
+/// Words of a question that are looked at, and unknown ones among them whose meaning is guessed.
+const MAX_WORDS: usize = 384;
+const MAX_GUESSES: usize = 6;
+/// Bytes between spaces from which ASCII is data, not words.
+const LONGEST_CHUNK: usize = 400;
 /// Letters by which an unknown word may be continued.
 const MAX_COMPLETION: usize = 6;
 
@@ -32,6 +34,8 @@ pub(super) struct Concept {
     pub weight: f32,
     /// Postings that have to be read.
     pub postings: usize,
+    /// Those of the first variant.
+    pub own: usize,
 }
 
 /// What of a question can be answered.
@@ -41,6 +45,25 @@ pub(super) struct Concepts {
     pub known: Vec<Concept>,
     /// Weight of all words, also of those nothing stands for.
     pub asked: f32,
+}
+
+impl Concepts {
+    /// Gives up synonyms, of the commonest words first, until no more than `budget` postings are left or
+    /// no synonym is. A question of so many common words says itself what it means.
+    pub fn shed(&mut self, budget: usize) {
+        let mut all: usize = self.known.iter().map(|concept| concept.postings).sum();
+        for concept in self.known.iter_mut().rev() {
+            if all <= budget {
+                break;
+            }
+            // The word itself, if it is known, comes first.
+            if concept.variants.first().is_some_and(|variant| variant.weight >= 1.0) {
+                concept.variants.truncate(1);
+                all -= concept.postings - concept.own;
+                concept.postings = concept.own;
+            }
+        }
+    }
 }
 
 /// Counts visible postings.
@@ -82,14 +105,24 @@ struct Word {
 }
 
 fn words(text: &str, ranking: &Ranking) -> Vec<Word> {
+    let splitter = Splitter::new();
     let mut words: Vec<Word> = Vec::new();
-    Splitter::new().split(text, &mut |term: Term| {
-        // The joined spelling of a two-part name is a variant of its parts, see `Maker::compounds`.
-        if !term.joined && words.len() < MAX_WORDS {
-            let care = if synonyms::is_conversational(&term.text) { ranking.conversational } else { 1.0 };
-            words.push(Word { text: term.text, care });
+    for chunk in text.split_whitespace() {
+        if words.len() >= MAX_WORDS {
+            break;
         }
-    });
+        // Encoded data; scripts without spaces have long chunks, too, but not of ASCII.
+        if chunk.len() > LONGEST_CHUNK && chunk.is_ascii() {
+            continue;
+        }
+        splitter.split(chunk, &mut |term: Term| {
+            // The joined spelling of a two-part name is a variant of its parts, see `Maker::compounds`.
+            if !term.joined && words.len() < MAX_WORDS {
+                let care = if synonyms::is_conversational(&term.text) { ranking.conversational } else { 1.0 };
+                words.push(Word { text: term.text, care });
+            }
+        });
+    }
     words
 }
 
@@ -98,7 +131,7 @@ pub(super) fn of(text: &str, frequencies: &Frequencies<'_>, ranking: &Ranking) -
     // A long question says itself what it means in several words; a short one needs more guessing.
     let telling = words.iter().filter(|word| word.care == 1.0).count();
     let synonym = ranking.synonym * (ranking.synonym_words / telling as f32).min(1.0);
-    let mut maker = Maker { frequencies, ranking, synonym, corrections: 0 };
+    let mut maker = Maker { frequencies, ranking, synonym, guesses: 0 };
     let mut by_text: HashMap<&str, usize> = HashMap::new();
     let mut found: Vec<(Concept, f32)> = Vec::new();
     let mut asked = 0.0;
@@ -150,7 +183,7 @@ struct Maker<'a> {
     frequencies: &'a Frequencies<'a>,
     ranking: &'a Ranking,
     synonym: f32,
-    corrections: usize,
+    guesses: usize,
 }
 
 impl Maker<'_> {
@@ -176,6 +209,7 @@ impl Maker<'_> {
             None => variants.iter().map(|(_, count)| *count).max()?,
         };
         let postings = variants.iter().map(|(_, count)| count).sum();
+        let own = variants.first().map_or(0, |(_, count)| *count);
         let weight = self.frequencies.inverse(count);
         // A common word that stands for a rare one must not be worth what the rare one is.
         let worth = |other: usize| (self.frequencies.inverse(other) / weight).min(1.0);
@@ -183,14 +217,14 @@ impl Maker<'_> {
             .into_iter()
             .map(|(variant, count)| Variant { weight: variant.weight * worth(count), ..variant })
             .collect();
-        Some(Concept { variants, weight, postings })
+        Some(Concept { variants, weight, postings, own })
     }
 
     fn phrase(&self, together: &str) -> Option<Concept> {
         let (term, postings) = self.frequencies.visible(together)?;
         let weight = self.frequencies.inverse(postings);
         let variants = vec![Variant { term, weight: 1.0 }];
-        Some(Concept { variants, weight, postings })
+        Some(Concept { variants, weight, postings, own: postings })
     }
 
     /// `time zone` finds `timezone`, `websearch` finds `web search`.
@@ -211,7 +245,7 @@ impl Maker<'_> {
                 variants.push((Variant { term, weight }, count));
             }
         }
-        if variants.is_empty() && word.len() >= 6 && word.is_ascii() {
+        if variants.is_empty() && self.guesses < MAX_GUESSES && word.len() >= 6 && word.is_ascii() {
             let halves = (3..=word.len() - 3).find_map(|middle| {
                 let (left, right) = word.split_at(middle);
                 Some((self.frequencies.visible(left)?, self.frequencies.visible(right)?))
@@ -228,10 +262,10 @@ impl Maker<'_> {
     /// long words).
     fn corrected(&mut self, word: &str, variants: &mut Vec<(Variant, usize)>) {
         let length = word.chars().count();
-        if self.ranking.correction == 0.0 || length < 4 || self.corrections >= MAX_CORRECTED {
+        if self.ranking.correction == 0.0 || length < 4 || self.guesses >= MAX_GUESSES {
             return;
         }
-        self.corrections += 1;
+        self.guesses += 1;
         let best =
             self.spelt_alike(word, if length >= 8 { 2 } else { 1 }).into_iter().min_by(|left, right| {
                 let (near, far) = (left.0.cmp(&right.0), right.1.cmp(&left.1));

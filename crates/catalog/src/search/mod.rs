@@ -17,7 +17,7 @@ mod segment;
 mod synonyms;
 mod terms;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use parking_lot::RwLock;
 use switchboard_domain::ConnectionId;
@@ -120,13 +120,14 @@ struct State {
     /// Slot of each document, and how many terms its name has: read for every match.
     owners: Vec<u32>,
     name_terms: Vec<u8>,
-    by_connection: HashMap<ConnectionId, u32>,
+    /// Connections and their slots, in order of id.
+    connections: Vec<(ConnectionId, u32)>,
 }
 
 impl fmt::Debug for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.read();
-        write!(f, "Index({} connections, {} tools)", state.by_connection.len(), state.documents)
+        write!(f, "Index({} connections, {} tools)", state.connections.len(), state.documents)
     }
 }
 
@@ -156,7 +157,7 @@ impl Index {
     /// Removes a connection. Says whether it was there.
     pub fn remove(&self, connection: ConnectionId) -> bool {
         let mut state = self.state.write();
-        let slot = state.by_connection.remove(&connection);
+        let slot = state.forget(connection);
         let removed = slot.and_then(|slot| state.take(slot));
         state.number();
         drop(state);
@@ -166,7 +167,7 @@ impl Index {
     /// One capability by the exact name of its tool.
     pub fn get(&self, connection: ConnectionId, name: &str) -> Option<Hit> {
         let state = self.state.read();
-        let slot = *state.by_connection.get(&connection)?;
+        let slot = state.slot_of(connection)?;
         let segment = state.slots[slot as usize].clone()?;
         let entry = segment.find(name)?;
         Some(Hit { segment, entry })
@@ -178,9 +179,8 @@ impl Index {
         match connection {
             None => state.documents as usize,
             Some(id) => state
-                .by_connection
-                .get(&id)
-                .and_then(|&slot| state.slots[slot as usize].as_ref())
+                .slot_of(id)
+                .and_then(|slot| state.slots[slot as usize].as_ref())
                 .map_or(0, |segment| segment.len()),
         }
     }
@@ -188,8 +188,8 @@ impl Index {
     /// Every capability of one connection in order of name.
     pub fn list(&self, connection: ConnectionId) -> Vec<Hit> {
         let state = self.state.read();
-        let slot = state.by_connection.get(&connection);
-        let segment = slot.and_then(|&slot| state.slots[slot as usize].as_ref());
+        let slot = state.slot_of(connection);
+        let segment = slot.and_then(|slot| state.slots[slot as usize].as_ref());
         segment
             .map(|segment| (0..segment.len()).map(|entry| Hit { segment: segment.clone(), entry }).collect())
             .unwrap_or_default()
@@ -219,9 +219,25 @@ impl State {
             self.dictionary.add(&term, Range { slot: slot as u32, start, length });
             start += length;
         }
-        let before = self.by_connection.insert(built.segment.connection, slot as u32);
+        let connection = built.segment.connection;
         self.slots[slot] = Some(Arc::new(built.segment));
-        before
+        match self.connections.binary_search_by_key(&connection, |(id, _)| *id) {
+            Ok(place) => Some(std::mem::replace(&mut self.connections[place].1, slot as u32)),
+            Err(place) => {
+                self.connections.insert(place, (connection, slot as u32));
+                None
+            }
+        }
+    }
+
+    fn slot_of(&self, connection: ConnectionId) -> Option<u32> {
+        let place = self.connections.binary_search_by_key(&connection, |(id, _)| *id).ok()?;
+        Some(self.connections[place].1)
+    }
+
+    fn forget(&mut self, connection: ConnectionId) -> Option<u32> {
+        let place = self.connections.binary_search_by_key(&connection, |(id, _)| *id).ok()?;
+        Some(self.connections.remove(place).1)
     }
 
     fn take(&mut self, slot: u32) -> Option<Arc<Segment>> {

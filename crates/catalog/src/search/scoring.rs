@@ -5,19 +5,21 @@
 
 use std::{cell::RefCell, cmp::Ordering, sync::Arc};
 
+use switchboard_domain::ConnectionId;
+
 use super::{
     Hit, QUERY_BYTES, SearchOutcome, SearchQuery, State,
-    concepts::{self, Concept, Concepts, Frequencies},
+    concepts::{self, Concept, Concepts, Frequencies, Variant},
     ranking::Ranking,
     segment::{EntryRef, Posting, Segment},
 };
 
 /// Postings read in full before only candidates are looked at.
-const POSTINGS_BUDGET: usize = 40_000;
+const POSTINGS_BUDGET: usize = 25_000;
 /// Candidates for which the remaining concepts are looked up.
-const CANDIDATES: usize = 512;
+const CANDIDATES: usize = 160;
 /// Best matches whose order is refined. A constant, so that pages fit together.
-const WINDOW: usize = 64;
+const WINDOW: usize = 32;
 
 /// What is known of one document while a question is answered.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,16 +82,32 @@ impl<'a> Scorer<'a> {
         match query.connection {
             Some(id) if query.allowed.contains(id) => scorer.allow(id),
             Some(_) => {}
-            None => query.allowed.iter().for_each(|id| scorer.allow(id)),
+            None => scorer.allow_all(),
         }
         scorer
     }
 
-    fn allow(&mut self, id: switchboard_domain::ConnectionId) {
-        if let Some(&slot) = self.state.by_connection.get(&id) {
-            self.allowed[slot as usize / 64] |= 1 << (slot % 64);
-            self.documents += self.state.slots[slot as usize].as_ref().map_or(0, |segment| segment.len());
+    fn allow(&mut self, id: ConnectionId) {
+        if let Some(slot) = self.state.slot_of(id) {
+            self.allow_slot(slot);
         }
+    }
+
+    /// Both lists are in order of id: one walk along them is cheaper than hundreds of look-ups.
+    fn allow_all(&mut self) {
+        let mut connections = self.state.connections.as_slice();
+        for id in self.query.allowed.iter() {
+            let before = connections.iter().take_while(|(other, _)| *other < id).count();
+            connections = &connections[before..];
+            if let Some(&(_, slot)) = connections.first().filter(|(other, _)| *other == id) {
+                self.allow_slot(slot);
+            }
+        }
+    }
+
+    fn allow_slot(&mut self, slot: u32) {
+        self.allowed[slot as usize / 64] |= 1 << (slot % 64);
+        self.documents += self.state.slots[slot as usize].as_ref().map_or(0, |segment| segment.len());
     }
 
     fn is_allowed(&self, slot: u32) -> bool {
@@ -116,7 +134,8 @@ impl<'a> Scorer<'a> {
             everything: self.documents == self.state.documents as usize,
             documents: self.documents,
         };
-        let concepts = concepts::of(text, &frequencies, self.ranking);
+        let mut concepts = concepts::of(text, &frequencies, self.ranking);
+        concepts.shed(POSTINGS_BUDGET);
         let mut candidates = self.candidates(&concepts);
         self.name_exactly(text, &mut candidates);
         self.page(candidates, &concepts)
@@ -249,27 +268,35 @@ impl<'a> Scorer<'a> {
     /// A task needs several tools: what a better one already covers counts less for those after it.
     fn diversify(&self, window: &mut [Candidate], concepts: &[Concept]) {
         let mut seen = 0u32;
+        let mut covered: Vec<f32> =
+            window.iter().map(|candidate| covered_weight(concepts, candidate.covered)).collect();
         for position in 0..window.len() {
-            let gain = |candidate: &Candidate| {
-                let all = covered_weight(concepts, candidate.covered);
-                let again = covered_weight(concepts, candidate.covered & seen);
-                candidate.score * (1.0 - self.ranking.redundancy * again / all.max(f32::MIN_POSITIVE))
+            let gain = |place: usize| {
+                let again = covered_weight(concepts, window[place].covered & seen);
+                window[place].score
+                    * (1.0 - self.ranking.redundancy * again / covered[place].max(f32::MIN_POSITIVE))
             };
-            let mut best = position;
+            let mut best = (position, gain(position));
             for other in position + 1..window.len() {
-                if gain(&window[other]) > gain(&window[best]) {
-                    best = other;
+                let gained = gain(other);
+                if gained > best.1 {
+                    best = (other, gained);
                 }
             }
-            window[position..=best].rotate_right(1);
+            window[position..=best.0].rotate_right(1);
+            covered[position..=best.0].rotate_right(1);
             seen |= window[position].covered;
         }
     }
 }
 
-fn covered_weight(concepts: &[Concept], covered: u32) -> f32 {
-    let weights = concepts.iter().enumerate();
-    weights.filter(|(bit, _)| covered >> bit & 1 == 1).map(|(_, concept)| concept.weight).sum()
+fn covered_weight(concepts: &[Concept], mut covered: u32) -> f32 {
+    let mut weight = 0.0;
+    while covered != 0 {
+        weight += concepts.get(covered.trailing_zeros() as usize).map_or(0.0, |concept| concept.weight);
+        covered &= covered - 1;
+    }
+    weight
 }
 
 /// One pass over the postings of a question.
@@ -349,15 +376,7 @@ impl Reading<'_, '_> {
                 }
                 let base = state.bases[range.slot as usize];
                 for posting in state.postings(range) {
-                    let document = base + posting.document();
-                    let running = &mut self.running[document as usize];
-                    if running.current == 0.0 {
-                        self.round.push(document);
-                    }
-                    running.current += variant.weight * self.weights[posting.step()];
-                    if posting.in_name() && variant.weight > 0.5 {
-                        running.named |= 1 << bit;
-                    }
+                    self.add(base + posting.document(), bit, variant, *posting);
                 }
             }
         }
@@ -377,29 +396,35 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// The same for chosen documents only, in order of their numbers.
+    /// The same for chosen documents only, in order of their numbers. Only words themselves are looked up:
+    /// a synonym of a common word changes little.
     fn look_up(&mut self, bit: usize, concept: &Concept, documents: &[u32]) {
         let state = self.scorer.state;
-        for &document in documents {
-            let (slot, entry) = self.scorer.locate(document);
-            for variant in &concept.variants {
-                let ranges = state.dictionary.ranges(variant.term);
-                let Ok(place) = ranges.binary_search_by_key(&slot, |range| range.slot) else { continue };
-                let postings = state.postings(ranges[place]);
-                let Ok(place) = postings.binary_search_by_key(&(entry as u32), |posting| posting.document())
-                else {
-                    continue;
-                };
-                let running = &mut self.running[document as usize];
-                if running.current == 0.0 {
-                    self.round.push(document);
-                }
-                running.current += variant.weight * self.weights[postings[place].step()];
-                if postings[place].in_name() && variant.weight > 0.5 {
-                    running.named |= 1 << bit;
+        for variant in concept.variants.iter().filter(|variant| variant.weight > 0.5) {
+            let mut ranges = state.dictionary.ranges(variant.term);
+            for &document in documents {
+                let (slot, entry) = self.scorer.locate(document);
+                // Both are in order of slot: what lies before this document is never needed again.
+                ranges = &ranges[ranges.partition_point(|range| range.slot < slot)..];
+                let Some(&range) = ranges.first().filter(|range| range.slot == slot) else { continue };
+                let postings = state.postings(range);
+                let place = postings.binary_search_by_key(&(entry as u32), |posting| posting.document());
+                if let Ok(place) = place {
+                    self.add(document, bit, variant, postings[place]);
                 }
             }
         }
         self.settle(bit, concept);
+    }
+
+    fn add(&mut self, document: u32, bit: usize, variant: &Variant, posting: Posting) {
+        let running = &mut self.running[document as usize];
+        if running.current == 0.0 {
+            self.round.push(document);
+        }
+        running.current += variant.weight * self.weights[posting.step()];
+        if posting.in_name() && variant.weight > 0.5 {
+            running.named |= 1 << bit;
+        }
     }
 }

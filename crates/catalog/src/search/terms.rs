@@ -2,12 +2,18 @@
 //! folded, words are reduced to their stem (Snowball English), runs of Han, Kana and Hangul become pairs
 //! of characters, and words without meaning of their own are left out.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use rust_stemmers::{Algorithm, Stemmer};
 
 /// Longer words are garbage or encoded data; they are cut so that they cost no more than a word.
 const MAX_WORD: usize = 40;
+/// Longer runs of letters and digits are not split, in bytes.
+const LONGEST_IDENTIFIER: usize = 128;
 
 /// Function words: never indexed, never searched for.
 const STOP_WORDS: &str = "a an the and or but if then else of at by for with about into to from in on off is am are was were \
@@ -54,14 +60,18 @@ const fn plain_letter(character: char) -> char {
     }
 }
 
-/// Splits text into terms. One per thread of work; cheap to make.
+/// Stems a splitter remembers. Tools of one server share most of their words.
+const MOST_REMEMBERED: usize = 4096;
+
+/// Splits text into terms. One per piece of work; cheap to make.
 pub(crate) struct Splitter {
     stemmer: Stemmer,
+    stems: RefCell<HashMap<String, String>>,
 }
 
 impl Splitter {
     pub fn new() -> Self {
-        Self { stemmer: Stemmer::create(Algorithm::English) }
+        Self { stemmer: Stemmer::create(Algorithm::English), stems: RefCell::default() }
     }
 
     /// Calls `emit` with each term of `text`, in order.
@@ -95,7 +105,8 @@ impl Splitter {
         if run.is_empty() {
             return;
         }
-        let parts = words_of(run);
+        // Encoded data is full of capitals; its pieces are no words.
+        let parts = if run.len() > LONGEST_IDENTIFIER { vec![run.as_str()] } else { words_of(run) };
         for part in &parts {
             self.word(part, false, emit);
         }
@@ -117,11 +128,18 @@ impl Splitter {
     }
 
     pub fn stem(&self, lower: &str) -> String {
-        if lower.len() > 2 && lower.bytes().all(|byte| byte.is_ascii_lowercase()) {
-            self.stemmer.stem(lower).into_owned()
-        } else {
-            lower.to_owned()
+        if lower.len() <= 2 || !lower.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            return lower.to_owned();
         }
+        let mut stems = self.stems.borrow_mut();
+        if let Some(stem) = stems.get(lower) {
+            return stem.clone();
+        }
+        let stem = self.stemmer.stem(lower).into_owned();
+        if stems.len() < MOST_REMEMBERED {
+            stems.insert(lower.to_owned(), stem.clone());
+        }
+        stem
     }
 }
 

@@ -15,6 +15,9 @@ use crate::{
 
 const MAX_ANSWER: ByteLimit = ByteLimit { name: "answer of the server", bytes: 64 * 1024 * 1024 };
 
+/// More rows than anybody reads; it ends a list that never does.
+const MAX_ROWS: usize = 100_000;
+
 /// A server and the token to talk to it with.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -41,6 +44,27 @@ impl Client {
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.api(Method::GET, path, None).await
+    }
+
+    /// Every row of a list, page by page.
+    pub(crate) async fn all(&self, path: &str) -> Result<Vec<Value>, Failure> {
+        let (mut rows, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let separator = if path.contains('?') { '&' } else { '?' };
+            let page = match &cursor {
+                None => self.get(&format!("{path}{separator}limit=200")).await?,
+                Some(cursor) => {
+                    let cursor: String = url::form_urlencoded::byte_serialize(cursor.as_bytes()).collect();
+                    self.get(&format!("{path}{separator}limit=200&cursor={cursor}")).await?
+                }
+            };
+            rows.extend_from_slice(super::items(&page));
+            let next = page["next_cursor"].as_str().map(str::to_owned);
+            if next.is_none() || next == cursor || rows.len() >= MAX_ROWS {
+                return Ok(rows);
+            }
+            cursor = next;
+        }
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
@@ -139,7 +163,9 @@ pub(super) fn refused(status: StatusCode, answer: &[u8]) -> Failure {
             _ => format!("The server answered {status}."),
         },
     };
-    for violation in problem["violations"].as_array().into_iter().flatten() {
+    // A single one stands in the sentence already.
+    let violations = problem["violations"].as_array().filter(|violations| violations.len() > 1);
+    for violation in violations.into_iter().flatten() {
         let field = violation["field"].as_str().or(violation["path"].as_str()).unwrap_or_default();
         let message = violation["message"].as_str().unwrap_or_default();
         text.push_str(&format!("\n  {}: {}", plain(field), plain(message)));

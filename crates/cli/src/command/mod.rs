@@ -5,8 +5,10 @@ mod backup;
 mod call;
 mod completions;
 mod configuration;
+mod connection;
 mod demo;
 mod doctor;
+mod grant;
 mod healthcheck;
 mod keys;
 mod migrate;
@@ -14,6 +16,7 @@ mod openapi;
 mod reference;
 mod search;
 mod serve;
+mod token;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -38,7 +41,7 @@ Run it
 
 Use it (--server, --token)
   connection           add | list | show | check | refresh | remove
-  grant | token | member | audit
+  grant | token
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -64,6 +67,12 @@ enum Command {
     Serve(serve::Arguments),
     /// Run it with a sample server, an owner and a token: try everything offline
     Demo(demo::Arguments),
+    /// The MCP servers of the organization
+    Connection(connection::Arguments),
+    /// Who may use a connection
+    Grant(grant::Arguments),
+    /// Access tokens
+    Token(token::Arguments),
     /// What an agent would find
     Search(search::Arguments),
     /// Run a capability
@@ -102,6 +111,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Connection(arguments) => connection::run(&arguments),
+        Command::Grant(arguments) => grant::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),
         Command::Admin(arguments) => admin::run(&arguments),

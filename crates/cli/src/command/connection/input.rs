@@ -1,0 +1,125 @@
+//! `connection add`. Secrets come from files, never from the command line: other users of a machine can read that.
+
+use std::{io::Read as _, path::PathBuf, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::report;
+use crate::{client::Client, failure::Failure, output};
+
+/// How long to wait for the first check.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(200);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct NewConnection {
+    /// Its name in capabilities: tools are called SLUG.tool
+    slug: String,
+    /// Address of the MCP server
+    url: String,
+    /// Its name for people; the slug without
+    #[arg(long)]
+    name: Option<String>,
+    /// streamable_http or sse
+    #[arg(long, default_value = "streamable_http")]
+    transport: String,
+    /// File with an API key to send; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "headers")]
+    api_key_file: Option<PathBuf>,
+    /// Header of the API key [default: Authorization, with the scheme Bearer]
+    #[arg(long, value_name = "NAME", requires = "api_key_file")]
+    api_key_header: Option<String>,
+    /// What stands before the API key in its header
+    #[arg(long, value_name = "WORD", requires = "api_key_file")]
+    api_key_scheme: Option<String>,
+    /// A header to send, with the file that holds its value; may be repeated
+    #[arg(long = "header", value_name = "NAME=FILE")]
+    headers: Vec<String>,
+    /// Your own name for it: adding it again returns the first one
+    #[arg(long, value_name = "KEY")]
+    external_key: Option<String>,
+    /// Grant it to everyone in the organization
+    #[arg(long)]
+    everyone: bool,
+    /// Don't wait for the first check
+    #[arg(long)]
+    no_wait: bool,
+}
+
+pub(super) async fn add(client: &Client, new: &NewConnection, json: bool) -> Result<(), Failure> {
+    let mut connection = client.post("/connections", &body(new)?).await?;
+    let id = connection["id"].as_str().unwrap_or_default().to_owned();
+    if new.everyone {
+        client.put(&format!("/connections/{id}/grants"), &json!({"everyone": true})).await?;
+    }
+    if !new.no_wait {
+        connection = wait(client, &id, connection).await?;
+    }
+    if json {
+        output::print_json(&connection);
+    } else {
+        output::print(&report::facts(&connection));
+        if !new.everyone {
+            output::remark(&format!(
+                "Nobody may use it yet. Grant it: switchboard grant {} --everyone",
+                output::plain(&new.slug)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Until the first check has a result.
+async fn wait(client: &Client, id: &str, mut connection: Value) -> Result<Value, Failure> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while connection["status"] == "checking" && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(LOOK).await;
+        connection = client.get(&format!("/connections/{id}")).await?;
+    }
+    Ok(connection)
+}
+
+fn body(new: &NewConnection) -> Result<Value, Failure> {
+    let mut body = json!({
+        "slug": new.slug,
+        "name": new.name.as_deref().unwrap_or(&new.slug),
+        "url": new.url,
+        "transport": new.transport,
+        "auth_type": "none",
+    });
+    if let Some(key) = &new.external_key {
+        body["external_key"] = json!(key);
+    }
+    if let Some(path) = &new.api_key_file {
+        body["auth_type"] = json!("api_key");
+        body["api_key"] = json!({"value": secret(path)?});
+        for (member, given) in [("header", &new.api_key_header), ("scheme", &new.api_key_scheme)] {
+            if let Some(given) = given {
+                body["api_key"][member] = json!(given);
+            }
+        }
+    }
+    if !new.headers.is_empty() {
+        body["auth_type"] = json!("headers");
+        let mut headers = serde_json::Map::new();
+        for given in &new.headers {
+            let (name, path) = given.split_once('=').ok_or_else(|| {
+                Failure::usage("--header takes NAME=FILE: the value is read from the file.")
+            })?;
+            headers.insert(name.trim().to_owned(), json!(secret(&PathBuf::from(path))?));
+        }
+        body["headers"] = headers.into();
+    }
+    Ok(body)
+}
+
+fn secret(path: &PathBuf) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(64 * 1024).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(64 * 1024).read_to_string(&mut text))
+    };
+    read.map_err(|error| Failure::failed(format!("{} can't be read: {error}.", path.display())))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,88 @@
+//! `demo`: what it prints works as it stands.
+
+use crate::program::{Place, Server};
+
+fn demo(place: &Place) -> (Server, String) {
+    let mut server = place.start(&["demo"]);
+    server.line_with("An AI client connects");
+    let exported = server.line_with("SWITCHBOARD_TOKEN=");
+    let token = exported.split("SWITCHBOARD_TOKEN=").nth(1).unwrap().trim().to_owned();
+    (server, token)
+}
+
+#[test]
+fn the_first_call_works_from_the_shell() {
+    let place = Place::sqlite();
+    let (server, token) = demo(&place);
+    let found = server.client(&place, &token, &["search", "remember something"]).ok();
+    assert!(found.contains("sample.add_note"), "{found}");
+    let note = server.client(&place, &token, &["call", "sample.add_note", r#"{"text": "first call"}"#]).ok();
+    assert!(note.contains("first call"), "{note}");
+    let listed = server.client(&place, &token, &["call", "sample.list_notes", "--json"]).json();
+    assert_eq!(listed["structuredContent"]["notes"][0]["text"], "first call");
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn failures_say_who_failed() {
+    let place = Place::sqlite();
+    let (server, token) = demo(&place);
+    let run = |arguments: &[&str]| server.client(&place, &token, arguments);
+    run(&["call", "sample.always_fails"]).fails_with(1, &["The tool failed", "always fails"]);
+    run(&["call", "sample.add_nte"]).fails_with(1, &["unknown_capability", "sample.add_note"]);
+    run(&["call", "sample.add_note", r#"{"text": 1}"#]).fails_with(1, &["invalid_arguments"]);
+    run(&["call", "sample.add_note", "{text"]).fails_with(2, &["not JSON"]);
+    let hostile = run(&["call", "sample.calculate", r#"{"expression": "\u001b[31m1"}"#]);
+    assert!(!hostile.stderr.contains('\u{1b}'), "an upstream's text can't drive the terminal: {hostile:?}");
+    place
+        .run_with(
+            &["search", "x"],
+            &[("SWITCHBOARD_SERVER", &server.url), ("SWITCHBOARD_TOKEN", "swb_pat_wrong")],
+        )
+        .fails_with(1, &["token"]);
+}
+
+#[test]
+fn connections_grants_and_tokens_by_command() {
+    let place = Place::sqlite();
+    let (server, token) = demo(&place);
+    let run = |arguments: &[&str]| server.client(&place, &token, arguments);
+    let listed = run(&["connection", "list"]).ok();
+    assert!(listed.contains("sample") && listed.contains("connected"), "{listed}");
+    assert!(run(&["connection", "check", "sample"]).ok().contains("tools"));
+    assert_eq!(run(&["grant", "sample"]).ok().trim(), "everyone");
+    run(&["connection", "show", "sampel"]).fails_with(1, &["did you mean `sample`?"]);
+    run(&["connection", "add", "inner", "http://169.254.169.254/mcp"]).fails_with(1, &["not allowed"]);
+    let made = run(&["token", "create", "--name", "laptop", "--scope", "mcp:read"]).ok();
+    let made = made.trim();
+    server.client(&place, made, &["search", ""]).ok();
+    let listed = run(&["token", "list", "--json"]).json();
+    let row = listed["items"].as_array().unwrap().iter().find(|row| row["name"] == "laptop").unwrap();
+    run(&["token", "revoke", row["id"].as_str().unwrap()]).ok();
+    server.client(&place, made, &["search", ""]).fails_with(1, &["revoked"]);
+}
+
+#[test]
+fn a_demo_that_is_kept_starts_again() {
+    let place = Place::sqlite();
+    for _ in 0..2 {
+        let mut server = place.start(&["demo", "--data-dir", "kept"]);
+        server.line_with("An AI client connects");
+        assert_eq!(server.stop().0, Some(0));
+    }
+    assert!(place.path("kept/switchboard.db").exists());
+}
+
+#[test]
+fn no_server_is_a_message_with_the_next_step() {
+    let place = Place::sqlite();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let environment =
+        [("SWITCHBOARD_SERVER", format!("http://{free}")), ("SWITCHBOARD_TOKEN", "swb_pat_x".into())];
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    place.run_with(&["search", "x"], &environment).fails_with(1, &["Can't reach", "switchboard serve"]);
+    place
+        .run_with(&["search", "x", "--server", "http://example.com"], &environment)
+        .fails_with(2, &["https://host"]);
+}

@@ -1,0 +1,152 @@
+//! `serve` from the first start to the drain.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
+use crate::program::{Place, mode};
+
+#[test]
+fn the_first_start_says_one_fact_a_line_and_how_to_become_the_owner() {
+    let place = Place::sqlite();
+    let mut server = place.serve(&[]);
+    server.line_with("new link:");
+    let text = server.transcript.join("\n");
+    assert!(text.starts_with(&format!("switchboard {} (linux ", env!("CARGO_PKG_VERSION"))), "{text}");
+    for part in [
+        "\ndata      ",
+        "(created)",
+        "\ndatabase  sqlite ",
+        "schema 0 → ",
+        "\nkeys      generated ",
+        "back this up",
+        "\npublic    http://127.0.0.1:",
+    ] {
+        assert!(text.contains(part), "`{part}` is missing in\n{text}");
+    }
+    let link = server.line_with("/setup/");
+    assert!(link.trim().starts_with(&format!("{}/setup/swb_set_", server.url)), "{link}");
+    assert_eq!(mode(&place.data()), 0o700);
+    assert_eq!(mode(&place.data().join("secrets/master.key")), 0o600);
+    assert_eq!(mode(&place.data().join("switchboard.db")), 0o600);
+    assert_eq!(server.stop().0, Some(0), "SIGTERM is an orderly end");
+}
+
+#[test]
+fn a_second_start_keeps_everything() {
+    for place in Place::each() {
+        let (code, _) = place.serve(&[]).stop();
+        assert_eq!(code, Some(0));
+        place.create_owner();
+        let token = place.create_token("mcp:read");
+        let key = std::fs::read(place.data().join("secrets/master.key")).unwrap();
+        let server = place.serve(&[]);
+        let text = server.transcript.join("\n");
+        assert!(!text.contains("(created)") && !text.contains("→") && !text.contains("generated"), "{text}");
+        server.client(&place, &token, &["search", ""]).ok();
+        assert_eq!(std::fs::read(place.data().join("secrets/master.key")).unwrap(), key);
+        let (code, log) = server.stop();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(!log.contains("/setup/"), "nothing offers the first owner's place again");
+    }
+}
+
+#[test]
+fn an_owner_from_the_settings_needs_no_link() {
+    let place = Place::sqlite();
+    let password = place.path("password");
+    let toml = format!(
+        "[bootstrap]\nowner_email = \"ana@example.com\"\nowner_password_file = \"{}\"\n",
+        password.display()
+    );
+    std::fs::write(place.path("switchboard.toml"), toml).unwrap();
+    let mut server = place.serve(&[]);
+    server.line_with("Owner ana@example.com made");
+    assert!(!server.transcript.join("\n").contains("/setup/"));
+    let token = place.create_token("api");
+    server.client(&place, &token, &["connection", "list"]).ok();
+}
+
+#[test]
+fn a_new_setup_link_replaces_the_one_before_and_an_owner_ends_both() {
+    let place = Place::sqlite();
+    let mut server = place.serve(&[]);
+    let first = server.line_with("/setup/").trim().to_owned();
+    let listen = server.url.trim_start_matches("http://").to_owned();
+    let second = place.run(&["admin", "setup-link", "--listen", &listen]).ok();
+    assert!(second.trim().starts_with(&format!("{}/setup/", server.url)));
+    assert_ne!(second.trim(), first);
+    place.create_owner();
+    place.run(&["admin", "setup-link"]).fails_with(1, &["There is an owner already", "reset-password"]);
+}
+
+#[test]
+fn admin_works_beside_a_running_server() {
+    for place in Place::each() {
+        let server = place.serve(&[]);
+        place.create_owner();
+        let token = place.create_token("mcp:read,mcp:write,api");
+        server.client(&place, &token, &["connection", "list"]).ok();
+        let other = ["admin", "create-organization", "--slug", "elsewhere", "--name", "Elsewhere"];
+        place.run(&other).ok();
+        let token_of = ["admin", "create-token", "--email", "ana@example.com", "--scope", "mcp:read"];
+        place.run(&token_of).fails_with(2, &["--organization", "default", "elsewhere"]);
+        assert_eq!(server.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn a_call_in_progress_is_not_cut_off_and_a_second_signal_ends_at_once() {
+    let place = Place::sqlite();
+    let mut server = place.serve(&[]);
+    // A request whose body never ends keeps the drain waiting.
+    let address = server.url.trim_start_matches("http://").to_owned();
+    let mut stream = connect(&address);
+    write!(stream, "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n").unwrap();
+    stream.flush().unwrap();
+    let mut other = connect(&address);
+    write!(other, "GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    server.signal(rustix::process::Signal::TERM);
+    server.signal(rustix::process::Signal::INT);
+    let code = server.wait_for_end();
+    // Either the request was refused at its head and the end was orderly, or the second signal cut it short.
+    assert!(matches!(code, Some(0 | 130)), "{code:?}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a client that does not behave, on purpose")]
+fn connect(address: &str) -> TcpStream {
+    TcpStream::connect(address).unwrap()
+}
+
+#[test]
+fn the_service_manager_hears_of_readiness_and_of_the_end() {
+    let place = Place::sqlite();
+    let path = place.path("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let server = place.start_with(&["serve"], &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    let heard = || {
+        let mut text = [0; 128];
+        let length = manager.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    assert!(heard().starts_with("READY=1"));
+    assert_eq!(server.stop().0, Some(0));
+    assert!(heard().starts_with("STOPPING=1"));
+}
+
+#[test]
+fn metrics_have_a_listener_of_their_own() {
+    let place = Place::sqlite();
+    let mut server = place.serve(&["--metrics-listen", "127.0.0.1:0"]);
+    let line = server.line_with("metrics   ");
+    let address = line.split("http://").nth(1).unwrap().trim_end_matches("/metrics").to_owned();
+    let mut stream = connect(&address);
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("switchboard_build_info"), "{answer}");
+}

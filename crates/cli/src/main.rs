@@ -17,9 +17,7 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use command::{Cli, run};
+use command::{parse, run};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -33,7 +31,7 @@ fn main() -> ExitCode {
         output::print(command::SHORT_HELP);
         return ExitCode::SUCCESS;
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };

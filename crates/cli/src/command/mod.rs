@@ -18,7 +18,7 @@ mod search;
 mod serve;
 mod token;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{
     config::{Config, Environment, SettingFlags, Settings},
@@ -102,9 +102,29 @@ enum Command {
     Reference(reference::Arguments),
 }
 
-/// The whole tree, for completions and the reference.
+/// Settings that commands beside a server are run with; the others only show in `--help`.
+const USUAL_SETTINGS: &[&str] = &["config", "data_dir", "database.url", "server.listen", "server.public_url"];
+
+/// The whole tree, with help that fits a screen.
 fn tree() -> clap::Command {
-    Cli::command()
+    Cli::command().mut_subcommands(|command| match command.get_name() {
+        "serve" | "demo" => command,
+        _ => with_usual_settings(command),
+    })
+}
+
+fn with_usual_settings(command: clap::Command) -> clap::Command {
+    let command = command.mut_subcommands(with_usual_settings);
+    command.mut_args(|argument| {
+        let is_setting = argument.get_help_heading() == Some("Settings");
+        let is_usual = USUAL_SETTINGS.contains(&argument.get_id().as_str());
+        if is_setting && !is_usual { argument.hide_short_help(true) } else { argument }
+    })
+}
+
+/// Reads the command line.
+pub(crate) fn parse(arguments: Vec<std::ffi::OsString>) -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&tree().try_get_matches_from(arguments)?)
 }
 
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {

@@ -154,6 +154,8 @@ async fn accept(
     notify: &Notify,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
+    // Before the first word of being ready: who waits for it may send a signal at once.
+    stop::on_signal(stop.clone(), Arc::clone(&parts.state.readiness))?;
     let listener = reserved.listen()?;
     if let Some(reserved) = metrics_listener {
         let listener = reserved.listen()?;
@@ -171,7 +173,6 @@ async fn accept(
             "[[stdio]] entries are not started without --allow-stdio"
         );
     }
-    stop::on_signal(stop.clone(), Arc::clone(&parts.state.readiness))?;
     notify.ready();
     tracing::info!(address = %parts.bound, "ready");
     let served = switchboard_server::serve(listener, parts.state.clone(), stop.clone()).await;

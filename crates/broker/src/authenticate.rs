@@ -50,6 +50,7 @@ impl Authentication {
         }
     }
 
+    /// `None` when the token is one of an organization that this process has not met yet.
     pub(crate) async fn authenticate(
         &self,
         snapshots: &Snapshots,
@@ -57,7 +58,7 @@ impl Authentication {
         resource: &Resource,
         organization: Option<&Slug>,
         source: Option<IpAddr>,
-    ) -> Result<Principal, AuthenticationError> {
+    ) -> Result<Option<Principal>, AuthenticationError> {
         match self.attempt(snapshots, token, resource, organization).await {
             Err(AuthenticationError::InvalidToken) => Err(self.failed(source)),
             outcome => outcome,
@@ -82,7 +83,7 @@ impl Authentication {
         token: &str,
         resource: &Resource,
         organization: Option<&Slug>,
-    ) -> Result<Principal, AuthenticationError> {
+    ) -> Result<Option<Principal>, AuthenticationError> {
         let parsed = parse(token).map_err(|_| AuthenticationError::InvalidToken)?;
         if !matches!(parsed.kind, TokenKind::Personal | TokenKind::Service) {
             return Err(AuthenticationError::InvalidToken);
@@ -92,9 +93,12 @@ impl Authentication {
         }
         let found = match self.found.get(&parsed.hash) {
             Some(found) if is_current(snapshots, &found) => found,
-            _ => self.look_up(snapshots, parsed.hash).await?,
+            _ => match self.look_up(snapshots, parsed.hash).await? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
         };
-        self.admit(&found, snapshots, resource, organization)
+        self.admit(&found, snapshots, resource, organization).map(Some)
     }
 
     /// Asks the database, once for all who wait for this token.
@@ -102,22 +106,26 @@ impl Authentication {
         &self,
         snapshots: &Snapshots,
         hash: TokenHash,
-    ) -> Result<Arc<Found>, AuthenticationError> {
+    ) -> Result<Option<Arc<Found>>, AuthenticationError> {
+        let organization = self.owner(&hash).await?.token.organization;
+        let Some(version) = snapshots.get(organization).map(|snapshot| snapshot.version) else {
+            return Ok(None);
+        };
+        // Read again, after the version: what changes from here on makes this stale, never too fresh.
+        let owner = self.owner(&hash).await?;
+        let found = Arc::new(found(owner, version).ok_or(AuthenticationError::InvalidToken)?);
+        self.found.insert(hash, Arc::clone(&found));
+        Ok(Some(found))
+    }
+
+    async fn owner(&self, hash: &TokenHash) -> Result<TokenOwner, AuthenticationError> {
         let unavailable = |error: switchboard_storage::StorageError| {
             tracing::error!(%error, "a token can't be looked up");
             AuthenticationError::Unavailable
         };
         let mut tx = self.db.single().await.map_err(unavailable)?;
         let owner = tx.tokens().find_by_hash(hash.as_bytes()).await.map_err(unavailable)?;
-        let owner = owner.ok_or(AuthenticationError::InvalidToken)?;
-        // The version before the look-up: what changed since makes this stale, never too fresh.
-        let version = snapshots
-            .get(owner.token.organization)
-            .map(|snapshot| snapshot.version)
-            .ok_or(AuthenticationError::InvalidToken)?;
-        let found = Arc::new(found(owner, version).ok_or(AuthenticationError::InvalidToken)?);
-        self.found.insert(hash, Arc::clone(&found));
-        Ok(found)
+        owner.ok_or(AuthenticationError::InvalidToken)
     }
 
     fn admit(

@@ -178,7 +178,14 @@ impl Broker {
         organization: Option<&Slug>,
         source: Option<IpAddr>,
     ) -> Result<Principal, AuthenticationError> {
-        self.0.authentication.authenticate(&self.0.snapshots, token, resource, organization, source).await
+        let attempt =
+            || self.0.authentication.authenticate(&self.0.snapshots, token, resource, organization, source);
+        if let Some(principal) = attempt().await? {
+            return Ok(principal);
+        }
+        // Of an organization made a moment ago, by a command beside this process.
+        self.refresh_snapshots().await.map_err(|_| AuthenticationError::Unavailable)?;
+        attempt().await?.ok_or(AuthenticationError::InvalidToken)
     }
 
     /// An id for one HTTP request.

@@ -83,6 +83,6 @@ fn no_server_is_a_message_with_the_next_step() {
         environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     place.run_with(&["search", "x"], &environment).fails_with(1, &["Can't reach", "switchboard serve"]);
     place
-        .run_with(&["search", "x", "--server", "http://example.com"], &environment)
+        .run_with(&["search", "x", "--server", "http://8.8.8.8"], &environment)
         .fails_with(2, &["https://host"]);
 }

@@ -35,7 +35,7 @@ enum Stopped {
     Upstream(UpstreamError),
     /// It was reached; listing its tools failed.
     Listing(UpstreamError),
-    Storage(StorageError),
+    Storage,
 }
 
 struct Passed {
@@ -97,7 +97,10 @@ impl Broker {
         let now = self.clock().now();
         let changed = listing::store(self.db(), connection, session.greeting(), session.era(), &listing, now)
             .await
-            .map_err(Stopped::Storage)?;
+            .map_err(|error| {
+                tracing::error!(connection = %connection.slug, %error, "a listing can't be stored");
+                Stopped::Storage
+            })?;
         Ok(Passed {
             session,
             changed,
@@ -281,7 +284,7 @@ fn verdict(connection: &Connection, stopped: &Stopped) -> Verdict {
                 action: Some((ActionType::Reconnect, format!("Give {name} a new credential"))),
             }
         }
-        Stopped::Credential(_) | Stopped::Storage(_) => Verdict {
+        Stopped::Credential(_) | Stopped::Storage => Verdict {
             status: connection.status.status,
             failed: Stage::Tools,
             reason: "unavailable".into(),

@@ -116,11 +116,6 @@ impl DataKeys {
         Ok(find(&self.load(organization).await?))
     }
 
-    /// Every key of the organization: for verifying what older ones signed.
-    pub(crate) async fn all(&self, organization: OrganizationId) -> Result<Vec<OpenKey>, DataKeyError> {
-        self.load(organization).await
-    }
-
     /// Forgets what is open: keys were rotated.
     pub(crate) fn forget(&self) {
         self.open.write().clear();

@@ -7,6 +7,7 @@ mod arguments;
 mod audit;
 mod authenticate;
 mod check;
+mod configured;
 mod context;
 mod credentials;
 mod direct;
@@ -144,6 +145,7 @@ impl Broker {
             keys,
         }));
         broker.refresh_snapshots().await?;
+        broker.add_configured().await?;
         broker.follow_changes(changes);
         broker.start_jobs();
         Ok(broker)
@@ -202,6 +204,10 @@ impl Broker {
     /// Brings what calls know up to the database's state: after every change of our own, before it is answered.
     pub async fn refresh_snapshots(&self) -> Result<(), StorageError> {
         let changed = self.0.snapshots.refresh().await?;
+        if !changed.is_empty() {
+            // Keys may have been rotated; the next use reads them again.
+            self.0.keys.forget();
+        }
         for organization in changed {
             let Some(snapshot) = self.snapshot(organization) else { continue };
             let closed = snapshot.connections.values().filter(|known| !known.connection.switches.enabled);

@@ -290,8 +290,9 @@ impl Upstreams {
         &self.egress
     }
 
-    pub(crate) fn stdio_commands(&self) -> impl Iterator<Item = &Arc<StdioCommand>> {
-        self.stdio.values()
+    /// What the operator's configuration file starts.
+    pub(crate) fn stdio_commands(&self) -> impl Iterator<Item = &StdioCommand> {
+        self.stdio.values().map(|command| &**command)
     }
 
     /// Ends what the upstreams keep for us. Called when the process stops.

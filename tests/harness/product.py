@@ -132,7 +132,7 @@ class Switchboard:
         email = "stranger@example.com"
         password = self.directory / "stranger-password"
         password.write_text(secrets.token_urlsafe(24))
-        self.admin("create-organization", "elsewhere", "--name", "Elsewhere")
+        self.admin("create-organization", "--slug", "elsewhere", "--name", "Elsewhere")
         self.admin("create-owner", "--organization", "elsewhere", "--email", email, "--password-file", str(password))
         return self.create_token("mcp:read", "mcp:write", email=email, extra=("--organization", "elsewhere"))
 

@@ -16,12 +16,21 @@ class CountingUpstream:
         self.calls: list[tuple[str, dict]] = []
         self.waiting = 0
         self.cancelled = 0
+        self.headers_seen: list[dict[str, str]] = []
         self._lock = threading.Lock()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/mcp"
-        server = uvicorn.Config(self._server().streamable_http_app(), host="127.0.0.1", port=self.port, log_level="error")
+        server = uvicorn.Config(self._recording(self._server().streamable_http_app()), host="127.0.0.1", port=self.port, log_level="error")
         self._uvicorn = uvicorn.Server(server)
         self._thread = threading.Thread(target=self._uvicorn.run, daemon=True)
+
+    def _recording(self, app):
+        async def recording(scope, receive, send):
+            if scope["type"] == "http":
+                self.headers_seen.append({name.decode(): value.decode("latin-1") for name, value in scope["headers"]})
+            await app(scope, receive, send)
+
+        return recording
 
     def _server(self) -> MCPServer:
         server = MCPServer("counting-upstream", log_level="ERROR")

@@ -129,6 +129,37 @@ def test_the_valid_request_that_cases_start_from_succeeds(world, upstream):
     assert answer.status == 200 and len(answer.message()["result"]["tools"]) == 2
 
 
+def test_nothing_of_a_request_reaches_the_upstream(world, upstream):
+    seen = len(upstream.headers_seen)
+    own = {"cookie": "session=canary-cookie", "x-api-key": "canary-key", "x-forwarded-for": "203.0.113.9", "x-anything": "canary"}
+    answer = send({"base": "call", "set_headers": own}, world)
+    assert answer.status == 200 and not is_error(answer), answer
+    received = upstream.headers_seen[seen:]
+    assert received
+    for headers in received:
+        assert not headers.keys() & {"authorization", "cookie", "x-api-key", "x-forwarded-for", "x-anything"}
+        assert world.values["T_OK"] not in json.dumps(headers) and "canary" not in json.dumps(headers)
+
+
+@pytest.mark.parametrize("fields", [
+    {"transport": "stdio", "command": "touch", "args": ["/tmp/started"]},
+    {"transport": "stdio"},
+    {"command": "touch"},
+    {"args": ["x"]},
+    {"env": {"A": "b"}},
+], ids=lambda fields: "+".join(fields))
+def test_the_api_starts_no_program(switchboard, upstream, fields):
+    body = {"slug": "program", "name": "Program", "url": upstream.url, "transport": "streamable_http", "auth_type": "none"} | fields
+    for method, path in (("POST", "/connections"), ("PATCH", f"/connections/{switchboard.connection('vectors')['id']}")):
+        answer = httpx2.request(
+            method, f"{switchboard.url}/api/v1{path}", json=fields if method == "PATCH" else body,
+            headers=switchboard.bearer(), trust_env=False,
+        )
+        assert 400 <= answer.status_code < 500, (method, answer.status_code, answer.text)
+        problem = answer.json()
+        assert answer.headers["content-type"].startswith("application/problem+json") and problem["code"], problem
+
+
 def test_pending_cases_exist():
     assert set(PENDING) <= set(CASES)
 

@@ -1,8 +1,6 @@
 //! From a column to a domain value and back. Words, ids and digests are checked when read: a row that makes no
 //! sense is an error, never a default.
 
-use std::fmt::Write as _;
-
 use sqlx::types::Json;
 use switchboard_domain::{Fingerprint, MemberId, Role, Slug};
 use uuid::Uuid;
@@ -47,9 +45,10 @@ pub(crate) fn text(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// Bytes as the lower-case hexadecimal both databases read back inside JSON.
 pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
+        text.push(DIGITS[usize::from(byte >> 4)].into());
+        text.push(DIGITS[usize::from(byte & 15)].into());
         text
     })
 }

@@ -71,13 +71,10 @@ fn headers(tool: &str) -> Result<HeaderMap, Failure> {
 /// An answer that came as a stream: its last message with a result or an error.
 fn read_events(answer: &[u8]) -> Result<Value, Failure> {
     let text = String::from_utf8_lossy(answer);
-    let messages = text
+    let mut messages = text
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?.trim()).ok());
-    messages
-        .filter(|message| message.get("result").is_some() || message.get("error").is_some())
-        .last()
-        .ok_or_else(|| {
-            Failure::failed("The server's answer is not MCP. Is --server the address of a Switchboard?")
-        })
+    messages.rfind(|message| message.get("result").is_some() || message.get("error").is_some()).ok_or_else(
+        || Failure::failed("The server's answer is not MCP. Is --server the address of a Switchboard?"),
+    )
 }

@@ -21,4 +21,4 @@ pub(crate) use setting::parse_duration;
 pub(crate) use settings::{Environment, Settings};
 pub(crate) use show::{as_json, as_table};
 pub(crate) use suggest::nearest;
-pub(crate) use typed::{Config, EgressSettings, LogFormat, LogSettings, OtlpSettings, UpstreamSettings};
+pub(crate) use typed::{Config, EgressSettings, LogFormat, LogSettings, OtlpSettings};

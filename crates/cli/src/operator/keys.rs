@@ -16,10 +16,9 @@ use crate::failure::Failure;
 
 const BATCH: u32 = 100;
 
-/// What a rotation did, or would do.
+/// What a rotation of data keys did.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Rotated {
-    pub(crate) rewrapped: u64,
     pub(crate) resealed: u64,
     pub(crate) new_data_keys: u64,
 }

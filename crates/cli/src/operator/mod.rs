@@ -19,7 +19,7 @@ use crate::{config::Config, failure::Failure, startup};
 
 pub(crate) use connections::{OperatorConnection, insert_missing};
 pub(crate) use people::NewOwner;
-pub(crate) use tokens::{NewToken, TokenMade};
+pub(crate) use tokens::NewToken;
 
 /// An open database with its keys, and who acts on it.
 #[derive(Debug)]

@@ -29,11 +29,14 @@ use crate::{
 };
 use transcript::Transcript;
 
+/// Works on the open database, with the public URL at hand; what it returns is for the transcript.
+type Preparation = Box<dyn FnOnce(Operator, Url) -> BoxFuture<'static, Result<String, Failure>>>;
+
 /// What `demo` adds.
 pub(crate) struct Demo {
     pub(crate) server: Arc<dyn InProcessServer>,
     /// Makes people and tokens once the database is open; what it returns is printed when all is ready.
-    pub(crate) prepare: Box<dyn FnOnce(Operator, Url) -> BoxFuture<'static, Result<String, Failure>>>,
+    pub(crate) prepare: Preparation,
 }
 
 /// Everything that has to be closed again, in the order of opening.

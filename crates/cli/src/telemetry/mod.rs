@@ -8,5 +8,5 @@ mod log;
 mod metrics;
 mod otlp;
 
-pub(crate) use log::{Telemetry, for_command, for_server};
+pub(crate) use log::{for_command, for_server};
 pub(crate) use metrics::{Metrics, install as install_metrics};

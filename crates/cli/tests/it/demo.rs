@@ -6,7 +6,7 @@ fn demo(place: &Place) -> (Server, String) {
     let mut server = place.start(&["demo"]);
     server.line_with("An AI client connects");
     let exported = server.line_with("SWITCHBOARD_TOKEN=");
-    let token = exported.split("SWITCHBOARD_TOKEN=").nth(1).unwrap().trim().to_owned();
+    let token = exported.split("SWITCHBOARD_TOKEN=").nth(1).expect("a token").trim().to_owned();
     (server, token)
 }
 

@@ -7,7 +7,7 @@ fn compare(page: &str) {
     let generated = place.run(&["reference", page]).ok();
     let path = format!("{}/../../docs/reference/{page}.md", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
-        std::fs::write(&path, &generated).unwrap();
+        std::fs::write(&path, &generated).expect("the page is written");
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(

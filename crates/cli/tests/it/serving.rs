@@ -69,7 +69,7 @@ fn an_owner_from_the_settings_needs_no_link() {
 }
 
 #[test]
-fn a_new_setup_link_replaces_the_one_before_and_an_owner_ends_both() {
+fn a_setup_link_replaces_the_one_before_and_works_once() {
     let place = Place::sqlite();
     let mut server = place.serve(&[]);
     let first = server.line_with("/setup/").trim().to_owned();
@@ -77,8 +77,40 @@ fn a_new_setup_link_replaces_the_one_before_and_an_owner_ends_both() {
     let second = place.run(&["admin", "setup-link", "--listen", &listen]).ok();
     assert!(second.trim().starts_with(&format!("{}/setup/", server.url)));
     assert_ne!(second.trim(), first);
-    place.create_owner();
+    let host = listen.as_str();
+    let over = ask(host, "GET", path_of(&first), "");
+    assert!(!over.starts_with("HTTP/1.1 200"), "{over}");
+    let path = path_of(second.trim());
+    assert!(ask(host, "GET", path, "").starts_with("HTTP/1.1 200"), "looking at it changes nothing");
+    let form = "organization=Acme&email=ana%40example.com&password=correct+horse+battery+staple";
+    let done = ask(host, "POST", path, form);
+    assert!(done.starts_with("HTTP/1.1 200") && done.contains("swb_pat_"), "{done}");
+    let again = ask(host, "POST", path, form);
+    assert!(!again.starts_with("HTTP/1.1 200") && !again.contains("swb_pat_"), "a link works once: {again}");
     place.run(&["admin", "setup-link"]).fails_with(1, &["There is an owner already", "reset-password"]);
+    let (code, _) = server.stop();
+    assert_eq!(code, Some(0));
+    let mut server = place.serve(&[]);
+    server.line_with("listening ");
+    assert!(!server.transcript.join("\n").contains("/setup/"));
+}
+
+fn path_of(link: &str) -> &str {
+    &link[link.find("/setup/").expect("a setup link")..]
+}
+
+/// One exchange, whole, as a browser without JavaScript makes it.
+fn ask(host: &str, method: &str, path: &str, form: &str) -> String {
+    let mut stream = connect(host);
+    let length = form.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{form}"
+    );
+    stream.write_all(head.as_bytes()).expect("the request is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
 }
 
 #[test]
@@ -119,7 +151,7 @@ fn a_call_in_progress_is_not_cut_off_and_a_second_signal_ends_at_once() {
 
 #[expect(clippy::disallowed_methods, reason = "a client that does not behave, on purpose")]
 fn connect(address: &str) -> TcpStream {
-    TcpStream::connect(address).unwrap()
+    TcpStream::connect(address).expect("the server answers")
 }
 
 #[test]

@@ -141,6 +141,12 @@ def test_nothing_of_a_request_reaches_the_upstream(world, upstream):
         assert world.values["T_OK"] not in json.dumps(headers) and "canary" not in json.dumps(headers)
 
 
+@pytest.mark.parametrize("site, status", [(None, 403), ("cross-site", 403), ("same-site", 403), ("same-origin", 200)])
+def test_an_origin_without_a_name_is_only_our_own_pages(world, site, status):
+    headers = {"origin": "null"} | ({"sec-fetch-site": site} if site else {})
+    assert send({"base": "list", "set_headers": headers}, world).status == status
+
+
 @pytest.mark.parametrize("fields", [
     {"transport": "stdio", "command": "touch", "args": ["/tmp/started"]},
     {"transport": "stdio"},

@@ -71,10 +71,18 @@ fn refuse(state: &ServerState, headers: &HeaderMap, uri: &Uri) -> Option<Respons
         ));
     }
     let mut origins = headers.get_all(header::ORIGIN).iter();
-    let foreign =
-        origins.any(|origin| !origin.to_str().is_ok_and(|origin| state.config.accepts_origin(origin)));
+    let foreign = origins.any(|origin| {
+        let ours = origin.to_str().is_ok_and(|origin| state.config.accepts_origin(origin));
+        !ours && !(origin == "null" && is_own_page(headers))
+    });
     foreign
         .then(|| problem::plain(StatusCode::FORBIDDEN, "Pages of another origin may not call Switchboard."))
+}
+
+/// Our pages send no referrer, and then a browser sends `Origin: null` with their forms too (Fetch, "append a request
+/// `Origin` header"). It says itself whether such a request comes from our own page, in a header no script can set.
+fn is_own_page(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
 }
 
 fn protect(headers: &mut HeaderMap, id: &str) {

@@ -65,8 +65,25 @@ fn an_unfinished_rotation_goes_on() {
 #[test]
 fn data_keys_are_rotated_and_the_old_ones_stay_for_the_audit_log() {
     for place in Place::each() {
+        let server = place.serve(&["--allow-private-networks"]);
         place.create_owner();
-        assert_eq!(place.run(&["keys", "rotate", "--data-keys", "--json"]).json()["new_data_keys"], 1);
+        let token = place.create_token("api");
+        let add = [
+            "connection",
+            "add",
+            "keyed",
+            "http://127.0.0.1:39999/mcp",
+            "--api-key-file",
+            "password",
+            "--no-wait",
+        ];
+        server.client(&place, &token, &add).ok();
+        let rotated = place.run(&["keys", "rotate", "--data-keys", "--json"]).json();
+        assert_eq!((&rotated["new_data_keys"], &rotated["resealed"]), (&1.into(), &1.into()), "{rotated}");
+        // The running server opens what was sealed anew: the check gets as far as the upstream that is not there.
+        let checked = server.client(&place, &token, &["connection", "check", "keyed", "--json"]);
+        assert!(checked.stdout.contains("connect_refused"), "{checked:?}");
+        assert_eq!(server.stop().0, Some(0));
         assert_eq!(place.run(&["keys", "list", "--json"]).json()["items"][0]["data_keys"], 2);
         assert_eq!(place.run(&["keys", "verify", "--json"]).json()["ok"], true);
         place.create_token("api");

@@ -132,10 +132,6 @@ async fn refresh_catalogs(broker: Broker) {
             () = broker.stopping() => return,
             _ = ticks.tick() => {}
         }
-        // The first organization may have been made since the start.
-        if let Err(error) = broker.add_configured().await {
-            tracing::warn!(%error, "configured upstreams can't be added");
-        }
         metrics::gauge!("switchboard_job_last_run_timestamp_seconds", "job" => "catalog")
             .set(broker.clock().now().as_secs() as f64);
         for (organization, connection) in due(&broker) {

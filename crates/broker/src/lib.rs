@@ -7,7 +7,6 @@ mod arguments;
 mod audit;
 mod authenticate;
 mod check;
-mod configured;
 mod context;
 mod credentials;
 mod direct;
@@ -145,7 +144,6 @@ impl Broker {
             keys,
         }));
         broker.refresh_snapshots().await?;
-        broker.add_configured().await?;
         broker.follow_changes(changes);
         broker.start_jobs();
         Ok(broker)

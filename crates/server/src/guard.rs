@@ -73,7 +73,8 @@ fn refuse(state: &ServerState, headers: &HeaderMap, uri: &Uri) -> Option<Respons
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let foreign = origins.any(|origin| {
         let ours = origin.to_str().is_ok_and(|origin| state.config.accepts_origin(origin));
-        !ours && !(origin == "null" && is_own_page(headers))
+        let own_form = origin == "null" && is_own_page(headers);
+        !ours && !own_form
     });
     foreign
         .then(|| problem::plain(StatusCode::FORBIDDEN, "Pages of another origin may not call Switchboard."))

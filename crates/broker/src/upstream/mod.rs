@@ -290,11 +290,6 @@ impl Upstreams {
         &self.egress
     }
 
-    /// What the operator's configuration file starts.
-    pub(crate) fn stdio_commands(&self) -> impl Iterator<Item = &StdioCommand> {
-        self.stdio.values().map(|command| &**command)
-    }
-
     /// Ends what the upstreams keep for us. Called when the process stops.
     pub(crate) async fn close_all(&self) {
         let sessions: Vec<_> =

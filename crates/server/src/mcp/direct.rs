@@ -77,10 +77,8 @@ async fn mirrored(
     let expected = param_values(&annotations, &arguments);
     for annotation in &annotations {
         let header = format!("{}{}", names::PARAM_PREFIX, annotation.header).to_ascii_lowercase();
-        let sent = match headers.get(header.as_str()) {
-            Some(value) => Some(value.to_str().ok().and_then(decode_header_value)),
-            None => None,
-        };
+        let sent =
+            headers.get(header.as_str()).map(|value| value.to_str().ok().and_then(decode_header_value));
         let wanted = expected
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(&header))

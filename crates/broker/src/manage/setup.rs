@@ -75,9 +75,13 @@ impl Broker {
 
     pub async fn setup_link_state(&self, token: &str) -> Result<SetupLinkState, StorageError> {
         let Some(hash) = setup_hash(token) else { return Ok(SetupLinkState::Unknown) };
-        let found = self.db().single().await?.setup_links().find(hash.as_bytes()).await?;
+        let mut tx = self.db().single().await?;
+        let found = tx.setup_links().find(hash.as_bytes()).await?;
+        // Made for the first owner: once there is one, however they came, no link makes another.
+        let owned = tx.members().owners_exist().await?;
         Ok(match found {
             None => SetupLinkState::Unknown,
+            Some(_) if owned => SetupLinkState::Used,
             Some(link) if link.used_at.is_some() => SetupLinkState::Used,
             Some(link) if link.expires_at <= self.clock().now() => SetupLinkState::Expired,
             Some(_) => SetupLinkState::Valid,
@@ -99,7 +103,8 @@ impl Broker {
         let password_hash = self.hash_new_password(request.password).await?;
         let now = self.clock().now();
         let mut tx = self.db().write().await?;
-        if !tx.setup_links().redeem(hash.as_bytes(), now).await? {
+        let burned = tx.setup_links().redeem(hash.as_bytes(), now).await?;
+        if !burned || tx.members().owners_exist().await? {
             return Err(SetupError::Link(SetupLinkState::Used));
         }
         let organization = self.first_organization(&mut tx, &request.organization_name).await?;
@@ -211,9 +216,11 @@ fn check_request(request: &SetupRequest) -> Result<String, Refusal> {
     }
     let characters = request.password.expose().chars().count();
     if characters < switchboard_vault::MIN_PASSWORD_CHARACTERS {
-        violations.add("password", format!("{}.", PasswordError::TooShort));
+        let least = switchboard_vault::MIN_PASSWORD_CHARACTERS;
+        violations.add("password", format!("This is too short: use at least {least} characters."));
     } else if request.password.expose().len() > switchboard_vault::MAX_PASSWORD_BYTES {
-        violations.add("password", format!("{}.", PasswordError::TooLong));
+        let most = switchboard_vault::MAX_PASSWORD_BYTES;
+        violations.add("password", format!("This is too long: use at most {most} bytes."));
     }
     violations.into_result()?;
     Ok(email.to_owned())

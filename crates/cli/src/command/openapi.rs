@@ -3,6 +3,6 @@
 use crate::{failure::Failure, output};
 
 pub(crate) fn run() -> Result<(), Failure> {
-    output::print_json(&switchboard_server::openapi_json());
+    output::print_json(switchboard_server::openapi_json());
     Ok(())
 }

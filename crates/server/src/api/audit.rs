@@ -3,7 +3,7 @@
 use axum::{body::Body, http::StatusCode};
 use futures_util::stream;
 use serde::Deserialize;
-use switchboard_broker::manage::{AuditQuery, Operation, Page, UsageView};
+use switchboard_broker::manage::{AuditQuery, Operation, UsageView};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -76,7 +76,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/audit", Operation::ReadAudit, read)
             .says("Read the audit log, newest first")
             .query::<Filter>()
-            .answers::<Page<EntrySchema>>(StatusCode::OK),
+            .answers_page::<EntrySchema>(),
         get("/audit/export", Operation::ExportAudit, export)
             .says("Export the audit log as JSON lines or CSV")
             .query::<Filter>()

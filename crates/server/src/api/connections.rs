@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 use switchboard_broker::manage::{
-    ConnectionEdit, ConnectionScope, ConnectionView, GrantsInput, GrantsView, NewConnection, Operation, Page,
+    ConnectionEdit, ConnectionScope, ConnectionView, GrantsInput, GrantsView, NewConnection, Operation,
     PageRequest,
 };
 use utoipa::IntoParams;
@@ -20,7 +20,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/connections", Operation::ListConnections, list)
             .says("List connections")
             .query::<ListQuery>()
-            .answers::<Page<ConnectionView>>(StatusCode::OK),
+            .answers_page::<ConnectionView>(),
         post("/connections", Operation::CreateConnection, create)
             .says("Add a connection")
             .explains(

@@ -2,9 +2,7 @@
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use switchboard_broker::manage::{
-    ConnectionView, CredentialInput, CredentialView, Operation, Page, PageRequest,
-};
+use switchboard_broker::manage::{ConnectionView, CredentialInput, CredentialView, Operation, PageRequest};
 use switchboard_domain::ConnectionId;
 use utoipa::{IntoParams, ToSchema};
 
@@ -31,7 +29,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/credentials", Operation::ListCredentials, list)
             .says("List stored credentials, without what is secret")
             .query::<ListQuery>()
-            .answers::<Page<CredentialView>>(StatusCode::OK),
+            .answers_page::<CredentialView>(),
         delete("/credentials", Operation::DeleteAllCredentials, remove_all)
             .says("Take everybody's credentials of one connection away")
             .query::<ConnectionQuery>()

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use serde::Deserialize;
-use switchboard_broker::manage::{Operation, Page, PageRequest, Resolved};
+use switchboard_broker::manage::{Operation, PageRequest, Resolved};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -48,7 +48,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/catalog/servers", Operation::ListKnownServers, list)
             .says("List known MCP servers")
             .query::<ListQuery>()
-            .answers::<Page<ServerSchema>>(StatusCode::OK),
+            .answers_page::<ServerSchema>(),
         get("/connections/resolve", Operation::ListKnownServers, resolve)
             .says("Say what a URL, host or product name is, as far as the built-in list knows")
             .query::<ResolveQuery>()

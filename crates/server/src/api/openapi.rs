@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 document, made of the table of routes: a route can't be missing from it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use axum::http::{Method, StatusCode};
 use switchboard_broker::manage::{Needs, Violation};
@@ -35,8 +35,10 @@ struct Problem {
 }
 
 /// The OpenAPI 3.1 document.
-pub fn openapi_json() -> serde_json::Value {
-    serde_json::to_value(document()).unwrap_or_default()
+pub fn openapi_json() -> &'static serde_json::Value {
+    static DOCUMENT: LazyLock<serde_json::Value> =
+        LazyLock::new(|| serde_json::to_value(document()).unwrap_or_default());
+    &DOCUMENT
 }
 
 fn document() -> OpenApi {

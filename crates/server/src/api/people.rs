@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use switchboard_broker::manage::{
-    MemberView, NewServiceAccount, NewTeam, Operation, Page, ServiceAccountView, TeamMembers, TeamView,
+    MemberView, NewServiceAccount, NewTeam, Operation, ServiceAccountView, TeamMembers, TeamView,
 };
 
 use super::{
@@ -18,14 +18,14 @@ pub(super) fn routes() -> Vec<Route> {
         get("/members", Operation::ListMembers, members)
             .says("List members")
             .query::<PageQuery>()
-            .answers::<Page<MemberView>>(StatusCode::OK),
+            .answers_page::<MemberView>(),
         get("/members/{id}", Operation::ReadMember, member)
             .says("Read a member: yourself, as an admin anybody")
             .answers::<MemberView>(StatusCode::OK),
         get("/teams", Operation::ListTeams, teams)
             .says("List teams with their members")
             .query::<PageQuery>()
-            .answers::<Page<TeamView>>(StatusCode::OK),
+            .answers_page::<TeamView>(),
         post("/teams", Operation::CreateTeam, create_team)
             .says("Make a team")
             .takes::<NewTeam>()
@@ -40,7 +40,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/service-accounts", Operation::ListServiceAccounts, service_accounts)
             .says("List service accounts")
             .query::<PageQuery>()
-            .answers::<Page<ServiceAccountView>>(StatusCode::OK),
+            .answers_page::<ServiceAccountView>(),
         post("/service-accounts", Operation::CreateServiceAccount, create_service_account)
             .says("Make a service account")
             .takes::<NewServiceAccount>()

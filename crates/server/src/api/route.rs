@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use axum::http::{Method, StatusCode};
-use switchboard_broker::manage::Operation;
+use switchboard_broker::manage::{Operation, Page};
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{
@@ -33,6 +33,18 @@ impl Body {
             collect: |schemas| {
                 schemas.push((T::name().into_owned(), <T as PartialSchema>::schema()));
                 T::schemas(schemas);
+            },
+        }
+    }
+}
+
+impl Body {
+    fn page_of<T: ToSchema>() -> Self {
+        Self {
+            name: || Page::<T>::name().into_owned(),
+            collect: |schemas| {
+                (Body::of::<Page<T>>().collect)(schemas);
+                (Body::of::<T>().collect)(schemas);
             },
         }
     }
@@ -116,6 +128,11 @@ impl Route {
 
     pub(super) fn answers<T: ToSchema>(mut self, status: StatusCode) -> Self {
         self.answers.push((status, Some(Body::of::<T>())));
+        self
+    }
+
+    pub(super) fn answers_page<T: ToSchema>(mut self) -> Self {
+        self.answers.push((StatusCode::OK, Some(Body::page_of::<T>())));
         self
     }
 

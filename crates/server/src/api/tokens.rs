@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use switchboard_broker::manage::{NewToken, Operation, Page, PageRequest, TokenView};
+use switchboard_broker::manage::{NewToken, Operation, PageRequest, TokenView};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -17,7 +17,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/tokens", Operation::ListTokens, list)
             .says("List tokens, without the tokens")
             .query::<ListQuery>()
-            .answers::<Page<TokenView>>(StatusCode::OK),
+            .answers_page::<TokenView>(),
         post("/tokens", Operation::CreateToken, create)
             .says("Make a token for yourself or, as an admin, for a service account")
             .explains(

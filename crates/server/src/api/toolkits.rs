@@ -1,7 +1,7 @@
 //! `/toolkits`
 
 use axum::http::StatusCode;
-use switchboard_broker::manage::{NewToolkit, Operation, Page, ToolkitEdit, ToolkitView};
+use switchboard_broker::manage::{NewToolkit, Operation, ToolkitEdit, ToolkitView};
 
 use super::{
     call::Call,
@@ -16,7 +16,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/toolkits", Operation::ListToolkits, list)
             .says("List toolkits")
             .query::<PageQuery>()
-            .answers::<Page<ToolkitView>>(StatusCode::OK),
+            .answers_page::<ToolkitView>(),
         post("/toolkits", Operation::CreateToolkit, create)
             .says("Make a toolkit: an endpoint of its own for chosen capabilities")
             .takes::<NewToolkit>()

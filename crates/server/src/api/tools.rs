@@ -4,7 +4,7 @@ use axum::{body::Body, http::StatusCode};
 use serde_json::value::RawValue;
 use switchboard_broker::{
     CallFailure,
-    manage::{Operation, Page, ReviewDecision, ReviewView, RunError, ToolCall, ToolView},
+    manage::{Operation, ReviewDecision, ReviewView, RunError, ToolCall, ToolView},
 };
 use switchboard_domain::{CallId, ErrorCode};
 
@@ -22,11 +22,11 @@ pub(super) fn routes() -> Vec<Route> {
             .says("List a connection's tools with what the rules say of them")
             .explains("From the catalogue; the upstream is not asked. Members get what they may call.")
             .query::<PageQuery>()
-            .answers::<Page<ToolView>>(StatusCode::OK),
+            .answers_page::<ToolView>(),
         get("/connections/{id}/tools/review", Operation::ReadReview, review)
             .says("List definitions that were added or changed and wait for a decision, with both texts")
             .query::<PageQuery>()
-            .answers::<Page<ReviewView>>(StatusCode::OK),
+            .answers_page::<ReviewView>(),
         post("/connections/{id}/tools/review", Operation::DecideReview, decide)
             .says("Approve or reject a definition")
             .takes::<ReviewDecision>()

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod api;
 mod direct;
 mod hostile_upstream;
 mod one_call;
 mod protocol;
+mod setup_page;
 mod support;
 mod upstreams;

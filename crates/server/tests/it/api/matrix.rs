@@ -1,0 +1,174 @@
+//! Every route with every role, and every id of another organization (THREATS Z2, Z3): walked from the table of
+//! routes, so that a new route is in it by itself.
+
+use http::Method;
+use serde_json::{Value, json};
+use switchboard_broker::manage::{Needs, Operation};
+use switchboard_domain::{Role, Scope};
+use switchboard_server::{RouteFacts, route_facts};
+use switchboard_testkit::app::{App, McpReply};
+
+use super::rest::{ALL, Expect as _, Rest, app};
+
+/// What there is in the organization that is walked.
+struct World {
+    connection: String,
+    toolkit: String,
+    team: String,
+    service_account: String,
+    member: String,
+    token: String,
+}
+
+async fn world(app: &App, owner: &Rest<'_>) -> World {
+    let id = |value: Value| value["id"].as_str().unwrap().to_owned();
+    let connection = json!({ "slug": "walked", "url": "http://127.0.0.1:4321/mcp", "auth_type": "none", "enabled": false });
+    let toolkit = json!({ "slug": "walked", "patterns": ["walked.*"], "members": [app.owner.to_string()] });
+    let token = json!({ "name": "walked", "scopes": ["api"] });
+    World {
+        connection: id(owner.post("/connections", &connection).await.ok(201)),
+        toolkit: id(owner.post("/toolkits", &toolkit).await.ok(201)),
+        team: id(owner.post("/teams", &json!({ "name": "Walked" })).await.ok(201)),
+        service_account: id(owner.post("/service-accounts", &json!({ "name": "walked" })).await.ok(201)),
+        member: app.owner.to_string(),
+        token: id(owner.post("/tokens", &token).await.ok(201)),
+    }
+}
+
+fn path_of(route: &RouteFacts, world: &World) -> String {
+    let id = match route.path.split('/').nth(1).unwrap() {
+        "connections" => &world.connection,
+        "toolkits" => &world.toolkit,
+        "teams" => &world.team,
+        "service-accounts" => &world.service_account,
+        "members" => &world.member,
+        "tokens" => &world.token,
+        _ => "",
+    };
+    let path = route.path.replace("{id}", id).replace("{name}", "echo");
+    let query = match (route.method.as_str(), route.path) {
+        ("DELETE", "/credentials") => format!("?connection={}", world.connection),
+        (_, "/policies/explain") => format!("?capability=walked.echo&member={}", world.member),
+        (_, "/connections/resolve") => "?query=linear".into(),
+        _ => String::new(),
+    };
+    format!("{path}{query}")
+}
+
+/// A body that the route would take.
+fn body_of(route: &RouteFacts) -> Option<Value> {
+    let body = match (route.method.as_str(), route.path) {
+        ("PATCH", _) => json!({}),
+        ("POST", "/connections") => {
+            json!({ "slug": "new", "url": "http://127.0.0.1:4321/mcp", "auth_type": "none" })
+        }
+        ("POST", "/toolkits") => json!({ "slug": "new", "patterns": ["*"] }),
+        ("POST", "/teams" | "/service-accounts") => json!({ "name": "New" }),
+        ("POST", "/tokens") => json!({ "name": "new", "scopes": ["api"] }),
+        ("POST", "/connections/{id}/tools/review") => {
+            json!({ "name": "echo", "decision": "approve", "fingerprint": "00" })
+        }
+        ("POST", "/connections/{id}/tools/{name}/call") => json!({ "arguments": {} }),
+        ("PUT", "/connections/{id}/grants") => json!({}),
+        ("PUT", "/connections/{id}/credential") => json!({ "api_key": "key" }),
+        ("PUT", "/teams/{id}/members") => json!({ "members": [] }),
+        ("PUT", _) => json!([]),
+        _ => return None,
+    };
+    Some(body)
+}
+
+async fn ask(caller: &Rest<'_>, route: &RouteFacts, world: &World) -> McpReply {
+    caller.ask(route.method.clone(), &path_of(route, world), body_of(route).as_ref()).await
+}
+
+/// Whether somebody who is an ordinary member, with nothing granted and nothing here their own, is let in.
+fn is_for_members(operation: Operation) -> bool {
+    operation.needs() == Needs::Membership
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_refuses_whom_it_is_not_for() {
+    let (app, _directory) = app().await;
+    let owner = Rest::owner(&app).await;
+    let world = world(&app, &owner).await;
+    let (member, _) = Rest::member(&app, "ana", Role::Member).await;
+    let (admin, _) = Rest::member(&app, "adm", Role::Admin).await;
+    let nobody = Rest::with_token(&app, None);
+    let reader = Rest::with_token(&app, Some(&app.token(app.owner, &[Scope::McpRead]).await));
+    let (_, _, token) = app.stranger(&ALL).await;
+    let stranger = Rest::with_token(&app, Some(&token));
+    let mut routes = route_facts();
+    // What takes things away comes last.
+    routes.sort_by_key(|route| route.method == Method::DELETE);
+    assert!(routes.len() > 40, "the table is whole");
+    for route in &routes {
+        let path = path_of(route, &world);
+        let name = format!("{} {}", route.method, route.path);
+        for unknown in [&nobody, &reader] {
+            let answer = ask(unknown, route, &world).await;
+            assert_eq!(answer.status.as_u16(), 401, "{name}");
+            assert!(
+                answer.header("www-authenticate").is_some_and(|it| it.contains("scope=\"api\"")),
+                "{name}"
+            );
+        }
+        let answer = ask(&member, route, &world).await;
+        if is_for_members(route.operation) {
+            assert!(
+                answer.status.is_success() || answer.status.as_u16() == 409,
+                "{name}: {:?}",
+                answer.status
+            );
+        } else {
+            answer.refused(404, "not_found");
+        }
+        // Ids of another organization are as good as made up; lists are of one's own.
+        let names_something = route.path.contains("{id}") || path.contains('?') && !path.contains("linear");
+        if names_something {
+            assert_eq!(ask(&stranger, route, &world).await.status.as_u16(), 404, "{name}");
+        }
+        let answer = ask(&admin, route, &world).await;
+        assert_ne!(answer.status.as_u16(), 401, "{name}");
+        assert!(answer.status.as_u16() < 500, "{name}: {}", String::from_utf8_lossy(&answer.body));
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_changes_nothing() {
+    let (app, _directory) = app().await;
+    let owner = Rest::owner(&app).await;
+    let world = world(&app, &owner).await;
+    let version = || async {
+        let tag = owner.get("/organization").await.header("etag").map(str::to_owned);
+        let entries = owner.get("/audit?limit=200").await.ok(200)["items"].as_array().unwrap().len();
+        (tag, entries)
+    };
+    let before = version().await;
+    for route in route_facts().iter().filter(|route| route.method == Method::GET) {
+        assert!(!route.operation.is_write(), "{} {}", route.method, route.path);
+        let answer = owner.get(&path_of(route, &world)).await;
+        assert!(answer.status.as_u16() < 500, "{}", route.path);
+    }
+    assert_eq!(version().await, before);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_writing_route_refuses_members_it_does_not_know() {
+    let (app, _directory) = app().await;
+    let owner = Rest::owner(&app).await;
+    let world = world(&app, &owner).await;
+    for route in route_facts() {
+        let Some(Value::Object(mut body)) = body_of(&route) else { continue };
+        for extra in ["role", "organization", "organization_id", "owner_member_id", "is_admin"] {
+            body.insert(extra.into(), json!("owner"));
+            let answer =
+                owner.ask(route.method.clone(), &path_of(&route, &world), Some(&body.clone().into())).await;
+            answer.refused(422, "validation_failed");
+            body.remove(extra);
+        }
+    }
+    app.stop().await;
+}

@@ -1,0 +1,13 @@
+//! `/api/v1`
+
+mod audit;
+mod bad_input;
+mod connections;
+mod credentials;
+mod matrix;
+mod openapi;
+mod organization;
+mod rest;
+mod rules;
+mod tokens;
+mod tools;

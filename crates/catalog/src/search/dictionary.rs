@@ -61,7 +61,7 @@ impl Dictionary {
         &self.terms[id as usize].ranges
     }
 
-    /// Documents that have the term, in all segments.
+    /// Documents that have the term, in all segments: for a moment also in one that is entered or cleared away.
     pub fn postings(&self, id: TermId) -> usize {
         self.terms[id as usize].postings as usize
     }
@@ -100,9 +100,10 @@ impl Dictionary {
         id
     }
 
-    /// Forgets everything about a slot.
-    pub fn remove(&mut self, slot: u32) {
-        for id in self.by_slot.remove(&slot).unwrap_or_default() {
+    /// Forgets at most `most` terms of a slot; says whether some are left.
+    pub fn remove_some(&mut self, slot: u32, most: usize) -> bool {
+        let Some(mut ids) = self.by_slot.remove(&slot) else { return false };
+        for id in ids.split_off(ids.len().saturating_sub(most)) {
             let term = &mut self.terms[id as usize];
             if let Ok(position) = term.ranges.binary_search_by_key(&slot, |range| range.slot) {
                 term.postings -= term.ranges.remove(position).length;
@@ -111,6 +112,11 @@ impl Dictionary {
                 self.forget(id);
             }
         }
+        if ids.is_empty() {
+            return false;
+        }
+        self.by_slot.insert(slot, ids);
+        true
     }
 
     fn forget(&mut self, id: TermId) {

@@ -1,8 +1,10 @@
 //! Search over all tools of one organization, in memory.
 //!
 //! The index is made of immutable segments, one per connection, and a shared dictionary that says in
-//! which segments a term occurs. Replacing a connection builds its segment beside the index and then
-//! splices it in: the time readers wait does not depend on how many other tools there are.
+//! which segments a term occurs. Replacing a connection builds its segment beside the index and enters its
+//! terms under a slot nobody reads yet, a few at a time; then the connection changes over from its old
+//! slot to the new one in one step, and the old terms are cleared away, again a few at a time. Readers see
+//! the one or the other and never wait for more than a few hundred terms.
 //!
 //! Ranking is BM25F (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009) with the
 //! additions of [`Ranking`]. Frequencies are counted over the connections the caller was granted, and
@@ -12,6 +14,7 @@
 mod concepts;
 mod dictionary;
 mod ranking;
+mod reading;
 mod scoring;
 mod segment;
 mod synonyms;
@@ -35,6 +38,9 @@ use crate::Definition;
 
 /// Longest part of a query that is read, in bytes. More is a document, not a question.
 pub const QUERY_BYTES: usize = 16 * 1024;
+
+/// Terms that are entered or cleared away while readers wait.
+const TERMS_AT_ONCE: usize = 256;
 
 /// The connections a caller was granted and may see on this resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -114,6 +120,8 @@ pub struct Index {
 struct State {
     dictionary: Dictionary,
     slots: Vec<Option<Arc<Segment>>>,
+    /// Slots without a segment and without a term.
+    free: Vec<u32>,
     /// Number of the first document of each slot; slots are numbered through without gaps.
     bases: Vec<u32>,
     documents: u32,
@@ -145,23 +153,30 @@ impl Index {
     /// counts; beyond [`MAX_ENTRIES`] none does.
     pub fn replace(&self, label: ConnectionLabel<'_>, definitions: &[Definition]) {
         let built = Segment::build(label, definitions, &self.ranking);
-        let mut state = self.state.write();
-        // The new segment first: terms that both have are not forgotten in between.
-        let replaced = state.insert(built).and_then(|slot| state.take(slot));
-        state.number();
-        drop(state);
-        // Freed after the lock: giving back memory takes as long as filling it.
-        drop(replaced);
+        let slot = self.state.write().reserve();
+        let mut start = 0;
+        for terms in built.terms.chunks(TERMS_AT_ONCE) {
+            let mut state = self.state.write();
+            for (term, length) in terms {
+                state.dictionary.add(term, Range { slot, start, length: *length });
+                start += length;
+            }
+        }
+        let replaced = self.state.write().go_live(slot, built.segment);
+        self.clear_away(replaced);
     }
 
     /// Removes a connection. Says whether it was there.
     pub fn remove(&self, connection: ConnectionId) -> bool {
-        let mut state = self.state.write();
-        let slot = state.forget(connection);
-        let removed = slot.and_then(|slot| state.take(slot));
-        state.number();
-        drop(state);
-        removed.is_some()
+        let removed = self.state.write().withdraw(connection);
+        self.clear_away(removed)
+    }
+
+    fn clear_away(&self, gone: Option<(u32, Option<Arc<Segment>>)>) -> bool {
+        let Some((slot, _segment)) = gone else { return false };
+        while self.state.write().dictionary.remove_some(slot, TERMS_AT_ONCE) {}
+        self.state.write().free.push(slot);
+        true
     }
 
     /// One capability by the exact name of its tool.
@@ -208,41 +223,41 @@ impl Index {
 }
 
 impl State {
-    /// Puts a segment into a free slot; returns the one its connection had before.
-    fn insert(&mut self, built: segment::Built) -> Option<u32> {
-        let slot = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
+    /// A slot nobody reads and nobody else fills.
+    fn reserve(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            self.slots.len() - 1
-        });
-        let mut start = 0;
-        for (term, length) in built.terms {
-            self.dictionary.add(&term, Range { slot: slot as u32, start, length });
-            start += length;
-        }
-        let connection = built.segment.connection;
-        self.slots[slot] = Some(Arc::new(built.segment));
-        match self.connections.binary_search_by_key(&connection, |(id, _)| *id) {
-            Ok(place) => Some(std::mem::replace(&mut self.connections[place].1, slot as u32)),
-            Err(place) => {
-                self.connections.insert(place, (connection, slot as u32));
-                None
-            }
-        }
+            self.bases.push(self.documents);
+            (self.slots.len() - 1) as u32
+        })
+    }
+
+    /// Lets a connection be read from `slot`; returns where it was read from before.
+    fn go_live(&mut self, slot: u32, segment: Segment) -> Option<(u32, Option<Arc<Segment>>)> {
+        let connection = segment.connection;
+        let before = self.take(connection);
+        self.slots[slot as usize] = Some(Arc::new(segment));
+        let place = self.connections.partition_point(|(id, _)| *id < connection);
+        self.connections.insert(place, (connection, slot));
+        self.number();
+        before
+    }
+
+    fn withdraw(&mut self, connection: ConnectionId) -> Option<(u32, Option<Arc<Segment>>)> {
+        let taken = self.take(connection);
+        self.number();
+        taken
+    }
+
+    fn take(&mut self, connection: ConnectionId) -> Option<(u32, Option<Arc<Segment>>)> {
+        let place = self.connections.binary_search_by_key(&connection, |(id, _)| *id).ok()?;
+        let (_, slot) = self.connections.remove(place);
+        Some((slot, self.slots[slot as usize].take()))
     }
 
     fn slot_of(&self, connection: ConnectionId) -> Option<u32> {
         let place = self.connections.binary_search_by_key(&connection, |(id, _)| *id).ok()?;
         Some(self.connections[place].1)
-    }
-
-    fn forget(&mut self, connection: ConnectionId) -> Option<u32> {
-        let place = self.connections.binary_search_by_key(&connection, |(id, _)| *id).ok()?;
-        Some(self.connections.remove(place).1)
-    }
-
-    fn take(&mut self, slot: u32) -> Option<Arc<Segment>> {
-        self.dictionary.remove(slot);
-        self.slots[slot as usize].take()
     }
 
     fn number(&mut self) {

@@ -1,64 +1,41 @@
-//! Scores documents term by term and picks a page of them.
-//!
-//! The connections a caller may not see are skipped before a posting is read. A question of many common
-//! words is bounded: its most telling concepts are read in full, the rest only for the best candidates.
+//! From candidates to a page: what passes the filter, what fits well enough, in which order.
 
-use std::{cell::RefCell, cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, sync::Arc};
 
 use switchboard_domain::ConnectionId;
 
 use super::{
     Hit, QUERY_BYTES, SearchOutcome, SearchQuery, State,
-    concepts::{self, Concept, Concepts, Frequencies, Variant},
+    concepts::{self, Concept, Concepts, Frequencies},
     ranking::Ranking,
-    segment::{EntryRef, Posting, Segment},
+    reading,
+    segment::{EntryRef, Segment},
 };
 
-/// Postings read in full before only candidates are looked at.
-const POSTINGS_BUDGET: usize = 25_000;
-/// Candidates for which the remaining concepts are looked up.
-const CANDIDATES: usize = 160;
 /// Best matches whose order is refined. A constant, so that pages fit together.
 const WINDOW: usize = 32;
 
-/// What is known of one document while a question is answered.
-#[derive(Debug, Clone, Copy, Default)]
-struct Running {
-    score: f32,
-    /// Of the concept that is being read.
-    current: f32,
-    /// Concepts that are covered, and those covered by the name.
-    covered: u32,
-    named: u32,
-}
-
-thread_local! {
-    /// Reused between questions; always all zeroes outside `answer`.
-    static RUNNING: RefCell<Vec<Running>> = const { RefCell::new(Vec::new()) };
-    static WEIGHTS: Box<[f32]> = Posting::weights();
-}
-
 #[derive(Debug, Clone, Copy)]
-struct Candidate {
-    document: u32,
-    score: f32,
-    covered: u32,
-    exact: Exact,
+pub(super) struct Candidate {
+    pub document: u32,
+    pub score: f32,
+    pub covered: u32,
+    pub exact: Exact,
 }
 
 /// Whether the question is this capability's name: such a match comes first whatever its score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Exact {
+pub(super) enum Exact {
     No,
     Name,
     QualifiedName,
 }
 
 pub(super) struct Scorer<'a> {
-    state: &'a State,
-    ranking: &'a Ranking,
+    pub state: &'a State,
+    pub ranking: &'a Ranking,
     query: &'a SearchQuery<'a>,
-    filter: Option<&'a dyn Fn(EntryRef<'_>) -> bool>,
+    pub filter: Option<&'a dyn Fn(EntryRef<'_>) -> bool>,
     /// A bit for each slot.
     allowed: Vec<u64>,
     documents: usize,
@@ -110,7 +87,7 @@ impl<'a> Scorer<'a> {
         self.documents += self.state.slots[slot as usize].as_ref().map_or(0, |segment| segment.len());
     }
 
-    fn is_allowed(&self, slot: u32) -> bool {
+    pub fn is_allowed(&self, slot: u32) -> bool {
         self.allowed[slot as usize / 64] >> (slot % 64) & 1 == 1
     }
 
@@ -119,7 +96,7 @@ impl<'a> Scorer<'a> {
         slots.filter(|(slot, _)| self.is_allowed(*slot as u32)).filter_map(|(_, segment)| segment.as_ref())
     }
 
-    fn passes(&self, entry: EntryRef<'_>) -> bool {
+    pub fn passes(&self, entry: EntryRef<'_>) -> bool {
         self.filter.is_none_or(|filter| filter(entry))
     }
 
@@ -135,8 +112,8 @@ impl<'a> Scorer<'a> {
             documents: self.documents,
         };
         let mut concepts = concepts::of(text, &frequencies, self.ranking);
-        concepts.shed(POSTINGS_BUDGET);
-        let mut candidates = self.candidates(&concepts);
+        concepts.shed(reading::POSTINGS_BUDGET);
+        let mut candidates = reading::candidates(self, &concepts.known);
         self.name_exactly(text, &mut candidates);
         self.page(candidates, &concepts)
     }
@@ -160,26 +137,12 @@ impl<'a> Scorer<'a> {
         outcome
     }
 
-    fn candidates(&self, concepts: &Concepts) -> Vec<Candidate> {
-        RUNNING.with_borrow_mut(|running| {
-            WEIGHTS.with(|weights| {
-                let needed = self.state.documents as usize;
-                if running.len() < needed {
-                    running.resize(needed, Running::default());
-                }
-                let mut reading =
-                    Reading { scorer: self, running, weights, touched: Vec::new(), round: Vec::new() };
-                reading.run(&concepts.known)
-            })
-        })
-    }
-
-    fn locate(&self, document: u32) -> (u32, usize) {
+    pub fn locate(&self, document: u32) -> (u32, usize) {
         let slot = self.state.owners[document as usize];
         (slot, (document - self.state.bases[slot as usize]) as usize)
     }
 
-    fn entry(&self, document: u32) -> Option<EntryRef<'a>> {
+    pub fn entry(&self, document: u32) -> Option<EntryRef<'a>> {
         let (slot, entry) = self.locate(document);
         Some(EntryRef { segment: self.state.slots[slot as usize].as_ref()?, entry })
     }
@@ -297,134 +260,4 @@ fn covered_weight(concepts: &[Concept], mut covered: u32) -> f32 {
         covered &= covered - 1;
     }
     weight
-}
-
-/// One pass over the postings of a question.
-struct Reading<'a, 'b> {
-    scorer: &'b Scorer<'a>,
-    running: &'b mut Vec<Running>,
-    weights: &'b [f32],
-    touched: Vec<u32>,
-    /// Documents of the concept that is being read.
-    round: Vec<u32>,
-}
-
-impl Reading<'_, '_> {
-    fn run(&mut self, concepts: &[Concept]) -> Vec<Candidate> {
-        let mut read = 0;
-        let mut full = 0;
-        for (bit, concept) in concepts.iter().enumerate() {
-            if bit > 0 && read + concept.postings > POSTINGS_BUDGET {
-                break;
-            }
-            read += concept.postings;
-            self.read(bit, concept);
-            full = bit + 1;
-        }
-        let mut best: Vec<u32> = Vec::new();
-        if full < concepts.len() {
-            best = self.touched.clone();
-            if best.len() > CANDIDATES {
-                let (running, scorer) = (&*self.running, self.scorer);
-                // Equal scores by name, or the choice would depend on the order of connections.
-                let called = |document| scorer.entry(document).map(|entry| (entry.slug(), entry.name()));
-                best.select_nth_unstable_by(CANDIDATES, |&left, &right| {
-                    let scores = running[right as usize].score.total_cmp(&running[left as usize].score);
-                    scores.then_with(|| called(left).cmp(&called(right)))
-                });
-                best.truncate(CANDIDATES);
-            }
-            best.sort_unstable();
-        }
-        for (bit, concept) in concepts.iter().enumerate().skip(full) {
-            self.look_up(bit, concept, &best);
-        }
-        self.collect()
-    }
-
-    /// Turns what was touched into candidates and leaves everything zeroed. Most of what a common word
-    /// touches is far below the best score, so without a filter it never becomes a candidate.
-    fn collect(&mut self) -> Vec<Candidate> {
-        let share = self.scorer.ranking.name_share;
-        let mut best = 0.0f32;
-        for &document in &self.touched {
-            let running = &mut self.running[document as usize];
-            if running.named != 0 {
-                let terms = self.scorer.state.name_terms[document as usize].max(1);
-                running.score *=
-                    1.0 + share * (running.named.count_ones() as f32 / f32::from(terms)).min(1.0);
-            }
-            best = best.max(running.score);
-        }
-        let least = if self.scorer.filter.is_none() { self.scorer.ranking.cut * best } else { 0.0 };
-        let mut candidates = Vec::new();
-        for &document in &self.touched {
-            let Running { score, covered, .. } = std::mem::take(&mut self.running[document as usize]);
-            if score >= least {
-                candidates.push(Candidate { document, score, covered, exact: Exact::No });
-            }
-        }
-        candidates
-    }
-
-    fn read(&mut self, bit: usize, concept: &Concept) {
-        let state = self.scorer.state;
-        for variant in &concept.variants {
-            for &range in state.dictionary.ranges(variant.term) {
-                if !self.scorer.is_allowed(range.slot) {
-                    continue;
-                }
-                let base = state.bases[range.slot as usize];
-                for posting in state.postings(range) {
-                    self.add(base + posting.document(), bit, variant, *posting);
-                }
-            }
-        }
-        self.settle(bit, concept);
-    }
-
-    fn settle(&mut self, bit: usize, concept: &Concept) {
-        let saturation = self.scorer.ranking.saturation;
-        for document in self.round.drain(..) {
-            let running = &mut self.running[document as usize];
-            if running.covered == 0 {
-                self.touched.push(document);
-            }
-            let weight = std::mem::take(&mut running.current);
-            running.score += concept.weight * (saturation + 1.0) * weight / (saturation + weight);
-            running.covered |= 1 << bit;
-        }
-    }
-
-    /// The same for chosen documents only, in order of their numbers. Only words themselves are looked up:
-    /// a synonym of a common word changes little.
-    fn look_up(&mut self, bit: usize, concept: &Concept, documents: &[u32]) {
-        let state = self.scorer.state;
-        for variant in concept.variants.iter().filter(|variant| variant.weight > 0.5) {
-            let mut ranges = state.dictionary.ranges(variant.term);
-            for &document in documents {
-                let (slot, entry) = self.scorer.locate(document);
-                // Both are in order of slot: what lies before this document is never needed again.
-                ranges = &ranges[ranges.partition_point(|range| range.slot < slot)..];
-                let Some(&range) = ranges.first().filter(|range| range.slot == slot) else { continue };
-                let postings = state.postings(range);
-                let place = postings.binary_search_by_key(&(entry as u32), |posting| posting.document());
-                if let Ok(place) = place {
-                    self.add(document, bit, variant, postings[place]);
-                }
-            }
-        }
-        self.settle(bit, concept);
-    }
-
-    fn add(&mut self, document: u32, bit: usize, variant: &Variant, posting: Posting) {
-        let running = &mut self.running[document as usize];
-        if running.current == 0.0 {
-            self.round.push(document);
-        }
-        running.current += variant.weight * self.weights[posting.step()];
-        if posting.in_name() && variant.weight > 0.5 {
-            running.named |= 1 << bit;
-        }
-    }
 }

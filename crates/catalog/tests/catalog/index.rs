@@ -208,6 +208,34 @@ fn readers_and_a_writer_at_once() {
 }
 
 #[test]
+fn a_reader_sees_one_definition_or_the_other_never_a_mixture() {
+    let index = Arc::new(sample());
+    let version = |letter: char| -> Vec<_> {
+        (0..200)
+            .map(|n| tool(&format!("{letter}_{n}"), &format!("Paint the wall number {n}{letter}.")))
+            .collect()
+    };
+    let versions = [version('a'), version('b')];
+    put(&index, 7, "painter", &versions[0]);
+    let only: ConnectionSet = [id(7)].into_iter().collect();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..60 {
+                put(&index, 7, "painter", &versions[round % 2]);
+            }
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            let outcome = search(&index, "paint a wall", &only);
+            assert_eq!(outcome.total, 200);
+            let initials: HashSet<_> = names(&outcome.hits).iter().map(|name| name.as_bytes()[8]).collect();
+            assert_eq!(initials.len(), 1, "{:?}", names(&outcome.hits));
+        }
+    });
+}
+
+#[test]
 fn garbage_and_very_long_questions_are_answered() {
     let index = sample();
     let long = "create an issue about the weather in a repository, ".repeat(220);

@@ -275,5 +275,8 @@ fn kill_9_loses_nothing_acknowledged_on_postgres() {
 #[test]
 #[ignore = "minutes: ./test --long"]
 fn kill_9_a_thousand_times() {
-    kill_loop(Dialect::Sqlite, 1_000);
+    // A fresh database now and then: checking one that only grows would take most of the time.
+    for _ in 0..20 {
+        kill_loop(Dialect::Sqlite, 50);
+    }
 }

@@ -37,5 +37,5 @@ def test_machine_readable_output_is_the_answer_itself(run, servers):
 
 def test_a_failure_says_what_to_do(run):
     message = run("call", "everything.no-such-tool", exit_code=1)
-    assert "no-such-tool" in message and "earch" in message
+    assert "no-such-tool" in message and "Search" in message
     assert "not-a-command" in run("not-a-command", exit_code=2)

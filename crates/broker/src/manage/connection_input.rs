@@ -254,7 +254,10 @@ impl Broker {
         match self.upstreams().egress().check_url(url) {
             Ok(guarded) => guarded.as_str().to_owned(),
             Err(refused) => {
-                violations.add("url", format!("{refused}."));
+                let message = refused.to_string();
+                let sentence =
+                    message.strip_prefix("this").map_or(message.clone(), |rest| format!("This{rest}"));
+                violations.add("url", format!("{sentence}."));
                 String::new()
             }
         }

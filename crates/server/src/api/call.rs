@@ -73,11 +73,11 @@ impl Call {
 
 fn unreadable(path: &str, error: &serde_json::Error) -> Problem {
     use serde_json::error::Category;
-    // serde's messages quote what was sent where a word was expected: never more than a word of it.
     let message: String = error.to_string().chars().filter(|c| !c.is_control()).take(300).collect();
     match error.classify() {
         Category::Data => {
             let path = if path == "." { "" } else { path };
+            let message = if may_be_secret(path) { without_value(&message) } else { message };
             let place = if path.is_empty() { String::new() } else { format!("`{path}`: ") };
             let mut problem = Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -92,5 +92,18 @@ fn unreadable(path: &str, error: &serde_json::Error) -> Problem {
             "malformed_json",
             format!("The body is not JSON: {message}."),
         ),
+    }
+}
+
+/// Members that hold secrets: what was sent there is not sent back.
+fn may_be_secret(path: &str) -> bool {
+    path.starts_with("api_key") || path.starts_with("headers")
+}
+
+/// serde quotes what it met; what it expected comes after.
+fn without_value(message: &str) -> String {
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => "this is of the wrong kind".into(),
     }
 }

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use switchboard_broker::manage::{Needs, Operation};
 use switchboard_domain::{Role, Scope};
 use switchboard_server::{RouteFacts, route_facts};
-use switchboard_testkit::app::{App, McpReply};
+use switchboard_testkit::{
+    app::{App, McpReply},
+    on_both,
+};
 
 use super::rest::{ALL, Expect as _, Rest, app};
 
@@ -87,88 +90,91 @@ fn is_for_members(operation: Operation) -> bool {
     operation.needs() == Needs::Membership
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_route_refuses_whom_it_is_not_for() {
-    let (app, _directory) = app().await;
-    let owner = Rest::owner(&app).await;
-    let world = world(&app, &owner).await;
-    let (member, _) = Rest::member(&app, "ana", Role::Member).await;
-    let (admin, _) = Rest::member(&app, "adm", Role::Admin).await;
-    let nobody = Rest::with_token(&app, None);
-    let reader = Rest::with_token(&app, Some(&app.token(app.owner, &[Scope::McpRead]).await));
-    let (_, _, token) = app.stranger(&ALL).await;
-    let stranger = Rest::with_token(&app, Some(&token));
-    let mut routes = route_facts();
-    // What takes things away comes last.
-    routes.sort_by_key(|route| route.method == Method::DELETE);
-    assert!(routes.len() > 40, "the table is whole");
-    for route in &routes {
-        let path = path_of(route, &world);
-        let name = format!("{} {}", route.method, route.path);
-        for unknown in [&nobody, &reader] {
-            let answer = ask(unknown, route, &world).await;
-            assert_eq!(answer.status.as_u16(), 401, "{name}");
-            assert!(
-                answer.header("www-authenticate").is_some_and(|it| it.contains("scope=\"api\"")),
-                "{name}"
-            );
+on_both! {
+    async fn every_route_refuses_whom_it_is_not_for(database) {
+        let app = app(&database).await;
+        let owner = Rest::owner(&app).await;
+        let world = world(&app, &owner).await;
+        let (member, _) = Rest::member(&app, "ana", Role::Member).await;
+        let (admin, _) = Rest::member(&app, "adm", Role::Admin).await;
+        let nobody = Rest::with_token(&app, None);
+        let reader = Rest::with_token(&app, Some(&app.token(app.owner, &[Scope::McpRead]).await));
+        let (_, _, token) = app.stranger(&ALL).await;
+        let stranger = Rest::with_token(&app, Some(&token));
+        let mut routes = route_facts();
+        // What takes things away comes last.
+        routes.sort_by_key(|route| route.method == Method::DELETE);
+        assert!(routes.len() > 40, "the table is whole");
+        for route in &routes {
+            let path = path_of(route, &world);
+            let name = format!("{} {}", route.method, route.path);
+            for unknown in [&nobody, &reader] {
+                let answer = ask(unknown, route, &world).await;
+                assert_eq!(answer.status.as_u16(), 401, "{name}");
+                assert!(
+                    answer.header("www-authenticate").is_some_and(|it| it.contains("scope=\"api\"")),
+                    "{name}"
+                );
+            }
+            let answer = ask(&member, route, &world).await;
+            if is_for_members(route.operation) {
+                assert!(
+                    answer.status.is_success() || answer.status.as_u16() == 409,
+                    "{name}: {:?}",
+                    answer.status
+                );
+            } else {
+                answer.refused(404, "not_found");
+            }
+            // Ids of another organization are as good as made up; lists are of one's own.
+            let names_something = route.path.contains("{id}") || path.contains('?') && !path.contains("linear");
+            if names_something {
+                assert_eq!(ask(&stranger, route, &world).await.status.as_u16(), 404, "{name}");
+            }
+            let answer = ask(&admin, route, &world).await;
+            assert_ne!(answer.status.as_u16(), 401, "{name}");
+            assert!(answer.status.as_u16() < 500, "{name}: {}", String::from_utf8_lossy(&answer.body));
         }
-        let answer = ask(&member, route, &world).await;
-        if is_for_members(route.operation) {
-            assert!(
-                answer.status.is_success() || answer.status.as_u16() == 409,
-                "{name}: {:?}",
-                answer.status
-            );
-        } else {
-            answer.refused(404, "not_found");
-        }
-        // Ids of another organization are as good as made up; lists are of one's own.
-        let names_something = route.path.contains("{id}") || path.contains('?') && !path.contains("linear");
-        if names_something {
-            assert_eq!(ask(&stranger, route, &world).await.status.as_u16(), 404, "{name}");
-        }
-        let answer = ask(&admin, route, &world).await;
-        assert_ne!(answer.status.as_u16(), 401, "{name}");
-        assert!(answer.status.as_u16() < 500, "{name}: {}", String::from_utf8_lossy(&answer.body));
+        app.stop().await;
     }
-    app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn reading_changes_nothing() {
-    let (app, _directory) = app().await;
-    let owner = Rest::owner(&app).await;
-    let world = world(&app, &owner).await;
-    let version = || async {
-        let tag = owner.get("/organization").await.header("etag").map(str::to_owned);
-        let entries = owner.get("/audit?limit=200").await.ok(200)["items"].as_array().unwrap().len();
-        (tag, entries)
-    };
-    let before = version().await;
-    for route in route_facts().iter().filter(|route| route.method == Method::GET) {
-        assert!(!route.operation.is_write(), "{} {}", route.method, route.path);
-        let answer = owner.get(&path_of(route, &world)).await;
-        assert!(answer.status.as_u16() < 500, "{}", route.path);
+on_both! {
+    async fn reading_changes_nothing(database) {
+        let app = app(&database).await;
+        let owner = Rest::owner(&app).await;
+        let world = world(&app, &owner).await;
+        let version = || async {
+            let tag = owner.get("/organization").await.header("etag").map(str::to_owned);
+            let entries = owner.get("/audit?limit=200").await.ok(200)["items"].as_array().unwrap().len();
+            (tag, entries)
+        };
+        let before = version().await;
+        for route in route_facts().iter().filter(|route| route.method == Method::GET) {
+            assert!(!route.operation.is_write(), "{} {}", route.method, route.path);
+            let answer = owner.get(&path_of(route, &world)).await;
+            assert!(answer.status.as_u16() < 500, "{}", route.path);
+        }
+        assert_eq!(version().await, before);
+        app.stop().await;
     }
-    assert_eq!(version().await, before);
-    app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_writing_route_refuses_members_it_does_not_know() {
-    let (app, _directory) = app().await;
-    let owner = Rest::owner(&app).await;
-    let world = world(&app, &owner).await;
-    for route in route_facts() {
-        let Some(Value::Object(mut body)) = body_of(&route) else { continue };
-        for extra in ["role", "organization", "organization_id", "owner_member_id", "is_admin"] {
-            body.insert(extra.into(), json!("owner"));
-            let answer =
-                owner.ask(route.method.clone(), &path_of(&route, &world), Some(&body.clone().into())).await;
-            answer.refused(422, "validation_failed");
-            body.remove(extra);
+on_both! {
+    async fn every_writing_route_refuses_members_it_does_not_know(database) {
+        let app = app(&database).await;
+        let owner = Rest::owner(&app).await;
+        let world = world(&app, &owner).await;
+        for route in route_facts() {
+            let Some(Value::Object(mut body)) = body_of(&route) else { continue };
+            for extra in ["role", "organization", "organization_id", "owner_member_id", "is_admin"] {
+                body.insert(extra.into(), json!("owner"));
+                let answer =
+                    owner.ask(route.method.clone(), &path_of(&route, &world), Some(&body.clone().into())).await;
+                answer.refused(422, "validation_failed");
+                body.remove(extra);
+            }
         }
+        app.stop().await;
     }
-    app.stop().await;
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use serde_json::Value;
 use switchboard_server::{openapi_json, route_facts};
+use switchboard_testkit::on_both;
 
 use super::rest::{Expect as _, Rest, app};
 
@@ -78,10 +79,11 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_document_is_served() {
-    let (app, _directory) = app().await;
-    let anybody = Rest::with_token(&app, None);
-    assert_eq!(anybody.get("/openapi.json").await.ok(200), *openapi_json());
-    app.stop().await;
+on_both! {
+    async fn the_document_is_served(database) {
+        let app = app(&database).await;
+        let anybody = Rest::with_token(&app, None);
+        assert_eq!(anybody.get("/openapi.json").await.ok(200), *openapi_json());
+        app.stop().await;
+    }
 }

@@ -3,10 +3,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use switchboard_domain::{MemberId, Role, Scope};
-use switchboard_storage::Db;
-use switchboard_testkit::app::{App, McpReply};
-
-use crate::support::sqlite;
+use switchboard_testkit::{
+    app::{App, McpReply},
+    database::TestDatabase,
+};
 
 pub(super) const ALL: [Scope; 3] = [Scope::McpRead, Scope::McpWrite, Scope::Api];
 
@@ -106,7 +106,6 @@ impl Expect for McpReply {
 }
 
 /// An app on a database of its own.
-pub(super) async fn app() -> (App, tempfile::TempDir) {
-    let (db, directory): (Db, _) = sqlite().await;
-    (App::start(db).await, directory)
+pub(super) async fn app(database: &TestDatabase) -> App {
+    App::start(database.db.clone()).await
 }

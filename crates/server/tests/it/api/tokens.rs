@@ -2,81 +2,86 @@
 
 use serde_json::json;
 use switchboard_domain::{Role, Scope};
+use switchboard_testkit::on_both;
 
 use super::rest::{Expect as _, Rest, app};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_shown_once_and_revoked_at_once() {
-    let (app, _directory) = app().await;
-    let owner = Rest::owner(&app).await;
-    let new = json!({ "name": "laptop", "scopes": ["mcp:read", "api"] });
-    let made = owner.post("/tokens", &new).await.ok(201);
-    let token = made["token"].as_str().unwrap();
-    assert!(token.starts_with("swb_pat_") && token.ends_with(made["last_four"].as_str().unwrap()));
-    assert!(made["expires_at"].is_string());
-    let fresh = Rest::with_token(&app, Some(token));
-    fresh.get("/organization").await.ok(200);
-    let listed = owner.get("/tokens").await;
-    assert!(!String::from_utf8_lossy(&listed.body).contains(token));
-    let listed = listed.ok(200);
-    assert_eq!(listed["items"][0]["name"], "laptop");
-    owner.delete(&format!("/tokens/{}", made["id"].as_str().unwrap())).await.ok(204);
-    let challenge = fresh.get("/organization").await;
-    let header = challenge.header("www-authenticate").unwrap().to_owned();
-    assert!(header.contains("scope=\"api\"") && header.contains("error=\"invalid_token\""), "{header}");
-    challenge.refused(401, "unauthenticated");
-    app.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_token_makes_one_that_may_more() {
-    let (app, _directory) = app().await;
-    let api_only = Rest::with_token(&app, Some(&app.token(app.owner, &[Scope::Api]).await));
-    let more = json!({ "name": "x", "scopes": ["mcp:write"] });
-    api_only.post("/tokens", &more).await.refused(403, "insufficient_scope");
-    for (body, path) in [
-        (json!({ "name": "x", "scopes": [] }), "scopes"),
-        (json!({ "name": "", "scopes": ["api"] }), "name"),
-        (json!({ "name": "x", "scopes": ["api"], "expires_in_days": 0 }), "expires_in_days"),
-        (json!({ "name": "x", "scopes": ["api"], "expires_in_days": 9999 }), "expires_in_days"),
-        (json!({ "name": "x", "scopes": ["api"], "resource": "/elsewhere" }), "resource"),
-        (json!({ "name": "x", "scopes": ["admin"] }), "scopes[0]"),
-        (json!({ "name": "x", "scopes": ["offline_access"] }), "scopes"),
-    ] {
-        let problem = api_only.post("/tokens", &body).await.refused(422, "validation_failed");
-        assert_eq!(problem["violations"][0]["path"], path, "{problem}");
+on_both! {
+    async fn a_token_is_shown_once_and_revoked_at_once(database) {
+        let app = app(&database).await;
+        let owner = Rest::owner(&app).await;
+        let new = json!({ "name": "laptop", "scopes": ["mcp:read", "api"] });
+        let made = owner.post("/tokens", &new).await.ok(201);
+        let token = made["token"].as_str().unwrap();
+        assert!(token.starts_with("swb_pat_") && token.ends_with(made["last_four"].as_str().unwrap()));
+        assert!(made["expires_at"].is_string());
+        let fresh = Rest::with_token(&app, Some(token));
+        fresh.get("/organization").await.ok(200);
+        let listed = owner.get("/tokens").await;
+        assert!(!String::from_utf8_lossy(&listed.body).contains(token));
+        let listed = listed.ok(200);
+        assert_eq!(listed["items"][0]["name"], "laptop");
+        owner.delete(&format!("/tokens/{}", made["id"].as_str().unwrap())).await.ok(204);
+        let challenge = fresh.get("/organization").await;
+        let header = challenge.header("www-authenticate").unwrap().to_owned();
+        assert!(header.contains("scope=\"api\"") && header.contains("error=\"invalid_token\""), "{header}");
+        challenge.refused(401, "unauthenticated");
+        app.stop().await;
     }
-    app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_member_sees_and_revokes_their_own_only() {
-    let (app, _directory) = app().await;
-    let owner = Rest::owner(&app).await;
-    let (ana, ana_id) = Rest::member(&app, "ana", Role::Member).await;
-    let all = owner.get("/tokens?everyone=true").await.ok(200);
-    let items = all["items"].as_array().unwrap();
-    let of = |who: String| items.iter().find(|token| token["owner"] == json!(who)).unwrap()["id"].clone();
-    let (owners, anas) = (of(app.owner.to_string()), of(ana_id.to_string()));
-    let seen = ana.get("/tokens?everyone=true").await.ok(200);
-    assert!(
-        seen["items"].as_array().unwrap().iter().all(|token| token["owner"] == json!(ana_id.to_string()))
-    );
-    ana.delete(&format!("/tokens/{}", owners.as_str().unwrap())).await.refused(404, "not_found");
-    owner.delete(&format!("/tokens/{}", anas.as_str().unwrap())).await.ok(204);
-    ana.get("/organization").await.refused(401, "unauthenticated");
-    app.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn only_a_token_with_the_scope_api_gets_in() {
-    let (app, _directory) = app().await;
-    let reader = app.token(app.owner, &[Scope::McpRead, Scope::McpWrite]).await;
-    let elsewhere = app.token_for(app.owner, &super::rest::ALL, Some("/mcp"), None).await.0;
-    let here = app.token_for(app.owner, &super::rest::ALL, Some("/api/v1"), None).await.0;
-    for token in [None, Some(reader.as_str()), Some(elsewhere.as_str()), Some("nonsense")] {
-        Rest::with_token(&app, token).get("/organization").await.refused(401, "unauthenticated");
+on_both! {
+    async fn no_token_makes_one_that_may_more(database) {
+        let app = app(&database).await;
+        let api_only = Rest::with_token(&app, Some(&app.token(app.owner, &[Scope::Api]).await));
+        let more = json!({ "name": "x", "scopes": ["mcp:write"] });
+        api_only.post("/tokens", &more).await.refused(403, "insufficient_scope");
+        for (body, path) in [
+            (json!({ "name": "x", "scopes": [] }), "scopes"),
+            (json!({ "name": "", "scopes": ["api"] }), "name"),
+            (json!({ "name": "x", "scopes": ["api"], "expires_in_days": 0 }), "expires_in_days"),
+            (json!({ "name": "x", "scopes": ["api"], "expires_in_days": 9999 }), "expires_in_days"),
+            (json!({ "name": "x", "scopes": ["api"], "resource": "/elsewhere" }), "resource"),
+            (json!({ "name": "x", "scopes": ["admin"] }), "scopes[0]"),
+            (json!({ "name": "x", "scopes": ["offline_access"] }), "scopes"),
+        ] {
+            let problem = api_only.post("/tokens", &body).await.refused(422, "validation_failed");
+            assert_eq!(problem["violations"][0]["path"], path, "{problem}");
+        }
+        app.stop().await;
     }
-    Rest::with_token(&app, Some(&here)).get("/organization").await.ok(200);
-    app.stop().await;
+}
+
+on_both! {
+    async fn a_member_sees_and_revokes_their_own_only(database) {
+        let app = app(&database).await;
+        let owner = Rest::owner(&app).await;
+        let (ana, ana_id) = Rest::member(&app, "ana", Role::Member).await;
+        let all = owner.get("/tokens?everyone=true").await.ok(200);
+        let items = all["items"].as_array().unwrap();
+        let of = |who: String| items.iter().find(|token| token["owner"] == json!(who)).unwrap()["id"].clone();
+        let (owners, anas) = (of(app.owner.to_string()), of(ana_id.to_string()));
+        let seen = ana.get("/tokens?everyone=true").await.ok(200);
+        assert!(
+            seen["items"].as_array().unwrap().iter().all(|token| token["owner"] == json!(ana_id.to_string()))
+        );
+        ana.delete(&format!("/tokens/{}", owners.as_str().unwrap())).await.refused(404, "not_found");
+        owner.delete(&format!("/tokens/{}", anas.as_str().unwrap())).await.ok(204);
+        ana.get("/organization").await.refused(401, "unauthenticated");
+        app.stop().await;
+    }
+}
+
+on_both! {
+    async fn only_a_token_with_the_scope_api_gets_in(database) {
+        let app = app(&database).await;
+        let reader = app.token(app.owner, &[Scope::McpRead, Scope::McpWrite]).await;
+        let elsewhere = app.token_for(app.owner, &crate::api::rest::ALL, Some("/mcp"), None).await.0;
+        let here = app.token_for(app.owner, &crate::api::rest::ALL, Some("/api/v1"), None).await.0;
+        for token in [None, Some(reader.as_str()), Some(elsewhere.as_str()), Some("nonsense")] {
+            Rest::with_token(&app, token).get("/organization").await.refused(401, "unauthenticated");
+        }
+        Rest::with_token(&app, Some(&here)).get("/organization").await.ok(200);
+        app.stop().await;
+    }
 }

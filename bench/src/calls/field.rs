@@ -83,6 +83,8 @@ impl Field {
         let mut started = None;
         if arguments.without_switchboard {
             say("Switchboard is left out of this run");
+        } else if let Some((url, token)) = arguments.attach.as_deref().zip(arguments.token.as_deref()) {
+            contenders.push(attached(arguments, url, token)?);
         } else {
             let switchboard = start_switchboard(arguments, &base).await?;
             contenders.push(through_switchboard(arguments, &switchboard)?);
@@ -129,6 +131,19 @@ async fn start_switchboard(arguments: &Arguments, base: &str) -> Result<Switchbo
         switchboard.connect("bench", &format!("{base}/mcp"), 1).await?;
     }
     Ok(switchboard)
+}
+
+fn attached(arguments: &Arguments, url: &str, token: &str) -> Result<Contender, String> {
+    let url = uri(url)?;
+    Ok(Contender {
+        name: "switchboard".to_owned(),
+        pid: port(&url).and_then(process::listener),
+        peer: false,
+        url,
+        bearer: Some(token.to_owned()),
+        naming: Naming::Capability,
+        list: arguments.list,
+    })
 }
 
 fn through_switchboard(arguments: &Arguments, switchboard: &Switchboard) -> Result<Contender, String> {

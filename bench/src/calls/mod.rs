@@ -60,6 +60,13 @@ pub struct Arguments {
     /// Passed on to `switchboard serve`
     #[arg(long, allow_hyphen_values = true)]
     serve_argument: Vec<String>,
+    /// Measure a running Switchboard at this URL, which has the upstream as connection `bench`, instead of
+    /// starting one
+    #[arg(long, value_name = "URL", requires = "token")]
+    attach: Option<String>,
+    /// A token for the Switchboard given with --attach
+    #[arg(long, env = "SWITCHBOARD_TOKEN", hide_env_values = true)]
+    token: Option<String>,
     /// Leave Switchboard out
     #[arg(long)]
     without_switchboard: bool,

@@ -86,8 +86,13 @@ impl Field {
         } else if let Some((url, token)) = arguments.attach.as_deref().zip(arguments.token.as_deref()) {
             contenders.push(attached(arguments, url, token)?);
         } else {
-            let switchboard = start_switchboard(arguments, &base).await?;
-            contenders.push(through_switchboard(arguments, &switchboard)?);
+            let switchboard = start_switchboard(arguments).await?;
+            connect(arguments, &base, &switchboard).await?;
+            // A release without direct toolkits is measured without them, and says so.
+            match offer_list(arguments, &base, &switchboard).await {
+                Ok(()) => contenders.push(through_switchboard(arguments, &switchboard)?),
+                Err(error) => say(&format!("switchboard: not measured, it has no direct toolkit: {error}")),
+            }
             started = Some(switchboard);
         }
         let yardstick = start_yardstick(arguments, &base)?;
@@ -117,20 +122,27 @@ fn list_parts(base: &str) -> Vec<(String, String)> {
     (1..=LISTED_UPSTREAMS).map(|part| (format!("s{part}"), format!("{base}/s{part}"))).collect()
 }
 
-async fn start_switchboard(arguments: &Arguments, base: &str) -> Result<Switchboard, String> {
+async fn start_switchboard(arguments: &Arguments) -> Result<Switchboard, String> {
     let binary = switchboard::binary(arguments.switchboard.as_deref())?;
-    let switchboard = Switchboard::start(&binary, &arguments.serve_argument).await?;
-    if arguments.list {
-        let parts = list_parts(base);
-        for (slug, url) in &parts {
-            switchboard.connect(slug, url, LISTED_TOOLS / LISTED_UPSTREAMS).await?;
-        }
-        let patterns: Vec<String> = parts.iter().map(|(slug, _)| format!("{slug}.*")).collect();
-        switchboard.create_toolkit("bench", &patterns).await?;
-    } else {
-        switchboard.connect("bench", &format!("{base}/mcp"), 1).await?;
+    Switchboard::start(&binary, &arguments.serve_argument).await
+}
+
+async fn connect(arguments: &Arguments, base: &str, switchboard: &Switchboard) -> Result<(), String> {
+    if !arguments.list {
+        return switchboard.connect("bench", &format!("{base}/mcp"), 1).await;
     }
-    Ok(switchboard)
+    for (slug, url) in &list_parts(base) {
+        switchboard.connect(slug, url, LISTED_TOOLS / LISTED_UPSTREAMS).await?;
+    }
+    Ok(())
+}
+
+async fn offer_list(arguments: &Arguments, base: &str, switchboard: &Switchboard) -> Result<(), String> {
+    if !arguments.list {
+        return Ok(());
+    }
+    let patterns: Vec<String> = list_parts(base).iter().map(|(slug, _)| format!("{slug}.*")).collect();
+    switchboard.create_toolkit("bench", &patterns).await
 }
 
 fn attached(arguments: &Arguments, url: &str, token: &str) -> Result<Contender, String> {

@@ -10,7 +10,7 @@ fn calls(arguments: &[&str]) -> (Value, bool) {
             "calls",
             "--without-switchboard",
             "--seconds",
-            "0.3",
+            "2",
             "--warm-up",
             "0.1",
             "--clients",

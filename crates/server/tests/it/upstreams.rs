@@ -145,7 +145,8 @@ on_both! {
         assert_eq!(after.as_i64(), before.as_i64().map(|count| count - 1), "the changed one is not shown, nor the new one");
         drop(upstream);
         let diagnosis = app.broker.check(app.organization, id, None).await.unwrap();
-        assert_eq!(diagnosis.failed, Some(Stage::Tcp), "{diagnosis:?}");
+        // Either the port is closed already, or the last connection is just being.
+        assert!(matches!(diagnosis.failed, Some(Stage::Tcp | Stage::Http)), "{diagnosis:?}");
         app.wait_for_status(id, ConnectionStatus::Unreachable).await;
         assert_eq!(client.search(json!({ "query": "" })).await["total"], after, "kept while it is down");
         app.stop().await;

@@ -193,6 +193,16 @@ fn json<T: Serialize>(rows: &[T]) -> Result<String, StorageError> {
     serde_json::to_string(rows).map_err(|_| StorageError::Unreadable("capability"))
 }
 
+/// Each definition with the kind and name of its capability.
+fn named(rows: Vec<NamedDefinitionRow>) -> Result<Vec<(CapabilityKind, String, Definition)>, StorageError> {
+    rows.into_iter()
+        .map(|row| {
+            let kind = word(&row.kind, CapabilityKind::from_word, "capability kind")?;
+            Ok((kind, row.name, row.definition.try_into()?))
+        })
+        .collect()
+}
+
 impl Tx {
     pub fn capabilities(&mut self) -> Capabilities<'_> {
         Capabilities { tx: self }
@@ -255,13 +265,7 @@ impl Capabilities<'_> {
         connection: ConnectionId,
     ) -> Result<Vec<(CapabilityKind, String, Definition)>, StorageError> {
         let (org, connection) = (organization.as_uuid(), connection.as_uuid());
-        fetch_all!(self.tx, DEFINITIONS => NamedDefinitionRow, org, connection)?
-            .into_iter()
-            .map(|row| {
-                let kind = word(&row.kind, CapabilityKind::from_word, "capability kind")?;
-                Ok((kind, row.name, row.definition.try_into()?))
-            })
-            .collect()
+        named(fetch_all!(self.tx, DEFINITIONS => NamedDefinitionRow, org, connection)?)
     }
 
     /// The same with capabilities that are gone.
@@ -271,13 +275,7 @@ impl Capabilities<'_> {
         connection: ConnectionId,
     ) -> Result<Vec<(CapabilityKind, String, Definition)>, StorageError> {
         let (org, connection) = (organization.as_uuid(), connection.as_uuid());
-        fetch_all!(self.tx, ALL_DEFINITIONS => NamedDefinitionRow, org, connection)?
-            .into_iter()
-            .map(|row| {
-                let kind = word(&row.kind, CapabilityKind::from_word, "capability kind")?;
-                Ok((kind, row.name, row.definition.try_into()?))
-            })
-            .collect()
+        named(fetch_all!(self.tx, ALL_DEFINITIONS => NamedDefinitionRow, org, connection)?)
     }
 
     /// Writes what a listing changed: rows that are new or different, and what is no longer listed.

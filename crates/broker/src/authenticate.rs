@@ -141,14 +141,17 @@ impl Authentication {
         let elsewhere = found.resource.as_ref().is_some_and(|bound| bound != resource);
         let other_organization = organization
             .is_some_and(|slug| snapshots.organization_by_slug(slug) != Some(principal.organization));
-        let no_use = match resource {
-            Resource::Api => !principal.scopes.contains(Scope::Api),
-            _ => ![Scope::McpRead, Scope::McpWrite, Scope::McpPlan]
+        if expired || elsewhere || other_organization {
+            return Err(AuthenticationError::InvalidToken);
+        }
+        let is_of_use = match resource {
+            Resource::Api => principal.scopes.contains(Scope::Api),
+            _ => [Scope::McpRead, Scope::McpWrite, Scope::McpPlan]
                 .into_iter()
                 .any(|scope| principal.scopes.contains(scope)),
         };
-        if expired || elsewhere || other_organization || no_use {
-            return Err(AuthenticationError::InvalidToken);
+        if !is_of_use {
+            return Err(AuthenticationError::InsufficientScope);
         }
         if let Some(token) = principal.token {
             self.used.lock().insert(token, (principal.organization, now));

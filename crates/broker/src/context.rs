@@ -136,6 +136,9 @@ pub enum AuthenticationError {
     /// Unknown, expired, revoked, for another resource, or of somebody who has left: alike from outside.
     #[error("the token is not valid here")]
     InvalidToken,
+    /// A good token of somebody who may be told: it has no scope that is of use at this resource.
+    #[error("the token has no scope for this resource")]
+    InsufficientScope,
     #[error("too many failed attempts")]
     TooManyFailures { retry_after: u64 },
     /// The database could not be asked: nobody gets in.

@@ -198,6 +198,7 @@ fn responses(route: &Route) -> utoipa::openapi::Responses {
 fn failures(route: &Route) -> Vec<(&'static str, &'static str)> {
     let mut failures = vec![
         ("401", "No token, or not one that is valid here (`unauthenticated`)."),
+        ("403", "The token lacks the scope `api`, or one that this needs (`insufficient_scope`)."),
         ("404", "Unknown, or not for this caller (`not_found`)."),
         ("503", "Records can't be reached: nothing was done (`unavailable`)."),
     ];

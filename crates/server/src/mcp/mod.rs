@@ -13,6 +13,7 @@ use axum::{
     body::Body,
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts},
+    response::IntoResponse as _,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
@@ -20,7 +21,11 @@ use switchboard_broker::{AuthenticationError, Broker};
 use switchboard_domain::{Principal, Resource, Slug};
 use switchboard_mcp::{Payload, ProtocolError};
 
-use crate::{ServerState, problem, serve::Peer};
+use crate::{
+    ServerState,
+    problem::{self, Problem},
+    serve::Peer,
+};
 
 /// `/mcp` and `/mcp/`
 pub(crate) async fn default_endpoint(
@@ -128,13 +133,18 @@ pub(crate) fn refuse(
     organization: Option<&Slug>,
     refusal: &Refusal,
 ) -> Response<Body> {
-    let (status, code, message) = match refusal {
-        Refusal::Missing => (StatusCode::UNAUTHORIZED, None, "Authentication is needed."),
+    let (error, mut response) = match refusal {
+        Refusal::Missing => (None, problem::plain(StatusCode::UNAUTHORIZED, "Authentication is needed.")),
         Refusal::Authentication(AuthenticationError::InvalidToken) => (
-            StatusCode::UNAUTHORIZED,
             Some("invalid_token"),
-            "The token is unknown, expired, revoked or for another resource.",
+            problem::plain(
+                StatusCode::UNAUTHORIZED,
+                "The token is unknown, expired, revoked or for another resource.",
+            ),
         ),
+        Refusal::Authentication(AuthenticationError::InsufficientScope) => {
+            (Some("insufficient_scope"), insufficient_scope(resource))
+        }
         Refusal::Authentication(AuthenticationError::TooManyFailures { retry_after }) => {
             let mut response = problem::plain(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -150,12 +160,23 @@ pub(crate) fn refuse(
             );
         }
     };
-    let mut response = problem::plain(status, message);
-    let challenge = challenge(state, resource, organization, code);
+    let challenge = challenge(state, resource, organization, error);
     if let Ok(challenge) = HeaderValue::from_str(&challenge) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
+}
+
+/// The token is good, only not for this (RFC 6750 section 3.1): another one is needed, not another try.
+fn insufficient_scope(resource: &Resource) -> Response<Body> {
+    let lacks = match resource {
+        Resource::Api => "This token may not use the REST API: it lacks the scope `api`.",
+        _ => {
+            "This token may not use MCP endpoints: it has none of the scopes `mcp:read`, `mcp:write` and `mcp:plan`."
+        }
+    };
+    let detail = format!("{lacks} Make a token that has what you need, or sign in again and allow it.");
+    Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", detail).into_response()
 }
 
 /// `WWW-Authenticate` as RFC 9728 section 5.1 and MCP want it.

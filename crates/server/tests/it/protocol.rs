@@ -72,7 +72,15 @@ on_both! {
         let (expired, _) = app.token_for(app.owner, &READ_WRITE, None, Some(past)).await;
         assert_eq!(app.client(&expired).legacy("ping", json!({})).await.status, 401);
         let api_only = app.token(app.owner, &[Scope::Api]).await;
-        assert_eq!(app.client(&api_only).legacy("ping", json!({})).await.status, 401);
+        for path in ["/mcp", "/mcp/toolkits/none", "/mcp/connections/none", "/o/acme/mcp"] {
+            let refused = app.client_at(path, Some(&api_only)).legacy("ping", json!({})).await;
+            assert_eq!((refused.status.as_u16(), refused.json()["code"].clone()), (403, json!("insufficient_scope")));
+            let challenge = refused.header("www-authenticate").unwrap();
+            let wanted = "scope=\"mcp:read mcp:write\"";
+            assert!(challenge.starts_with("Bearer error=\"insufficient_scope\"") && challenge.contains(wanted), "{challenge}");
+        }
+        let (bound, _) = app.token_for(app.owner, &[Scope::Api], Some("/api/v1"), None).await;
+        assert_eq!(app.client(&bound).legacy("ping", json!({})).await.status, 401, "the resource comes first");
         let reader = app.client(&app.token(app.owner, &[Scope::McpRead]).await);
         assert_eq!(reader.search(json!({ "query": "echo" })).await["matches"][0]["name"], "demo.echo");
         let refused = reader

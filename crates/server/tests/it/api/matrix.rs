@@ -108,9 +108,9 @@ on_both! {
         for route in &routes {
             let path = path_of(route, &world);
             let name = format!("{} {}", route.method, route.path);
-            for unknown in [&nobody, &reader] {
+            for (unknown, status) in [(&nobody, 401), (&reader, 403)] {
                 let answer = ask(unknown, route, &world).await;
-                assert_eq!(answer.status.as_u16(), 401, "{name}");
+                assert_eq!(answer.status.as_u16(), status, "{name}");
                 assert!(
                     answer.header("www-authenticate").is_some_and(|it| it.contains("scope=\"api\"")),
                     "{name}"

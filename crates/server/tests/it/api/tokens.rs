@@ -78,9 +78,14 @@ on_both! {
         let reader = app.token(app.owner, &[Scope::McpRead, Scope::McpWrite]).await;
         let elsewhere = app.token_for(app.owner, &crate::api::rest::ALL, Some("/mcp"), None).await.0;
         let here = app.token_for(app.owner, &crate::api::rest::ALL, Some("/api/v1"), None).await.0;
-        for token in [None, Some(reader.as_str()), Some(elsewhere.as_str()), Some("nonsense")] {
+        for token in [None, Some(elsewhere.as_str()), Some("nonsense")] {
             Rest::with_token(&app, token).get("/organization").await.refused(401, "unauthenticated");
         }
+        let refused = Rest::with_token(&app, Some(&reader)).get("/organization").await;
+        let challenge = refused.header("www-authenticate").unwrap().to_owned();
+        assert!(challenge.starts_with("Bearer error=\"insufficient_scope\""), "{challenge}");
+        assert!(challenge.ends_with("scope=\"api\""), "{challenge}");
+        refused.refused(403, "insufficient_scope");
         Rest::with_token(&app, Some(&here)).get("/organization").await.ok(200);
         app.stop().await;
     }

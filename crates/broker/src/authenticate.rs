@@ -7,7 +7,9 @@ use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use parking_lot::Mutex;
-use switchboard_domain::{Clock, OrganizationId, Principal, Resource, Scope, Slug, Timestamp, TokenId};
+use switchboard_domain::{
+    Clock, OrganizationId, Principal, Proof, Resource, Scope, Slug, Timestamp, TokenId,
+};
 use switchboard_storage::{Db, MemberStatus, TokenOwner};
 use switchboard_vault::{TokenHash, TokenKind, parse};
 
@@ -85,7 +87,7 @@ impl Authentication {
         organization: Option<&Slug>,
     ) -> Result<Option<Principal>, AuthenticationError> {
         let parsed = parse(token).map_err(|_| AuthenticationError::InvalidToken)?;
-        if !matches!(parsed.kind, TokenKind::Personal | TokenKind::Service) {
+        if !matches!(parsed.kind, TokenKind::Personal | TokenKind::Service | TokenKind::AccessToken) {
             return Err(AuthenticationError::InvalidToken);
         }
         if !snapshots.is_fresh() {
@@ -153,7 +155,7 @@ impl Authentication {
         if !is_of_use {
             return Err(AuthenticationError::InsufficientScope);
         }
-        if let Some(token) = principal.token {
+        if let Some(token) = principal.proof.token() {
             self.used.lock().insert(token, (principal.organization, now));
         }
         Ok(principal.clone())
@@ -193,7 +195,13 @@ fn found(owner: TokenOwner, version: i64) -> Option<Found> {
         role: owner.role,
         teams: owner.teams.into(),
         scopes: token.scopes,
-        token: Some(token.id),
+        proof: match &token.grant {
+            None => Proof::Token(token.id),
+            Some(grant) => {
+                Proof::Grant { token: token.id, grant: grant.id, client: grant.client.as_str().into() }
+            }
+        },
+        toolkits: token.grant.and_then(|grant| grant.toolkits).map(Into::into),
     };
     Some(Found { version, principal, resource, expires_at: token.expires_at })
 }

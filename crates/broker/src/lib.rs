@@ -18,6 +18,8 @@ pub mod manage;
 mod pipeline;
 mod redact;
 mod search;
+mod session;
+mod sign_in;
 mod snapshot;
 mod status;
 mod suggestions;
@@ -42,6 +44,8 @@ pub use context::{
 pub use credentials::{CredentialError, NewSecret, context_of as credential_context};
 pub use direct::{DirectTools, Offer};
 pub use keys::DataKeyError;
+pub use session::{Browser, OpenedSession, SignedIn};
+pub use sign_in::{Choice, PasswordSignIn};
 pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
 pub use status::ShownStatus;
 pub use upstream::{InProcessServer, StdioCommand, UpstreamLimits};
@@ -93,6 +97,7 @@ struct Inner {
     audit_writer: parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>,
     compiled: arguments::CompiledTools,
     direct_lists: direct::DirectLists,
+    sign_in_limits: Arc<sign_in::SignInLimits>,
     schedule: jobs::Schedule,
     settings: Settings,
     public_url: Url,
@@ -133,6 +138,7 @@ impl Broker {
             audit_writer: parking_lot::Mutex::new(Some(writer)),
             compiled: arguments::CompiledTools::new(4_000),
             direct_lists: direct::kept_lists(),
+            sign_in_limits: Arc::default(),
             schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
             settings: options.settings,
             public_url: options.public_url,

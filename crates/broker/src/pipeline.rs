@@ -462,7 +462,7 @@ pub(crate) fn actor_of(context: &CallContext) -> Value {
     json!({
         "type": kind,
         "id": context.principal.caller.to_string(),
-        "token": context.principal.token.map(|token| token.to_string()),
+        "token": context.principal.proof.token().map(|token| token.to_string()),
     })
 }
 

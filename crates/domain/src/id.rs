@@ -135,6 +135,18 @@ ids! {
     KeyEncryptionKeyId "kek";
     /// A single-use link that makes the first owner.
     SetupLinkId "setup";
+    /// Asks somebody into an organization, once.
+    InvitationId "inv";
+    /// A person signed in at the console, in one browser.
+    SessionId "ses";
+    /// A company's OpenID provider, as one organization configured it.
+    IdentityProviderId "idp";
+    /// A member's account at an identity provider.
+    IdentityId "idn";
+    /// An AI client that members sign in with.
+    OauthClientId "ocl";
+    /// What a member allowed an AI client.
+    OauthGrantId "ogr";
 }
 
 #[cfg(test)]

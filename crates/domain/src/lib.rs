@@ -28,11 +28,12 @@ pub use connection::{
 };
 pub use error::{Action, ActionType, Actor, CallError, ErrorCode, Retry};
 pub use id::{
-    ApprovalId, CallId, ConnectionId, CredentialId, DataKeyId, IdError, KeyEncryptionKeyId, MemberId,
-    OrganizationId, ServiceAccountId, SetupLinkId, TeamId, TokenId, ToolkitId, WriterId,
+    ApprovalId, CallId, ConnectionId, CredentialId, DataKeyId, IdError, IdentityId, IdentityProviderId,
+    InvitationId, KeyEncryptionKeyId, MemberId, OauthClientId, OauthGrantId, OrganizationId,
+    ServiceAccountId, SessionId, SetupLinkId, TeamId, TokenId, ToolkitId, WriterId,
 };
 pub use name::{CapabilityName, CapabilityPattern, NameError, Slug};
-pub use principal::{Caller, ClientInfo, Principal, Resource, Role};
+pub use principal::{Caller, ClientInfo, Principal, Proof, Resource, Role};
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use secret::SecretValue;
 pub use status::{ConnectionStatus, Diagnosis, Stage, Status};

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MemberId, OrganizationId, Scopes, ServiceAccountId, Slug, TeamId, TokenId};
+use crate::{
+    MemberId, OauthGrantId, OrganizationId, Scopes, ServiceAccountId, SessionId, Slug, TeamId, TokenId,
+    ToolkitId,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,8 +56,43 @@ pub struct Principal {
     pub role: Role,
     pub teams: Arc<[TeamId]>,
     pub scopes: Scopes,
-    /// The token this request came with; `None` for a console session.
-    pub token: Option<TokenId>,
+    pub proof: Proof,
+    /// The toolkits a person narrowed this client to on the consent page; `None`: not narrowed.
+    pub toolkits: Option<Arc<[ToolkitId]>>,
+}
+
+/// What a request was authenticated by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// A personal or service token.
+    Token(TokenId),
+    /// An access token that an AI client was given.
+    Grant { token: TokenId, grant: OauthGrantId, client: Arc<str> },
+    /// A console session.
+    Session(SessionId),
+    /// This process itself, for a question about somebody ("what may she call?").
+    Inquiry,
+}
+
+impl Proof {
+    pub const fn token(&self) -> Option<TokenId> {
+        match self {
+            Self::Token(token) | Self::Grant { token, .. } => Some(*token),
+            Self::Session(_) | Self::Inquiry => None,
+        }
+    }
+
+    pub const fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Session(session) => Some(*session),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a client that registered itself, which administration never listens to.
+    pub const fn is_grant(&self) -> bool {
+        matches!(self, Self::Grant { .. })
+    }
 }
 
 impl Principal {

@@ -56,6 +56,8 @@ pub struct Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redirects {
     Refuse,
+    /// The redirect is the answer: whoever asked looks at it and goes nowhere.
+    Show,
     SameOrigin {
         max: usize,
     },
@@ -133,11 +135,14 @@ impl Egress {
         let mut followed = 0;
         loop {
             let timer = Timer::start(request.deadlines, started);
-            let outgoing =
-                if redirects == Redirects::Refuse { std::mem::take(&mut headers) } else { headers.clone() };
+            let outgoing = if matches!(redirects, Redirects::Refuse | Redirects::Show) {
+                std::mem::take(&mut headers)
+            } else {
+                headers.clone()
+            };
             let hop = Hop { method: &method, url: &url, headers: outgoing, body: body.clone() };
             let (answer, timer) = self.exchange(hop, timer, request.accept_gzip).await?;
-            if !is_redirect(answer.status()) {
+            if !is_redirect(answer.status()) || redirects == Redirects::Show {
                 return self.response(answer, timer, url, request.max_wire_bytes, request.max_inflated_bytes);
             }
             let next = self.next_hop(&method, &url, answer.headers(), redirects, followed)?;
@@ -257,7 +262,7 @@ impl Egress {
         followed: usize,
     ) -> Result<GuardedUrl, EgressError> {
         let (max, any_origin) = match redirects {
-            Redirects::Refuse => return Err(EgressError::RedirectRefused),
+            Redirects::Refuse | Redirects::Show => return Err(EgressError::RedirectRefused),
             Redirects::SameOrigin { max } => (max, false),
             Redirects::AnyOrigin { max } => (max, true),
         };

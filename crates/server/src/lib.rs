@@ -3,6 +3,7 @@
 //! A handler parses, calls one use case of `broker`, renders. Nothing here knows SQL or opens a secret.
 
 mod api;
+mod browser;
 mod config;
 mod guard;
 mod mcp;

@@ -23,6 +23,7 @@ mod migrate;
 mod organization;
 mod postgres;
 mod row;
+mod session;
 mod setup_link;
 mod snapshot;
 mod sqlite;
@@ -45,12 +46,13 @@ pub use lease::{Lease, Leases};
 pub use member::{InsertMember, Member, MemberStatus, Members};
 pub use migrate::{MIGRATIONS, Migration, SchemaError, SchemaStatus};
 pub use organization::{InsertOrganization, Organization, Organizations};
+pub use session::{Session, SessionOwner, Sessions};
 pub use setup_link::{SetupLinkFacts, SetupLinks};
 pub use snapshot::{Snapshot, SnapshotConnection};
 pub use sqlite::Faults;
 pub use statement::{Dialect, Statement};
 pub use team::{InsertTeam, Team, Teams};
-pub use token::{ServiceAccount, StoredToken, TokenKind, TokenOwner, Tokens};
+pub use token::{ServiceAccount, StoredToken, TokenGrant, TokenKind, TokenOwner, Tokens};
 pub use toolkit::{Policies, PolicyDocument, PolicyLayer, Toolkit, ToolkitSurface, Toolkits};
 pub use transaction::Tx;
 
@@ -68,6 +70,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         lease::ALL,
         member::ALL,
         organization::ALL,
+        session::ALL,
         setup_link::ALL,
         team::ALL,
         token::ALL,

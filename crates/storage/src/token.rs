@@ -3,7 +3,8 @@
 
 use sqlx::types::Json;
 use switchboard_domain::{
-    Caller, MemberId, OrganizationId, Role, Scopes, ServiceAccountId, TeamId, Timestamp, TokenId,
+    Caller, MemberId, OauthGrantId, OrganizationId, Role, Scopes, ServiceAccountId, TeamId, Timestamp,
+    TokenId, ToolkitId,
 };
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ pub enum TokenKind {
     Personal,
     /// `swb_svc_…`, of a service account.
     Service,
+    /// `swb_oat_…`, given to an AI client by the authorization server, under a grant.
+    Oauth,
 }
 
 impl TokenKind {
@@ -27,11 +30,12 @@ impl TokenKind {
         match self {
             Self::Personal => "personal",
             Self::Service => "service",
+            Self::Oauth => "oauth",
         }
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Personal, Self::Service].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Personal, Self::Service, Self::Oauth].into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -54,6 +58,18 @@ pub struct StoredToken {
     pub last_used_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
     pub created_at: Timestamp,
+    /// Of [`TokenKind::Oauth`]: what it was given under.
+    pub grant: Option<TokenGrant>,
+}
+
+/// The grant behind an access token of the authorization server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenGrant {
+    pub id: OauthGrantId,
+    /// The client's `client_id`.
+    pub client: String,
+    /// Toolkits the person narrowed it to.
+    pub toolkits: Option<Vec<ToolkitId>>,
 }
 
 /// A token with whose it is, as things stand now.
@@ -76,15 +92,20 @@ pub struct ServiceAccount {
 }
 
 statements! {
-    INSERT = "INSERT INTO token (organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, NULL, $13)";
+    INSERT = "INSERT INTO token (organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at, oauth_grant_id, toolkits, client) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, NULL, $13, $14, $15, $16)";
     /// The token itself says which organization it is of: its hash is unique among all.
     FIND_BY_HASH = {
-        sqlite: "SELECT t.organization_id, t.id, t.kind, t.member_id, t.service_account_id, t.name, t.hash, t.prefix, t.last_four, t.scopes, t.resource, t.expires_at, t.last_used_at, t.revoked_at, t.created_at, coalesce(m.role, s.role) AS role, coalesce(m.status, s.status) AS status, (SELECT json_group_array(hex(g.team_id)) FROM team_member g WHERE g.organization_id = t.organization_id AND g.member_id = t.member_id) AS teams FROM token t LEFT JOIN member m ON m.organization_id = t.organization_id AND m.id = t.member_id LEFT JOIN service_account s ON s.organization_id = t.organization_id AND s.id = t.service_account_id WHERE t.hash = $1",
-        postgres: "SELECT t.organization_id, t.id, t.kind, t.member_id, t.service_account_id, t.name, t.hash, t.prefix, t.last_four, t.scopes, t.resource, t.expires_at, t.last_used_at, t.revoked_at, t.created_at, coalesce(m.role, s.role) AS role, coalesce(m.status, s.status) AS status, (SELECT coalesce(json_agg(g.team_id), '[]') FROM team_member g WHERE g.organization_id = t.organization_id AND g.member_id = t.member_id) AS teams FROM token t LEFT JOIN member m ON m.organization_id = t.organization_id AND m.id = t.member_id LEFT JOIN service_account s ON s.organization_id = t.organization_id AND s.id = t.service_account_id WHERE t.hash = $1"
+        sqlite: "SELECT t.organization_id, t.id, t.kind, t.member_id, t.service_account_id, t.name, t.hash, t.prefix, t.last_four, t.scopes, t.resource, t.expires_at, t.last_used_at, t.revoked_at, t.created_at, t.oauth_grant_id, t.toolkits, t.client, coalesce(m.role, s.role) AS role, coalesce(m.status, s.status) AS status, (SELECT json_group_array(hex(g.team_id)) FROM team_member g WHERE g.organization_id = t.organization_id AND g.member_id = t.member_id) AS teams FROM token t LEFT JOIN member m ON m.organization_id = t.organization_id AND m.id = t.member_id LEFT JOIN service_account s ON s.organization_id = t.organization_id AND s.id = t.service_account_id WHERE t.hash = $1",
+        postgres: "SELECT t.organization_id, t.id, t.kind, t.member_id, t.service_account_id, t.name, t.hash, t.prefix, t.last_four, t.scopes, t.resource, t.expires_at, t.last_used_at, t.revoked_at, t.created_at, t.oauth_grant_id, t.toolkits, t.client, coalesce(m.role, s.role) AS role, coalesce(m.status, s.status) AS status, (SELECT coalesce(json_agg(g.team_id), '[]') FROM team_member g WHERE g.organization_id = t.organization_id AND g.member_id = t.member_id) AS teams FROM token t LEFT JOIN member m ON m.organization_id = t.organization_id AND m.id = t.member_id LEFT JOIN service_account s ON s.organization_id = t.organization_id AND s.id = t.service_account_id WHERE t.hash = $1"
     };
-    FIND = "SELECT organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at FROM token WHERE organization_id = $1 AND id = $2";
-    LIST = "SELECT organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at FROM token WHERE organization_id = $1 ORDER BY id DESC";
-    LIST_OF_MEMBER = "SELECT organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at FROM token WHERE organization_id = $1 AND member_id = $2 ORDER BY id DESC";
+    FIND = "SELECT organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at, oauth_grant_id, toolkits, client FROM token WHERE organization_id = $1 AND id = $2";
+    LIST = "SELECT organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at, oauth_grant_id, toolkits, client FROM token WHERE organization_id = $1 AND kind <> 'oauth' ORDER BY id DESC";
+    LIST_OF_MEMBER = "SELECT organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at, oauth_grant_id, toolkits, client FROM token WHERE organization_id = $1 AND member_id = $2 AND kind <> 'oauth' ORDER BY id DESC";
+    /// What an AI client was given under one grant ends together.
+    REVOKE_OF_GRANT = "UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND oauth_grant_id = $2 AND revoked_at IS NULL";
+    REVOKE_OF_MEMBER = "UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND member_id = $2 AND revoked_at IS NULL";
+    /// Access tokens live an hour; what is over for a day serves nothing any more.
+    FORGET_EXPIRED = "DELETE FROM token WHERE organization_id = $1 AND kind = 'oauth' AND expires_at < $2";
     REVOKE = "UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND id = $2 AND revoked_at IS NULL";
     TOUCH = {
         sqlite: "UPDATE token SET last_used_at = used.value ->> 2 FROM json_each($1) AS used WHERE token.organization_id = unhex(used.value ->> 0) AND token.id = unhex(used.value ->> 1) AND (token.last_used_at IS NULL OR token.last_used_at < used.value ->> 2)",
@@ -112,6 +133,9 @@ struct Row {
     last_used_at: Option<i64>,
     revoked_at: Option<i64>,
     created_at: i64,
+    oauth_grant_id: Option<Uuid>,
+    toolkits: Option<Json<Vec<ToolkitId>>>,
+    client: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -142,6 +166,11 @@ impl TryFrom<Row> for StoredToken {
             (None, Some(id)) => Caller::ServiceAccount(ServiceAccountId::from_uuid(id)),
             _ => return Err(StorageError::Unreadable("token owner")),
         };
+        let grant = row.oauth_grant_id.map(|id| TokenGrant {
+            id: OauthGrantId::from_uuid(id),
+            client: row.client.unwrap_or_default(),
+            toolkits: row.toolkits.map(|toolkits| toolkits.0),
+        });
         Ok(Self {
             id: TokenId::from_uuid(row.id),
             organization: OrganizationId::from_uuid(row.organization_id),
@@ -157,6 +186,7 @@ impl TryFrom<Row> for StoredToken {
             last_used_at: row.last_used_at.map(Timestamp::from_micros),
             revoked_at: row.revoked_at.map(Timestamp::from_micros),
             created_at: Timestamp::from_micros(row.created_at),
+            grant,
         })
     }
 }
@@ -208,6 +238,9 @@ impl Tokens<'_> {
             Caller::ServiceAccount(id) => (None, Some(id.as_uuid())),
         };
         let scopes = document(&token.scopes, "token scopes")?;
+        let grant = token.grant.as_ref();
+        let toolkits = grant.and_then(|grant| grant.toolkits.as_ref());
+        let toolkits = toolkits.map(|toolkits| document(toolkits, "token toolkits")).transpose()?;
         execute!(
             self.tx,
             INSERT,
@@ -224,6 +257,9 @@ impl Tokens<'_> {
             token.resource.as_deref(),
             token.expires_at.map(Timestamp::as_micros),
             token.created_at.as_micros(),
+            grant.map(|grant| grant.id.as_uuid()),
+            &toolkits,
+            grant.map(|grant| grant.client.as_str()),
         )
         .map(drop)
     }
@@ -269,6 +305,41 @@ impl Tokens<'_> {
             self.tx.raise_version(organization).await?;
         }
         Ok(revoked)
+    }
+
+    /// Ends every access token of one grant.
+    pub async fn revoke_of_grant(
+        self,
+        organization: OrganizationId,
+        grant: OauthGrantId,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let ended =
+            execute!(self.tx, REVOKE_OF_GRANT, organization.as_uuid(), grant.as_uuid(), now.as_micros())?;
+        self.tx.raise_version(organization).await?;
+        Ok(ended)
+    }
+
+    /// Ends everything a member's clients and scripts hold.
+    pub async fn revoke_of_member(
+        self,
+        organization: OrganizationId,
+        member: MemberId,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let ended =
+            execute!(self.tx, REVOKE_OF_MEMBER, organization.as_uuid(), member.as_uuid(), now.as_micros())?;
+        self.tx.raise_version(organization).await?;
+        Ok(ended)
+    }
+
+    /// Removes access tokens that expired before `before`.
+    pub async fn forget_expired(
+        self,
+        organization: OrganizationId,
+        before: Timestamp,
+    ) -> Result<u64, StorageError> {
+        execute!(self.tx, FORGET_EXPIRED, organization.as_uuid(), before.as_micros())
     }
 
     /// Notes when tokens were last used: many at once, now and then.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard_domain::{
-    Caller, CapabilityKind, CapabilityName, MemberId, OrganizationId, Principal, Slug, ToolkitId,
+    Caller, CapabilityKind, CapabilityName, MemberId, OrganizationId, Principal, Proof, Slug, ToolkitId,
 };
 use switchboard_policy::{Approvers, CapabilityFacts, Explanation, Rule, Subject, check_rules, explain};
 use switchboard_storage::{MemberStatus, PolicyLayer};
@@ -229,7 +229,8 @@ impl Broker {
             role: found.role,
             teams: teams.into(),
             scopes: principal.scopes,
-            token: None,
+            proof: Proof::Inquiry,
+            toolkits: None,
         })
     }
 }

@@ -101,6 +101,7 @@ fn actor(principal: &Principal) -> Value {
     json!({
         "type": kind,
         "id": principal.caller.to_string(),
-        "token": principal.token.map(|token| token.to_string()),
+        "token": principal.proof.token().map(|token| token.to_string()),
+        "session": principal.proof.session().map(|session| session.to_string()),
     })
 }

@@ -129,6 +129,7 @@ impl TokenPlan {
             expires_at: Some(now.plus(Duration::from_secs(u64::from(self.days) * DAY))),
             last_used_at: None,
             revoked_at: None,
+            grant: None,
             created_at: now,
         };
         (stored, secret)

@@ -53,6 +53,7 @@ impl Operator {
             expires_at: new.lifetime.map(|lifetime| now.plus(lifetime)),
             last_used_at: None,
             revoked_at: None,
+            grant: None,
             created_at: now,
         };
         tx.tokens().insert(&stored).await?;

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{RawPathParams, Request, State},
-    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts},
     response::IntoResponse,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use switchboard_broker::manage::Refusal;
-use switchboard_domain::Resource;
+use switchboard_domain::{Principal, Resource};
 
 use super::{call::Call, route::Route};
 use crate::{
-    RequestId, ServerState, mcp,
+    RequestId, ServerState, browser, mcp,
     problem::{self, Problem},
 };
 
@@ -29,9 +29,9 @@ pub(super) async fn dispatch(
     request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let principal = match mcp::authenticate(&state.broker, &parts, &Resource::Api, None).await {
+    let principal = match caller(&state, &parts).await {
         Ok(principal) => principal,
-        Err(refusal) => return mcp::refuse(&state, &Resource::Api, None, &refusal),
+        Err(response) => return *response,
     };
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
     let Some(route) = routes.iter().find(|route| route.method == method) else {
@@ -71,6 +71,40 @@ pub(super) async fn dispatch(
             problem.into_response()
         }
     }
+}
+
+/// A bearer token, or without any `Authorization` the console's session: one principal, and nothing falls back.
+async fn caller(state: &ServerState, parts: &Parts) -> Result<Principal, Box<Response<Body>>> {
+    if !parts.headers.contains_key(header::AUTHORIZATION)
+        && let Some(signed_in) = browser::signed_in(state, &parts.headers).await?
+    {
+        return if parts.method.is_safe() || is_from_console(state, &parts.headers) {
+            Ok(signed_in.principal)
+        } else {
+            Err(Box::new(
+                Problem::new(
+                    StatusCode::FORBIDDEN,
+                    "cross_site_request",
+                    "A session's request that changes something has to come from a page of Switchboard and carry its \
+                     `Switchboard-Form-Token`. Scripts use a token.",
+                )
+                .into_response(),
+            ))
+        };
+    }
+    mcp::authenticate(&state.broker, parts, &Resource::Api, None)
+        .await
+        .map_err(|refusal| Box::new(mcp::refuse(state, &Resource::Api, None, &refusal)))
+}
+
+/// What a page of another site can't make a browser send (THREATS W3): our own origin by the browser's word, and the
+/// token that only our pages know.
+fn is_from_console(state: &ServerState, headers: &HeaderMap) -> bool {
+    let token =
+        headers.get("switchboard-form-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let known =
+        switchboard_broker::same_secret(browser::form_token(state, headers).as_bytes(), token.as_bytes());
+    known && browser::is_own_form(headers)
 }
 
 fn method_not_allowed(routes: &[Route]) -> Response<Body> {

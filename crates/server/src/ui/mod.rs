@@ -3,6 +3,7 @@
 
 mod assets;
 mod setup;
+pub(crate) mod sign_in;
 
 use askama::Template;
 use axum::{
@@ -10,7 +11,7 @@ use axum::{
     body::Body,
     extract::State,
     http::{HeaderValue, Response, StatusCode, header},
-    routing::get,
+    routing::{get, post},
 };
 
 use crate::{ServerState, problem};
@@ -21,6 +22,8 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form
 pub(crate) fn router() -> Router<ServerState> {
     Router::new()
         .route("/", get(landing))
+        .route("/sign-in", get(sign_in::show).post(sign_in::submit))
+        .route("/sign-out", post(sign_in::sign_out))
         .route("/setup/{token}", get(setup::show).post(setup::redeem))
         .route("/assets/{name}", get(assets::asset))
 }
@@ -48,11 +51,20 @@ async fn landing(State(state): State<ServerState>) -> Response<Body> {
     page(StatusCode::OK, &Landing { version: env!("CARGO_PKG_VERSION"), origin, has_owner })
 }
 
-fn message(status: StatusCode, title: &str, text: &str, command: Option<&str>) -> Response<Body> {
+fn unavailable() -> Response<Body> {
+    message(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Try again in a moment",
+        "Switchboard can't reach its own records right now, so nothing was done.",
+        None,
+    )
+}
+
+pub(crate) fn message(status: StatusCode, title: &str, text: &str, command: Option<&str>) -> Response<Body> {
     page(status, &Message { title, text, command })
 }
 
-fn page(status: StatusCode, template: &impl Template) -> Response<Body> {
+pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response<Body> {
     let html = match template.render() {
         Ok(html) => html,
         Err(error) => {

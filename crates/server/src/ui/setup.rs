@@ -5,19 +5,12 @@ use askama::Template;
 use axum::{
     body::Body,
     extract::{Path, Request, State},
-    http::{HeaderMap, Response, StatusCode, header},
+    http::{HeaderMap, Response, StatusCode},
 };
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
 use switchboard_broker::manage::{Refusal, RefusalKind, SetupDone, SetupError, SetupLinkState, SetupRequest};
-use switchboard_domain::SecretValue;
-use url::form_urlencoded;
 
-use super::{message, page};
-use crate::ServerState;
-
-/// A form of three short fields.
-const MAX_FORM: usize = 16 * 1024;
+use super::{message, page, unavailable};
+use crate::{ServerState, browser::Fields};
 
 #[derive(Template, Default)]
 #[template(path = "setup.html")]
@@ -66,7 +59,12 @@ pub(super) async fn redeem(
     if let Some(refusal) = refuse_other_sites(request.headers()) {
         return refusal;
     }
-    let Some(fields) = read_form(&state, request).await else {
+    let fields = Fields::read(&state, request, &[]).await;
+    let fields = fields.filter(|fields| fields.are_among(&["organization", "email", "password"]));
+    let taken = fields.as_ref().and_then(|fields| {
+        Some((fields.get("organization")?, fields.get("email")?, fields.secret("password")?))
+    });
+    let Some((organization, email, password)) = taken else {
         return message(
             StatusCode::BAD_REQUEST,
             "That was not the form",
@@ -75,17 +73,15 @@ pub(super) async fn redeem(
         );
     };
     let request = SetupRequest {
-        organization_name: fields.organization.clone(),
-        email: fields.email.clone(),
-        password: fields.password,
+        organization_name: organization.to_owned(),
+        email: email.to_owned(),
+        password: password.clone(),
     };
     match state.broker.redeem_setup_link(&token, request).await {
         Ok(done) => show_done(&state, &done),
         Err(SetupError::Link(over)) => link_is_over(over),
         Err(SetupError::Refused(refusal)) if refusal.kind == RefusalKind::Unavailable => unavailable(),
-        Err(SetupError::Refused(refusal)) => {
-            show_again(&state, &token, &fields.organization, &fields.email, &refusal)
-        }
+        Err(SetupError::Refused(refusal)) => show_again(&state, &token, organization, email, &refusal),
     }
 }
 
@@ -170,15 +166,6 @@ fn link_is_over(state: SetupLinkState) -> Response<Body> {
     message(status, title, text, Some(command))
 }
 
-fn unavailable() -> Response<Body> {
-    message(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "Try again in a moment",
-        "Switchboard can't reach its own records right now, so nothing was done.",
-        None,
-    )
-}
-
 /// A browser says where a request comes from: only our own form may be sent here. Without the header the guard's
 /// look at `Origin` has to do.
 fn refuse_other_sites(headers: &HeaderMap) -> Option<Response<Body>> {
@@ -191,38 +178,4 @@ fn refuse_other_sites(headers: &HeaderMap) -> Option<Response<Body>> {
             None,
         )
     })
-}
-
-struct Fields {
-    organization: String,
-    email: String,
-    password: SecretValue,
-}
-
-async fn read_form(state: &ServerState, request: Request) -> Option<Fields> {
-    let kind = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = kind.split(';').next()?.trim();
-    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return None;
-    }
-    let reading = Limited::new(request.into_body(), MAX_FORM).collect();
-    let read = tokio::time::timeout(state.config.request_body_timeout, reading).await.ok()?.ok()?;
-    fields_of(&read.to_bytes())
-}
-
-/// Each field once, and no other.
-fn fields_of(body: &Bytes) -> Option<Fields> {
-    let (mut organization, mut email, mut password) = (None, None, None);
-    for (name, value) in form_urlencoded::parse(body) {
-        let slot = match &*name {
-            "organization" => &mut organization,
-            "email" => &mut email,
-            "password" => &mut password,
-            _ => return None,
-        };
-        if slot.replace(value.into_owned()).is_some() {
-            return None;
-        }
-    }
-    Some(Fields { organization: organization?, email: email?, password: SecretValue::new(password?) })
 }

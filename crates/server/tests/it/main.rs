@@ -8,5 +8,6 @@ mod hostile_upstream;
 mod one_call;
 mod protocol;
 mod setup_page;
+mod sign_in;
 mod support;
 mod upstreams;

@@ -29,6 +29,7 @@ fn token(database: &TestDatabase, organization: OrganizationId, caller: Caller, 
         expires_at: Some(at(86_400)),
         last_used_at: None,
         revoked_at: None,
+        grant: None,
         created_at: at(0),
     }
 }

@@ -15,6 +15,7 @@ const ACROSS_ORGANIZATIONS: &[(&str, &str)] = &[
     ("key::WRAPPED_BY_OTHERS", "rotating a key-encryption key goes through everybody's data keys"),
     ("member::FIND_EVERYWHERE", "sign-in starts with an address; the organization is picked afterwards"),
     ("member::ANY_OWNER", "whether the setup link is still needed; returns a count"),
+    ("session::FIND_BY_HASH", "the cookie says which organization it is of; its hash is unique among all"),
     ("token::FIND_BY_HASH", "the token says which organization it is of; its hash is unique among all"),
 ];
 

@@ -87,7 +87,7 @@ impl McpClient {
                 deadlines: Deadlines { total: deadline, first_byte: deadline, idle: deadline },
                 max_wire_bytes: most,
                 max_inflated_bytes: most,
-                redirects: Redirects::Refuse,
+                redirects: Redirects::Show,
                 accept_gzip: false,
             })
             .await

@@ -1,6 +1,7 @@
 //! The whole of Switchboard in the test's own process: real database, real listener, real upstream sessions; only
 //! the clock's seed and the port are the test's.
 
+mod browser;
 mod client;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -23,6 +24,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+pub use browser::Browser;
 pub use client::{McpClient, McpReply};
 
 /// What a test wants different.
@@ -49,6 +51,9 @@ impl Default for AppOptions {
         }
     }
 }
+
+/// Of everybody who has one.
+pub const PASSWORD: &str = "a password of tests";
 
 /// A running instance.
 #[derive(Debug)]
@@ -148,6 +153,37 @@ impl App {
         add_member(&self.db, &*self.random, self.organization, email, role).await
     }
 
+    /// A member who can sign in with [`PASSWORD`].
+    pub async fn member_with_password(&self, email: &str, role: Role) -> MemberId {
+        let id = self.member(email, role).await;
+        self.give_password(id).await;
+        id
+    }
+
+    pub async fn give_password(&self, member: MemberId) {
+        let hash =
+            switchboard_vault::hash_password(&SecretValue::new(PASSWORD), &*self.random).expect("a hash");
+        let mut tx = self.db.write().await.expect("a transaction");
+        tx.members()
+            .set_password(self.organization, member, &hash, self.broker.clock().now())
+            .await
+            .expect("a password");
+        tx.commit().await.expect("committed");
+    }
+
+    /// A browser that nobody is signed in with.
+    pub fn browser(&self) -> Browser {
+        Browser::new(self.egress.clone(), format!("http://{}", self.address))
+    }
+
+    /// A browser in which this person is signed in; they need [`PASSWORD`].
+    pub async fn signed_in(&self, email: &str) -> Browser {
+        let browser = self.browser();
+        let reply = browser.post("/sign-in", &[("email", email), ("password", PASSWORD)]).await;
+        assert_eq!(reply.status.as_u16(), 303, "{}", reply.text());
+        browser
+    }
+
     /// A token of a member, with these scopes, for every resource.
     pub async fn token(&self, member: MemberId, scopes: &[Scope]) -> String {
         self.token_for(member, scopes, None, None).await.0
@@ -189,6 +225,7 @@ impl App {
                 expires_at,
                 last_used_at: None,
                 revoked_at: None,
+                grant: None,
                 created_at: self.broker.clock().now(),
             })
             .await

@@ -1,0 +1,124 @@
+//! `/sign-in` and `/sign-out`. One form; it works without JavaScript. A person in several organizations picks one
+//! after the password was right.
+
+use askama::Template;
+use axum::{
+    body::Body,
+    extract::{Query, Request, State, rejection::QueryRejection},
+    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
+};
+use serde::Deserialize;
+use switchboard_broker::{Choice, OpenedSession, PasswordSignIn};
+
+use super::{message, page, unavailable};
+use crate::{
+    ServerState,
+    browser::{self, Fields},
+};
+
+#[derive(Template, Default)]
+#[template(path = "sign_in.html")]
+struct Form<'a> {
+    problem: Option<&'a str>,
+    email: &'a str,
+    return_to: &'a str,
+    choices: &'a [Choice],
+}
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    return_to: Option<String>,
+}
+
+pub(super) async fn show(
+    State(state): State<ServerState>,
+    asked: Result<Query<Asked>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let asked = asked.ok().and_then(|Query(asked)| asked.return_to);
+    let return_to = browser::return_to(asked.as_deref());
+    match browser::signed_in(&state, &headers).await {
+        Ok(Some(_)) => browser::see_other(return_to),
+        Ok(None) => page(StatusCode::OK, &Form { return_to, ..Form::default() }),
+        Err(response) => *response,
+    }
+}
+
+pub(super) async fn submit(State(state): State<ServerState>, request: Request) -> Response<Body> {
+    if !browser::is_own_form(request.headers()) {
+        return other_site();
+    }
+    let (parts, body) = request.into_parts();
+    let who = browser::browser(&parts);
+    let request = Request::from_parts(parts, body);
+    let Some(fields) = Fields::read(&state, request, &[]).await else { return not_the_form() };
+    let (Some(email), Some(password)) = (fields.get("email"), fields.secret("password")) else {
+        return not_the_form();
+    };
+    let return_to = browser::return_to(fields.get("return_to"));
+    let organization = fields.get("organization").map(str::parse);
+    let Ok(organization) = organization.transpose() else { return not_the_form() };
+    let form = Form { email, return_to, ..Form::default() };
+    match state.broker.sign_in_with_password(email, password, organization.as_ref(), &who).await {
+        Ok(PasswordSignIn::SignedIn(opened)) => welcome(&state, &opened, return_to),
+        Ok(PasswordSignIn::Choose(choices)) => page(StatusCode::OK, &Form { choices: &choices, ..form }),
+        Ok(PasswordSignIn::Refused) => {
+            let problem = Some("The address or the password is wrong. An owner can give you a new password.");
+            page(StatusCode::UNAUTHORIZED, &Form { problem, ..form })
+        }
+        Ok(PasswordSignIn::TooMany { retry_after }) => {
+            let problem = format!("Too many attempts. Wait {retry_after} seconds and try again.");
+            let shown = Form { problem: Some(&problem), ..form };
+            let mut response = page(StatusCode::TOO_MANY_REQUESTS, &shown);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "a sign-in can't be decided");
+            unavailable()
+        }
+    }
+}
+
+/// The session's cookie, and on to where the person wanted to go.
+pub(crate) fn welcome(state: &ServerState, opened: &OpenedSession, return_to: &str) -> Response<Body> {
+    let mut response = browser::see_other(return_to);
+    let cookie = browser::set_cookie(state, browser::cookie_name(state), opened.cookie.expose(), None);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response
+}
+
+pub(super) async fn sign_out(State(state): State<ServerState>, request: Request) -> Response<Body> {
+    if !browser::is_own_form(request.headers()) {
+        return other_site();
+    }
+    let signed_in = match browser::signed_in(&state, request.headers()).await {
+        Ok(signed_in) => signed_in,
+        Err(response) => return *response,
+    };
+    if let Some(signed_in) = signed_in {
+        let headers = request.headers().clone();
+        let fields = Fields::read(&state, request, &[]).await;
+        if !fields.is_some_and(|fields| browser::has_form_token(&state, &headers, &fields)) {
+            return not_the_form();
+        }
+        if let Err(error) = state.broker.end_session(&signed_in).await {
+            tracing::error!(%error, "a session can't be ended");
+            return unavailable();
+        }
+    }
+    let mut response = browser::see_other("/sign-in");
+    let gone = browser::set_cookie(&state, browser::cookie_name(&state), "", Some(0));
+    response.headers_mut().append(header::SET_COOKIE, gone);
+    response
+}
+
+fn other_site() -> Response<Body> {
+    let text = "Another page sent this form. Open Switchboard yourself and try again.";
+    message(StatusCode::FORBIDDEN, "Not from here", text, None)
+}
+
+fn not_the_form() -> Response<Body> {
+    let text = "Go back, load the page again and fill in the form it shows.";
+    message(StatusCode::BAD_REQUEST, "That was not the form", text, None)
+}

@@ -1,0 +1,107 @@
+//! `/sign-in`, `/sign-out` and what a session may do.
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use switchboard_domain::{Role, Scope};
+use switchboard_storage::MemberStatus;
+use switchboard_testkit::{
+    app::{App, PASSWORD},
+    on_both,
+};
+
+const EMAIL: &str = "Mia@example.test";
+
+async fn events(app: &App, action: &str) -> Vec<String> {
+    let mut tx = app.db.read().await.unwrap();
+    let filter = switchboard_storage::AuditFilter { action: Some(action.into()), ..Default::default() };
+    let entries = tx.audit().page(app.organization, &filter, 100).await.unwrap();
+    entries.into_iter().filter_map(|entry| entry.outcome.map(|it| it.as_str().to_owned())).collect()
+}
+
+on_both! {
+    async fn the_right_password_opens_a_session_that_ends(database) {
+        let app = App::start(database.db.clone()).await;
+        app.member_with_password(EMAIL, Role::Member).await;
+        let browser = app.browser();
+        let page = browser.get("/sign-in?return_to=/oauth/authorize%3Fx").await;
+        assert_eq!((page.status.as_u16(), page.hidden("return_to").as_str()), (200, "/oauth/authorize?x"));
+        for (email, password) in [(EMAIL, "wrong password!"), ("nobody@example.test", PASSWORD)] {
+            let refused = browser.post("/sign-in", &[("email", email), ("password", password)]).await;
+            assert_eq!(refused.status.as_u16(), 401);
+            assert!(refused.text().contains("The address or the password is wrong"));
+            assert!(refused.header("set-cookie").is_none() && !refused.text().contains(password));
+        }
+        let form = [("email", "mia@EXAMPLE.test"), ("password", PASSWORD), ("return_to", "//evil.example")];
+        let welcome = browser.post("/sign-in", &form).await;
+        assert_eq!((welcome.status.as_u16(), welcome.location()), (303, "/"), "{}", welcome.text());
+        let cookie = welcome.header("set-cookie").unwrap();
+        assert!(cookie.starts_with("switchboard=swb_ses_") && cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax"));
+        assert_eq!(events(&app, "session.sign_in").await, ["ok", "refused"]);
+
+        let organization = browser.get("/api/v1/organization").await;
+        assert_eq!(organization.status.as_u16(), 200, "{}", organization.text());
+        assert_eq!(browser.get("/api/v1/members").await.status.as_u16(), 404, "she is no admin");
+        let forged = browser.post("/sign-out", &[]).await;
+        assert_eq!(forged.status.as_u16(), 400, "a form without the session's token");
+        assert_eq!(browser.get("/api/v1/organization").await.status.as_u16(), 200);
+        let value = browser.cookie("switchboard").unwrap();
+        assert!(!database_has(&app, &value).await, "the cookie itself is not stored");
+        app.stop().await;
+    }
+
+    async fn a_member_who_is_kept_out_is_out_at_once(database) {
+        let app = App::start(database.db.clone()).await;
+        let mia = app.member_with_password(EMAIL, Role::Admin).await;
+        let browser = app.signed_in(EMAIL).await;
+        assert_eq!(browser.get("/api/v1/members").await.status.as_u16(), 200);
+        let mut tx = app.db.write().await.unwrap();
+        let now = app.broker.clock().now();
+        tx.members().set_status(app.organization, mia, MemberStatus::Suspended, now).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(browser.get("/api/v1/members").await.status.as_u16(), 401);
+        let again = app.browser().post("/sign-in", &[("email", EMAIL), ("password", PASSWORD)]).await;
+        assert_eq!(again.status.as_u16(), 401);
+        app.stop().await;
+    }
+
+    async fn a_session_changes_nothing_for_another_site(database) {
+        let app = App::start(database.db.clone()).await;
+        app.member_with_password(EMAIL, Role::Admin).await;
+        let browser = app.signed_in(EMAIL).await;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for site in ["same-origin", "cross-site", "same-site"] {
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            let body = r#"{"name":"Ops"}"#.to_owned();
+            let refused = browser.send(Method::POST, "/api/v1/teams", headers.clone(), body).await;
+            assert_eq!(refused.status.as_u16(), 403, "{site}: {}", refused.text());
+        }
+        let tokens = app.token(app.owner, &[Scope::Api]).await;
+        let teams = app.client_at("/api/v1/teams", Some(&tokens)).send(Method::GET, HeaderMap::new(), "").await;
+        assert_eq!(teams.json()["items"].as_array().unwrap().len(), 0, "nothing was made");
+        app.stop().await;
+    }
+
+    async fn too_many_attempts_have_to_wait(database) {
+        let app = App::start(database.db.clone()).await;
+        app.member_with_password(EMAIL, Role::Member).await;
+        let browser = app.browser();
+        let mut last = 0;
+        for _ in 0..12 {
+            let reply = browser.post("/sign-in", &[("email", EMAIL), ("password", "not the one at all")]).await;
+            last = reply.status.as_u16();
+            if last == 429 {
+                assert!(reply.header("retry-after").is_some());
+                break;
+            }
+        }
+        assert_eq!(last, 429);
+        app.stop().await;
+    }
+}
+
+async fn database_has(app: &App, secret: &str) -> bool {
+    let parsed = switchboard_vault::parse(secret).unwrap();
+    let mut tx = app.db.single().await.unwrap();
+    let session = tx.sessions().find_by_hash(parsed.hash.as_bytes()).await.unwrap().unwrap();
+    format!("{session:?}").contains(secret)
+}

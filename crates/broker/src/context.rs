@@ -96,24 +96,26 @@ pub struct Executed {
 #[derive(Debug)]
 pub struct CallFailure {
     pub error: CallError,
-    /// Finds the audit entries of the call.
+    /// Finds the audit entries of the call; `None` before there was one.
     pub reference: Option<CallId>,
 }
 
 impl CallFailure {
-    /// Refused before it was a call: nothing was recorded.
+    /// Refused before it was a call: nothing was recorded but a line in the log, which carries the request's id.
     pub fn unrecorded(error: CallError) -> Self {
+        tracing::info!(code = error.code.as_str(), "refused before it was a call");
         Self { error, reference: None }
     }
 
-    /// The structured content of the tool result (see `docs/reference/errors.md`).
-    pub fn to_json(&self) -> Value {
+    /// The structured content of the tool result (see `docs/reference/errors.md`). Without a call, the request's id is
+    /// the reference.
+    pub fn to_json(&self, request_id: &str) -> Value {
         let error = &self.error;
         let mut out = json!({
             "code": error.code,
             "message": error.message,
             "retryable": error.retryable,
-            "reference_id": self.reference.map(|id| id.to_string()),
+            "reference_id": self.reference.map_or_else(|| request_id.to_owned(), |call| call.to_string()),
         });
         let optional = [
             ("actor", error.actor.map(|actor| json!(actor))),

@@ -3,19 +3,20 @@
 //! The same policy function that decides calls decides what is shown. A granted connection that can't be used now
 //! is not silently absent: it is a match of its own kind, which says who must do what.
 
+mod matches;
+
 use std::collections::HashMap;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use switchboard_catalog::{ConnectionSet, EntryRef, Hit, SearchQuery};
+use switchboard_catalog::{ConnectionSet, EntryRef, SearchQuery};
 use switchboard_domain::{CallError, CapabilityKind, ConnectionId, ErrorCode, Slug};
 use switchboard_policy::{CapabilityFacts, ConnectionPolicy, Listed, PolicySet, Reason, RuleAction};
 
 use crate::{
     Broker, CallContext, CallFailure, Detail, Search,
     snapshot::{Known, Snapshot},
-    status::ShownStatus,
     surface::Surface,
     text,
 };
@@ -71,6 +72,14 @@ impl<'s> View<'s> {
         known.is_some_and(|known| matches!(self.list(known, &self.on(known), entry), Listed::Shown(_)))
     }
 
+    fn decision(&self, on: Option<&ConnectionPolicy<'_>>, entry: &EntryRef<'_>) -> RuleAction {
+        let known = self.snapshot.connections.get(&entry.connection());
+        match known.zip(on).map(|(known, on)| self.list(known, on, entry)) {
+            Some(Listed::Shown(trace)) => trace.action,
+            _ => RuleAction::Block,
+        }
+    }
+
     fn list(&self, known: &Known, on: &ConnectionPolicy<'_>, entry: &EntryRef<'_>) -> Listed {
         match known.catalog.capabilities.get(entry.name()) {
             Some(capability) => on.list(&CapabilityFacts {
@@ -121,7 +130,9 @@ impl Broker {
         let detail = search.detail.unwrap_or_default();
         let mut matches = Vec::with_capacity(found.hits.len());
         for hit in &found.hits {
-            matches.push(self.describe(&view, &policies, hit, detail).await);
+            let entry = hit.entry();
+            let decision = view.decision(policies.get(&entry.connection()), &entry);
+            matches.push(self.describe(&snapshot, &entry, decision, detail).await);
         }
         let next = offset + found.hits.len();
         let statuses = if offset == 0 {
@@ -131,7 +142,6 @@ impl Broker {
         };
         let total = found.total + statuses.len();
         let empty = matches.is_empty();
-        matches.extend(statuses);
         let mut out = json!({
             "matches": matches,
             "total": total,
@@ -145,6 +155,12 @@ impl Broker {
         }
         if let Some(hint) = hint(&view, query, empty, found.fits_well) {
             out["hint"] = json!(hint);
+        }
+        if detail == Detail::Signature {
+            matches::shorten(&mut out, &found.hits);
+        }
+        if let Some(matches) = out["matches"].as_array_mut() {
+            matches.extend(statuses);
         }
         Ok(out)
     }
@@ -168,55 +184,6 @@ impl Broker {
     fn is_usable(&self, known: &Known, context: &CallContext) -> bool {
         let has_tools = !known.catalog.capabilities.is_empty();
         self.status_for(known, context).status.is_usable() && has_tools
-    }
-
-    async fn describe(
-        &self,
-        view: &View<'_>,
-        policies: &HashMap<ConnectionId, ConnectionPolicy<'_>>,
-        hit: &Hit,
-        detail: Detail,
-    ) -> Value {
-        let entry = hit.entry();
-        let mut out = Map::new();
-        out.insert("name".into(), json!(format!("{}.{}", entry.slug(), entry.name())));
-        out.insert("connection".into(), json!({ "slug": entry.slug(), "name": entry.connection_name() }));
-        if let Some(title) = entry.title() {
-            out.insert("title".into(), json!(title));
-        }
-        if !entry.summary().is_empty() {
-            out.insert("summary".into(), json!(entry.summary()));
-        }
-        if detail != Detail::Brief {
-            out.insert("signature".into(), json!(entry.signature()));
-        }
-        if let Some(known) = view.snapshot.connections.get(&entry.connection()) {
-            let decision = match policies.get(&entry.connection()).map(|on| view.list(known, on, &entry)) {
-                Some(Listed::Shown(trace)) => trace.action,
-                _ => RuleAction::Block,
-            };
-            if detail == Detail::Schema {
-                self.add_schema(known, &entry, &mut out).await;
-            }
-            out.insert("decision".into(), json!(decision.as_str()));
-            if let Some(capability) = known.catalog.capabilities.get(entry.name()) {
-                out.insert("schema_digest".into(), json!(capability.fingerprint.short()));
-            }
-        }
-        out.insert("read_only_hint".into(), json!(entry.read_only_hint().unwrap_or(false)));
-        out.insert("destructive_hint".into(), json!(entry.destructive_hint().unwrap_or(true)));
-        Value::Object(out)
-    }
-
-    async fn add_schema(&self, known: &Known, entry: &EntryRef<'_>, out: &mut Map<String, Value>) {
-        let Some(capability) = known.catalog.capabilities.get(entry.name()) else { return };
-        if let Ok(tool) = self.compiled(known, entry.name(), capability).await {
-            out.insert("description".into(), json!(text::one_line(&tool.description, 16 * 1024)));
-            out.insert("input_schema".into(), tool.input_schema.clone());
-            if let Some(schema) = &tool.output_schema {
-                out.insert("output_schema".into(), schema.clone());
-            }
-        }
     }
 
     /// Granted connections that can't be used now, as far as they may be what was looked for.
@@ -260,23 +227,9 @@ impl Broker {
         shown
             .into_iter()
             .take(MAX_STATUSES)
-            .map(|known| describe_status(known, self.status_for(known, view.context)))
+            .map(|known| matches::of_status(known, self.status_for(known, view.context)))
             .collect()
     }
-}
-
-fn describe_status(known: &Known, status: ShownStatus) -> Value {
-    let connection = &*known.connection;
-    json!({
-        "kind": "connection_status",
-        "connection": { "slug": connection.name_prefix(), "name": connection.name },
-        "status": status.status,
-        "reason": status.reason,
-        "message": status.message,
-        "actor": status.actor,
-        "action": status.action,
-        "retry": { "tool": "search_capabilities" }
-    })
 }
 
 fn named(view: &View<'_>, slug: &str) -> Option<ConnectionId> {

@@ -11,7 +11,9 @@ use switchboard_domain::Fingerprint;
 use crate::{
     canonical::{self, NotCanonical},
     findings::{self, Finding},
-    schema, signature, summary,
+    schema,
+    signature::{self, Signature},
+    summary,
 };
 
 /// Longest name that can be addressed, in bytes; `domain::CapabilityName` takes no longer one.
@@ -174,7 +176,7 @@ impl Definition {
     }
 
     /// Parameters in one line, see [`signature`].
-    pub fn signature(&self) -> String {
+    pub fn signature(&self) -> Signature {
         signature::of(self.input_schema())
     }
 

@@ -23,5 +23,5 @@ pub use findings::{Finding, Flag, in_text as flags_in_text};
 pub use known_server::{find_known_servers, known_servers, known_servers_checked_at};
 pub use naming::{DIRECT_NAME_CHARS, direct_names};
 pub use search::{ConnectionLabel, ConnectionSet, EntryRef, Hit, Index, SearchOutcome, SearchQuery};
-pub use signature::SIGNATURE_CHARS;
+pub use signature::{SIGNATURE_CHARS, Signature};
 pub use summary::{SUMMARY_CHARS, displayed, first_sentence};

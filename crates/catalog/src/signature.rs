@@ -4,6 +4,8 @@
 //! Required parameters come first, since leaving one out is the costlier mistake; what does not fit is
 //! counted, never silently dropped.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use crate::summary::displayed;
@@ -14,11 +16,18 @@ pub const SIGNATURE_CHARS: usize = 120;
 const NAME_CHARS: usize = 40;
 const TYPE_CHARS: usize = 40;
 
+/// Between the parameters where a signature is kept: a character that no shown text has in it.
+const SEPARATOR: &str = "\u{1f}";
+
+/// One line for the parameters of a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature(String);
+
 /// The signature of an `inputSchema`; `()` when it takes nothing.
-pub fn of(schema: Option<&Value>) -> String {
+pub fn of(schema: Option<&Value>) -> Signature {
     let Some(properties) = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object)
     else {
-        return "()".to_owned();
+        return Signature(String::new());
     };
     let required: Vec<&str> = schema
         .and_then(|schema| schema.get("required"))
@@ -27,27 +36,66 @@ pub fn of(schema: Option<&Value>) -> String {
         .unwrap_or_default();
     let is_required = |name: &String| required.contains(&name.as_str());
     let (first, second): (Vec<_>, Vec<_>) = properties.iter().partition(|(name, _)| is_required(name));
-    let mut out = String::from("(");
-    let mut length = 1;
-    let total = first.len() + second.len();
-    for (position, (name, schema)) in first.into_iter().chain(second).enumerate() {
-        let mark = if is_required(name) { "" } else { "?" };
-        let name = displayed(name, NAME_CHARS);
-        let left = total - position;
-        let reserve = if left > 1 { 8 } else { 1 };
-        let separator = if position == 0 { "" } else { ", " };
-        let mut part = format!("{separator}{name}{mark}: {}", type_of(schema));
-        if length + part.chars().count() + reserve > SIGNATURE_CHARS {
-            part = format!("{separator}{name}{mark}");
-        }
-        if length + part.chars().count() + reserve > SIGNATURE_CHARS {
-            out.push_str(&format!("{separator}+{left}"));
-            break;
-        }
-        length += part.chars().count();
-        out.push_str(&part);
+    let parts: Vec<String> = first
+        .into_iter()
+        .chain(second)
+        .map(|(name, schema)| {
+            let mark = if is_required(name) { "" } else { "?" };
+            format!("{}{mark}: {}", displayed(name, NAME_CHARS), type_of(schema))
+        })
+        .collect();
+    Signature(fit(&parts, 0, SIGNATURE_CHARS).join(SEPARATOR))
+}
+
+impl Signature {
+    /// As the index keeps it.
+    pub(crate) fn packed(&self) -> &str {
+        &self.0
     }
-    out.push(')');
+
+    pub(crate) fn unpack(packed: &str) -> Self {
+        Self(packed.to_owned())
+    }
+
+    /// In at most `limit` characters, when the names leave a choice.
+    pub fn within(&self, limit: usize) -> String {
+        let mut parts: Vec<&str> = self.0.split(SEPARATOR).filter(|part| !part.is_empty()).collect();
+        let left_out = parts.last().and_then(|last| last.strip_prefix('+')?.parse().ok());
+        if left_out.is_some() {
+            parts.pop();
+        }
+        format!("({})", fit(&parts, left_out.unwrap_or(0), limit).join(", "))
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.within(SIGNATURE_CHARS))
+    }
+}
+
+/// As many parameters as there is room for; types give way before names, and what is left out is counted, on top of
+/// what was `left_out` before.
+fn fit<P: AsRef<str>>(parts: &[P], left_out: usize, limit: usize) -> Vec<String> {
+    let mut out = Vec::with_capacity(parts.len() + 1);
+    // The parenthesis before; each part needs room for what comes after it too.
+    let mut length = 1;
+    for (position, part) in parts.iter().map(AsRef::as_ref).enumerate() {
+        let left = parts.len() - position + left_out;
+        let reserve = if left > 1 { 8 } else { 1 };
+        let separator = if position == 0 { 0 } else { 2 };
+        let fits = |part: &str| length + separator + part.chars().count() + reserve <= limit;
+        let name = part.split_once(": ").map_or(part, |(name, _)| name);
+        let Some(part) = [part, name].into_iter().find(|part| fits(part)) else {
+            out.push(format!("+{left}"));
+            return out;
+        };
+        length += separator + part.chars().count();
+        out.push(part.to_owned());
+    }
+    if left_out > 0 {
+        out.push(format!("+{left_out}"));
+    }
     out
 }
 
@@ -147,11 +195,11 @@ mod tests {
             "f": true,
             "g": {"type": "object"}}});
         assert_eq!(
-            of(Some(&schema)),
+            of(Some(&schema)).to_string(),
             r#"(b: integer, a?: string, c?: "low"|"high", d?: object[], e?: string|number, f?: any, g?: object)"#
         );
-        assert_eq!(of(None), "()");
-        assert_eq!(of(Some(&json!({"type": "object"}))), "()");
+        assert_eq!(of(None).to_string(), "()");
+        assert_eq!(of(Some(&json!({"type": "object"}))).to_string(), "()");
     }
 
     #[test]
@@ -159,7 +207,23 @@ mod tests {
         let properties: Map<String, Value> =
             (0..100).map(|n| (format!("parameter_{n}"), json!({"enum": ["a".repeat(300), "b"]}))).collect();
         let out = of(Some(&json!({"properties": properties, "required": ["parameter_99"]})));
+        let out = out.to_string();
         assert!(out.chars().count() <= SIGNATURE_CHARS, "{out}");
         assert!(out.starts_with("(parameter_99: ") && out.ends_with(')') && out.contains(", +"), "{out}");
+    }
+
+    #[test]
+    fn a_shorter_one_counts_what_it_leaves_out_as_well() {
+        let properties: Map<String, Value> =
+            (10..40).map(|n| (format!("parameter_{n}"), json!({"enum": ["a, b", "c"]}))).collect();
+        let whole = of(Some(&json!({"properties": properties})));
+        for limit in [SIGNATURE_CHARS, 100, 64, 48, 32] {
+            let shown = whole.within(limit);
+            assert!(shown.chars().count() <= limit, "{shown}");
+            let parts: Vec<&str> = shown.trim_matches(['(', ')']).split(", ").collect();
+            let named = parts.iter().filter(|part| part.starts_with("parameter")).count();
+            let counted: usize = parts.last().unwrap().strip_prefix('+').unwrap().parse().unwrap();
+            assert_eq!(named + counted, 30, "{shown}");
+        }
     }
 }

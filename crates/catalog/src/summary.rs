@@ -1,6 +1,6 @@
 //! Upstream text made safe to show: no control characters, no invisible ones, bounded, one line.
 
-/// Longest summary, in characters. With the signature's bound it keeps five matches under 400 tokens.
+/// Longest summary, in characters.
 pub const SUMMARY_CHARS: usize = 100;
 
 /// Characters that have no shape of their own and can hide or reorder text: format and bidirectional

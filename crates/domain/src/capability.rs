@@ -28,9 +28,10 @@ words!(
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
-    /// First 16 hex characters: the `schema_digest` agents see.
+    /// First 12 hex characters: the `schema_digest` agents see and may send back. It finds changes between a search
+    /// and a call; what is pinned and compared before every call is the whole.
     pub fn short(&self) -> String {
-        self.0[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        self.0[..6].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

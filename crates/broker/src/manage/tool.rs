@@ -286,7 +286,7 @@ fn tool_view(
         name: definition.name().to_owned(),
         title: definition.title().map(str::to_owned),
         description: definition.description().to_owned(),
-        signature: definition.signature(),
+        signature: definition.signature().to_string(),
         input_schema: definition.input_schema().cloned(),
         output_schema: definition.output_schema().cloned(),
         schema_digest: row.approved_fingerprint.unwrap_or(row.fingerprint).short(),

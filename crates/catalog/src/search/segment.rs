@@ -12,7 +12,7 @@ use super::{
     ranking::{FIELDS, Field, Ranking},
     terms::Splitter,
 };
-use crate::Definition;
+use crate::{Definition, Signature};
 
 /// Most entries one connection can have in the index; the limit on tools per upstream is far below.
 pub const MAX_ENTRIES: usize = 1 << DOCUMENT_BITS;
@@ -165,9 +165,10 @@ impl Entry {
     fn new(definition: &Definition, name_terms: u8, text: &mut String) -> Self {
         let start = text.len() as u32;
         let title = definition.title().map(|title| crate::displayed(title, 80)).unwrap_or_default();
-        let parts = [definition.name().to_owned(), title, definition.summary(), definition.signature()];
+        let signature = definition.signature();
+        let parts = [definition.name(), &title, &definition.summary(), signature.packed()];
         let ends = parts.map(|part| {
-            text.push_str(&part);
+            text.push_str(part);
             text.len() as u32
         });
         Self {
@@ -215,8 +216,8 @@ impl<'a> EntryRef<'a> {
         self.segment.part(self.entry, 2)
     }
 
-    pub fn signature(&self) -> &'a str {
-        self.segment.part(self.entry, 3)
+    pub fn signature(&self) -> Signature {
+        Signature::unpack(self.segment.part(self.entry, 3))
     }
 
     pub fn read_only_hint(&self) -> Option<bool> {

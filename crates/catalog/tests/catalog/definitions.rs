@@ -17,13 +17,13 @@ fn reads_what_is_there_and_ignores_what_is_odd() {
         "outputSchema": {"type": "object"},
         "annotations": {"readOnlyHint": false, "destructiveHint": true, "title": "Older"}, "new": [1]}));
     assert_eq!((full.name(), full.title(), full.description()), ("send", Some("Send"), "Sends. More."));
-    assert_eq!((full.summary().as_str(), full.signature().as_str()), ("Sends.", "(to: string)"));
+    assert_eq!((full.summary().as_str(), full.signature().to_string().as_str()), ("Sends.", "(to: string)"));
     assert_eq!((full.read_only_hint(), full.destructive_hint()), (Some(false), Some(true)));
     assert!(full.output_schema().is_some() && !full.has_foreign_reference());
 
     let odd =
         parse(&json!({"name": "x", "title": 1, "description": [], "inputSchema": "no", "annotations": "x"}));
-    assert_eq!((odd.title(), odd.description(), odd.signature().as_str()), (None, "", "()"));
+    assert_eq!((odd.title(), odd.description(), odd.signature().to_string().as_str()), (None, "", "()"));
     assert_eq!((odd.read_only_hint(), odd.input_schema()), (None, None));
 }
 

@@ -75,11 +75,12 @@ async fn run(call: Call) -> Result<Reply, Problem> {
     let name: String = call.path("name")?;
     let wanted: ToolCall = call.body()?;
     let request_id = call.request_id.0.clone();
-    let outcome = call.broker().call_tool(&call.principal, call.path("id")?, &name, wanted, request_id).await;
+    let outcome =
+        call.broker().call_tool(&call.principal, call.path("id")?, &name, wanted, request_id.clone()).await;
     let done = match outcome {
         Ok(done) => done,
         Err(RunError::Refused(refusal)) => return Err(refusal.into()),
-        Err(RunError::Failed(failure)) => return Err(problem_of(&failure)),
+        Err(RunError::Failed(failure)) => return Err(problem_of(&failure, &request_id)),
     };
     let result: &RawValue = serde_json::from_slice(&done.result).map_err(|error| {
         tracing::error!(%error, "a result can't be passed on");
@@ -93,7 +94,7 @@ fn called(id: CallId, is_error: bool, result: &RawValue) -> String {
 }
 
 /// The same code and members as in the tool result of `/mcp`.
-fn problem_of(failure: &CallFailure) -> Problem {
+fn problem_of(failure: &CallFailure, request_id: &str) -> Problem {
     use ErrorCode as E;
     let status = match failure.error.code {
         E::UnknownCapability => StatusCode::NOT_FOUND,
@@ -115,6 +116,6 @@ fn problem_of(failure: &CallFailure) -> Problem {
         E::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut problem = Problem::new(status, failure.error.code.as_str(), failure.error.message.clone());
-    problem.more = Some(failure.to_json());
+    problem.more = Some(failure.to_json(request_id));
     problem
 }

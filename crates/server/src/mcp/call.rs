@@ -133,7 +133,7 @@ fn failed(
     request: &Request<'_>,
     failure: &CallFailure,
 ) -> Response<Body> {
-    let mut response = structured(context, request, &failure.to_json(), true);
+    let mut response = structured(context, request, &failure.to_json(&context.request_id), true);
     if failure.error.code == ErrorCode::InsufficientScope {
         step_up(state, context, &mut response);
     }

@@ -7,6 +7,7 @@ mod direct;
 mod hostile_upstream;
 mod one_call;
 mod protocol;
+mod search_size;
 mod setup_page;
 mod sign_in;
 mod support;

@@ -8,6 +8,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::{client::cell, failure::Failure};
+
 /// Writes data. A reader that went away (`| head`) ends the output, not the program with a panic.
 pub(crate) fn print(text: &str) {
     let mut stdout = io::stdout().lock();
@@ -90,6 +92,40 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
         text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     text
+}
+
+/// The rows of a list: all of them as JSON, or these members as a table, or a remark when there are none.
+pub(crate) fn list(rows: &[Value], columns: &[(&str, &str)], json: bool, empty: &str) {
+    if json {
+        print_json(&serde_json::json!({ "items": rows }));
+    } else if rows.is_empty() {
+        remark(empty);
+    } else {
+        let headings: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
+        let row = |row: &Value| columns.iter().map(|(_, member)| cell(row, member)).collect();
+        print(&table(&headings, &rows.iter().map(row).collect::<Vec<_>>()));
+    }
+}
+
+/// One line a fact; what is absent is left out.
+pub(crate) fn facts(facts: &[(&str, String)]) -> String {
+    let shown = facts.iter().filter(|(_, value)| !value.is_empty());
+    shown.map(|(label, value)| format!("{label:<14}{}\n", plain(value))).collect()
+}
+
+/// Asks before what can't be undone. Where nobody can answer, `--yes` has to say it.
+pub(crate) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+    use std::io::BufRead as _;
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("{question} Say so with --yes.")));
+    }
+    remark(&format!("{question} [y/N]"));
+    let mut answer = String::new();
+    let _ = io::stdin().lock().read_line(&mut answer);
+    if matches!(answer.trim(), "y" | "yes") { Ok(()) } else { Err(Failure::failed("Nothing was removed.")) }
 }
 
 #[cfg(test)]

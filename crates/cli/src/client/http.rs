@@ -1,10 +1,12 @@
 //! One exchange with the server, and what its refusals mean at a terminal.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 use switchboard_domain::SecretValue;
-use switchboard_egress::{ByteLimit, Egress, EgressError, Redirects, Request};
+use switchboard_egress::{ByteLimit, Egress, EgressError, Redirects, Request, Response};
 
 use crate::{
     config::{Config, Environment, SettingFlags, Settings},
@@ -14,6 +16,9 @@ use crate::{
 };
 
 const MAX_ANSWER: ByteLimit = ByteLimit { name: "answer of the server", bytes: 64 * 1024 * 1024 };
+
+/// How long an export may take.
+const LONGEST_DOWNLOAD: Duration = Duration::from_secs(3600);
 
 /// More rows than anybody reads; it ends a list that never does.
 const MAX_ROWS: usize = 100_000;
@@ -75,6 +80,10 @@ impl Client {
         self.api(Method::PUT, path, Some(body)).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.api(Method::PATCH, path, Some(body)).await
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.api(Method::DELETE, path, None).await
     }
@@ -88,14 +97,51 @@ impl Client {
         Err(refused(status, &answer))
     }
 
+    /// Writes an answer to stdout as it comes, however long it is.
+    pub(crate) async fn download(&self, path: &str) -> Result<(), Failure> {
+        use std::io::Write as _;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        let answer = self.exchange(Method::GET, &format!("/api/v1{path}"), headers, Bytes::new()).await?;
+        let (status, mut body) = (answer.status, answer.body);
+        if !status.is_success() {
+            let body = body.collect_bytes().await.map_err(|error| self.unreachable(&error))?;
+            return Err(refused(status, &body));
+        }
+        body.extend_total_deadline(LONGEST_DOWNLOAD);
+        while let Some(piece) = body.next_piece().await {
+            let piece = piece.map_err(|error| {
+                Failure::failed(format!("The answer ended early, what was written is not whole: {error}."))
+            })?;
+            // A reader that went away has enough.
+            if std::io::stdout().lock().write_all(&piece).is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// Status and body; only a lost exchange is an error here.
     pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), Failure> {
+        let answer = self.exchange(method, path, headers, body).await?;
+        let status = answer.status;
+        let body = answer.body.collect_bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok((status, body))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, Failure> {
         let address = format!("{}{path}", self.origin);
         let url = self
             .egress
@@ -121,10 +167,7 @@ impl Client {
             redirects: Redirects::Refuse,
             accept_gzip: false,
         };
-        let answer = self.egress.send(request).await.map_err(|error| self.unreachable(&error))?;
-        let status = answer.status;
-        let body = answer.body.collect_bytes().await.map_err(|error| self.unreachable(&error))?;
-        Ok((status, body))
+        self.egress.send(request).await.map_err(|error| self.unreachable(&error))
     }
 
     fn unreachable(&self, error: &EgressError) -> Failure {
@@ -171,7 +214,7 @@ pub(super) fn refused(status: StatusCode, answer: &[u8]) -> Failure {
         text.push_str(&format!("\n  {}: {}", plain(field), plain(message)));
     }
     if status == StatusCode::UNAUTHORIZED {
-        text.push_str("\nIt may be expired, revoked, or lack the scope `api`. A new one: switchboard admin create-token --email E --scope api …");
+        text.push_str("\nIt may be expired or revoked. A new one: switchboard admin create-token --email E --scope api …");
     }
     Failure::Failed(text)
 }

@@ -2,6 +2,7 @@
 //! `egress` with the operator's rules (loopback and private networks are open, plain http to public hosts is not).
 
 mod http;
+mod lookup;
 mod mcp;
 mod shown;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use switchboard_domain::SecretValue;
 
 pub(crate) use http::Client;
+pub(crate) use lookup::{CONNECTION, MEMBER, TEAM, TOOLKIT, with_query};
 pub(crate) use mcp::ToolResult;
 pub(crate) use shown::{cell, items};
 

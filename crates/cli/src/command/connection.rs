@@ -6,9 +6,9 @@ mod report;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Client, ServerFlags, cell},
+    client::{CONNECTION, Client, ServerFlags},
     failure::Failure,
-    output::{self, plain, table},
+    output::{self, plain},
 };
 
 #[derive(Debug, clap::Args)]
@@ -62,14 +62,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Command::Add(new) => input::add(&client, new, json).await,
             Command::List => list(&client, json).await,
             Command::Show { connection } => {
-                let id = find(&client, connection).await?;
+                let id = client.id_of(&CONNECTION, connection).await?;
                 let found = client.get(&format!("/connections/{id}")).await?;
                 show(&found, json);
                 Ok(())
             }
             Command::Check { connection } => report::check(&client, connection, json).await,
             Command::Refresh { connection } => {
-                let id = find(&client, connection).await?;
+                let id = client.id_of(&CONNECTION, connection).await?;
                 client.post(&format!("/connections/{id}/refresh"), &json!({})).await?;
                 let found = client.get(&format!("/connections/{id}")).await?;
                 show(&found, json);
@@ -90,59 +90,22 @@ fn show(connection: &Value, json: bool) {
 
 async fn list(client: &Client, json: bool) -> Result<(), Failure> {
     let all = client.all("/connections").await?;
-    if json {
-        output::print_json(&json!({ "items": all }));
-        return Ok(());
-    }
-    if all.is_empty() {
-        output::remark("No connections yet. Add one: switchboard connection add SLUG URL");
-        return Ok(());
-    }
-    let row = |connection: &Value| {
-        ["slug", "status", "tools_count", "auth_type", "url"].map(|member| cell(connection, member)).to_vec()
-    };
-    output::print(&table(
-        &["SLUG", "STATE", "TOOLS", "AUTH", "URL"],
-        &all.iter().map(row).collect::<Vec<_>>(),
-    ));
+    let columns = [
+        ("SLUG", "slug"),
+        ("STATE", "status"),
+        ("TOOLS", "tools_count"),
+        ("AUTH", "auth_type"),
+        ("URL", "url"),
+    ];
+    output::list(&all, &columns, json, "No connections yet. Add one: switchboard connection add SLUG URL");
     Ok(())
 }
 
 async fn remove(client: &Client, connection: &str, yes: bool) -> Result<(), Failure> {
-    use std::io::{BufRead as _, IsTerminal as _};
-    let id = find(client, connection).await?;
-    if !yes {
-        if !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(
-                "Removing a connection takes its credentials and grants with it: say so with --yes.",
-            ));
-        }
-        output::remark(&format!(
-            "Remove {} with its credentials, grants and tools? [y/N]",
-            plain(connection)
-        ));
-        let mut answer = String::new();
-        let _ = std::io::stdin().lock().read_line(&mut answer);
-        if !matches!(answer.trim(), "y" | "yes") {
-            return Err(Failure::failed("Nothing was removed."));
-        }
-    }
+    let id = client.id_of(&CONNECTION, connection).await?;
+    let shown = plain(connection);
+    output::confirm(&format!("Remove {shown} with its credentials, grants and tools?"), yes)?;
     client.delete(&format!("/connections/{id}")).await?;
-    output::remark(&format!("{} is removed.", plain(connection)));
+    output::remark(&format!("{shown} is removed."));
     Ok(())
-}
-
-/// The id of a connection given by slug or id.
-pub(super) async fn find(client: &Client, given: &str) -> Result<String, Failure> {
-    let all = client.all("/connections").await?;
-    let found = all.iter().find(|connection| connection["slug"] == given || connection["id"] == given);
-    if let Some(id) = found.and_then(|connection| connection["id"].as_str()) {
-        return Ok(id.to_owned());
-    }
-    let slugs: Vec<&str> = all.iter().filter_map(|connection| connection["slug"].as_str()).collect();
-    let hint = match crate::config::nearest(given, slugs.iter().copied()) {
-        Some(slug) => format!("did you mean `{}`?", plain(slug)),
-        None => "`switchboard connection list` shows them.".into(),
-    };
-    Err(Failure::failed(format!("There is no connection `{}`: {hint}", plain(given))))
 }

@@ -1,6 +1,7 @@
 //! The command tree, one module a command.
 
 mod admin;
+mod audit;
 mod backup;
 mod call;
 mod completions;
@@ -11,12 +12,16 @@ mod doctor;
 mod grant;
 mod healthcheck;
 mod keys;
+mod member;
 mod migrate;
 mod openapi;
+mod policy;
 mod reference;
 mod search;
 mod serve;
+mod team;
 mod token;
+mod toolkit;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -41,7 +46,7 @@ Run it
 
 Use it (--server, --token)
   connection           add | list | show | check | refresh | remove
-  grant | token
+  grant | toolkit | policy | member | team | token | audit
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -71,8 +76,18 @@ enum Command {
     Connection(connection::Arguments),
     /// Who may use a connection
     Grant(grant::Arguments),
+    /// Endpoints of their own for chosen capabilities
+    Toolkit(toolkit::Arguments),
+    /// Rules on what may be called, and which of them decides
+    Policy(policy::Arguments),
+    /// The people of the organization
+    Member(member::Arguments),
+    /// Named sets of members
+    Team(team::Arguments),
     /// Access tokens
     Token(token::Arguments),
+    /// Who did what, and how it was decided
+    Audit(audit::Arguments),
     /// What an agent would find
     Search(search::Arguments),
     /// Run a capability
@@ -133,6 +148,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Connection(arguments) => connection::run(&arguments),
         Command::Grant(arguments) => grant::run(&arguments),
+        Command::Toolkit(arguments) => toolkit::run(&arguments),
+        Command::Policy(arguments) => policy::run(&arguments),
+        Command::Member(arguments) => member::run(&arguments),
+        Command::Team(arguments) => team::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),

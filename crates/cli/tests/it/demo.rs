@@ -53,6 +53,16 @@ fn connections_grants_and_tokens_by_command() {
     assert_eq!(run(&["grant", "sample"]).ok().trim(), "everyone");
     run(&["connection", "show", "sampel"]).fails_with(1, &["did you mean `sample`?"]);
     run(&["connection", "add", "inner", "http://169.254.169.254/mcp"]).fails_with(1, &["not allowed"]);
+    let explain = ["policy", "explain", "sample.add_note"];
+    assert!(run(&explain).ok().starts_with("allow\n"));
+    std::fs::write(place.path("rules.json"), r#"[{"pattern": "sample.add_note", "action": "block"}]"#)
+        .unwrap();
+    run(&["policy", "set", "rules.json", "--mine"]).ok();
+    let why = run(&explain).ok();
+    assert!(
+        why.starts_with("deny\n") && why.contains("member rule 1: sample.add_note block  <- decides"),
+        "{why}"
+    );
     let made = run(&["token", "create", "--name", "laptop", "--scope", "mcp:read"]).ok();
     let made = made.trim();
     server.client(&place, made, &["search", ""]).ok();

@@ -6,6 +6,7 @@ mod bad_start;
 mod configuration;
 mod demo;
 mod keys;
+mod organization;
 mod program;
 mod reference;
 mod serving;

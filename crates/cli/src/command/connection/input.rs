@@ -61,7 +61,7 @@ pub(super) async fn add(client: &Client, new: &NewConnection, json: bool) -> Res
         output::print(&report::facts(&connection));
         if !new.everyone {
             output::remark(&format!(
-                "Nobody may use it yet. Grant it: switchboard grant {} --everyone",
+                "Nobody may use it yet. Grant it: switchboard grant set {} --everyone",
                 output::plain(&new.slug)
             ));
         }

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::find;
 use crate::{
-    client::{Client, cell},
+    client::{CONNECTION, Client, cell},
     failure::Failure,
     output::{self, plain},
 };
@@ -42,7 +41,7 @@ pub(super) fn facts(connection: &Value) -> String {
 }
 
 pub(super) async fn check(client: &Client, given: &str, json: bool) -> Result<(), Failure> {
-    let id = find(client, given).await?;
+    let id = client.id_of(&CONNECTION, given).await?;
     let answer = client.post(&format!("/connections/{id}/check"), &json!({})).await?;
     let diagnosis = if answer["diagnosis"].is_object() { &answer["diagnosis"] } else { &answer };
     let passed = diagnosis["failed"].is_null();

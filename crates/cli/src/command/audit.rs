@@ -1,0 +1,125 @@
+//! `switchboard audit …`: who did what, and how it was decided.
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, MEMBER, ServerFlags, cell, items, with_query},
+    failure::Failure,
+    output::{self, table},
+};
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Examples
+  switchboard audit list --actor ana@example.com --limit 20
+  switchboard audit list --call-id call_01jb2m3x8ye0bvnr8z3h2q5c7d
+  switchboard audit export --format csv --from 2026-11-01T00:00:00Z > audit.csv")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    server: ServerFlags,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// The newest entries, newest first
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// How many, 1 to 200
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=200))]
+        limit: u8,
+    },
+    /// Everything that fits, on stdout
+    Export {
+        #[command(flatten)]
+        filter: Filter,
+        /// jsonl or csv
+        #[arg(long, default_value = "jsonl", value_parser = ["jsonl", "csv"])]
+        format: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Filter {
+    /// Who: email address, or id of a member or service account
+    #[arg(long)]
+    actor: Option<String>,
+    /// What, such as capability.execute or grants.put
+    #[arg(long)]
+    action: Option<String>,
+    /// On what, such as linear.create_issue
+    #[arg(long)]
+    target: Option<String>,
+    /// ok, tool_error, refused or failed
+    #[arg(long)]
+    outcome: Option<String>,
+    /// The reference_id of an error
+    #[arg(long, value_name = "ID")]
+    call_id: Option<String>,
+    /// At or after, such as 2026-11-21T08:00:00Z
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<String>,
+    /// Before
+    #[arg(long, value_name = "INSTANT")]
+    to: Option<String>,
+}
+
+impl Filter {
+    async fn query(&self, client: &Client) -> Result<Vec<(&'static str, String)>, Failure> {
+        let actor = match &self.actor {
+            // Service accounts and people who left are in no list of members: their ids are taken as they are.
+            Some(actor) if actor.contains('@') => Some(client.id_of(&MEMBER, actor).await?),
+            actor => actor.clone(),
+        };
+        let given = [
+            ("actor", &actor),
+            ("action", &self.action),
+            ("target", &self.target),
+            ("outcome", &self.outcome),
+            ("call_id", &self.call_id),
+            ("from", &self.from),
+            ("to", &self.to),
+        ];
+        Ok(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect())
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    super::command_runtime()?.block_on(async {
+        let client = arguments.server.client()?;
+        match &arguments.command {
+            Command::List { filter, limit } => {
+                let mut query = filter.query(&client).await?;
+                query.push(("limit", limit.to_string()));
+                let page = client.get(&with_query("/audit", &query)).await?;
+                list(&page, arguments.server.json);
+                Ok(())
+            }
+            Command::Export { filter, format } => {
+                let mut query = filter.query(&client).await?;
+                query.push(("format", format.clone()));
+                client.download(&with_query("/audit/export", &query)).await
+            }
+        }
+    })
+}
+
+fn list(page: &Value, json: bool) {
+    let entries = items(page);
+    if json {
+        output::print_json(&json!({ "items": entries }));
+        return;
+    }
+    let row = |entry: &Value| {
+        let actor = cell(&entry["actor"], "id");
+        let [at, phase, action, target, outcome] =
+            ["at", "phase", "action", "target", "outcome"].map(|name| cell(entry, name));
+        vec![at, actor, action, target, phase, outcome]
+    };
+    let headings = ["AT", "WHO", "ACTION", "TARGET", "PHASE", "OUTCOME"];
+    output::print(&table(&headings, &entries.iter().map(row).collect::<Vec<_>>()));
+    if page["next_cursor"].is_string() {
+        output::remark("There are more: --limit, --from and --to choose, `audit export` has all.");
+    }
+}

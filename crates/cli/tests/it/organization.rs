@@ -1,0 +1,108 @@
+//! `member`, `team`, `grant`, `toolkit`, `policy`, `audit`: the program on both ends.
+
+use crate::program::{Finished, Place, Server};
+
+struct Shell {
+    server: Server,
+    place: Place,
+    token: String,
+}
+
+impl Shell {
+    /// Two people, and a connection that nobody can reach, which is all that these commands need.
+    fn start(place: Place) -> Self {
+        place.create_owner();
+        let bob = ["admin", "create-owner", "--email", "bob@example.com", "--password-file", "password"];
+        place.run(&bob).ok();
+        let token = place.create_token("api,mcp:read,mcp:write");
+        let server = place.serve(&["--allow-private-networks"]);
+        let shell = Self { server, place, token };
+        shell.run(&["connection", "add", "linear", "http://127.0.0.1:3999/mcp", "--no-wait"]).ok();
+        shell
+    }
+
+    fn run(&self, arguments: &[&str]) -> Finished {
+        self.server.client(&self.place, &self.token, arguments)
+    }
+}
+
+#[test]
+fn people_and_teams_are_named_by_what_they_are_called() {
+    for place in Place::each() {
+        let shell = Shell::start(place);
+        let listed = shell.run(&["member", "list"]).ok();
+        assert!(listed.contains("ana@example.com") && listed.contains("bob@example.com"), "{listed}");
+        let made = shell.run(&["team", "create", "Support", "--member", "ANA@example.com"]).ok();
+        assert!(made.contains("ana@example.com") && !made.contains("mem_"), "{made}");
+        let changed =
+            ["team", "members", "support", "--add", "bob@example.com", "--remove", "ana@example.com"];
+        let changed = shell.run(&changed).ok();
+        assert!(changed.contains("bob@example.com") && !changed.contains("ana@example.com"), "{changed}");
+        let bob = shell.run(&["member", "show", "bob@example.com"]).ok();
+        assert!(bob.contains("Support"), "{bob}");
+        shell.run(&["member", "show", "bo@example.com"]).fails_with(1, &["did you mean `bob@example.com`?"]);
+        shell.run(&["team", "remove", "Support"]).fails_with(2, &["--yes"]);
+
+        assert_eq!(shell.run(&["grant", "show", "linear"]).ok().trim(), "nobody");
+        let set = ["grant", "set", "linear", "--member", "ana@example.com", "--team", "Support"];
+        let set = shell.run(&set).ok();
+        assert!(set.contains("ana@example.com") && set.contains("Support"), "{set}");
+        let stored = shell.run(&["grant", "show", "linear", "--json"]).json();
+        assert!(stored["members"][0].as_str().unwrap().starts_with("mem_"), "{stored}");
+        assert!(stored["teams"][0].as_str().unwrap().starts_with("team_"), "{stored}");
+        shell.run(&["grant", "set", "linear"]).fails_with(2, &["--nobody"]);
+        shell.run(&["grant", "set", "linear", "--team", "Sales"]).fails_with(1, &["no team `Sales`"]);
+        assert_eq!(shell.run(&["grant", "linear", "--everyone"]).ok().trim(), "everyone", "the short form");
+
+        shell.run(&["team", "remove", "Support", "--yes"]).ok();
+        assert_eq!(shell.run(&["team", "list", "--json"]).json()["items"].as_array().unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn toolkits_and_their_rules() {
+    let shell = Shell::start(Place::sqlite());
+    let made = ["toolkit", "create", "support", "linear.*", "--member", "bob@example.com"];
+    let made = shell.run(&made).ok();
+    assert!(made.contains("/mcp/toolkits/support") && made.contains("bob@example.com"), "{made}");
+    shell.run(&["toolkit", "update", "support"]).fails_with(2, &["Nothing to change"]);
+    let update = ["toolkit", "update", "support", "--surface", "direct", "--whoever-is-granted"];
+    shell.run(&update).ok();
+    let stored = shell.run(&["toolkit", "show", "support", "--json"]).json();
+    assert_eq!((stored["surface"].as_str(), &stored["members"]), (Some("direct"), &serde_json::json!([])));
+    assert_eq!(stored["patterns"][0], "linear.*", "what is not named stays");
+    shell.run(&["toolkit", "show", "suport"]).fails_with(1, &["did you mean `support`?"]);
+
+    std::fs::write(shell.place.path("rules.json"), r#"[{"pattern": "linear.*", "action": "block"}]"#)
+        .unwrap();
+    std::fs::write(shell.place.path("one.json"), r#"{"pattern": "linear.*"}"#).unwrap();
+    shell.run(&["policy", "set", "one.json"]).fails_with(2, &["rules are an array"]);
+    shell.run(&["policy", "set", "none.json"]).fails_with(1, &["none.json"]);
+    for list in [&["--toolkit", "support"][..], &["--mine"], &[]] {
+        let set = shell.run(&[&["policy", "set", "rules.json"], list].concat()).ok();
+        assert!(set.contains("linear.*") && set.contains("block"), "{list:?}: {set}");
+        let stored = shell.run(&[&["policy", "show", "--json"], list].concat()).json();
+        assert_eq!(stored[0]["action"], "block", "{list:?}");
+    }
+    shell.run(&["toolkit", "remove", "support", "--yes"]).ok();
+    shell.run(&["policy", "show", "--toolkit", "support"]).fails_with(1, &["no toolkit `support`"]);
+}
+
+#[test]
+fn the_audit_log_is_read_and_exported() {
+    let shell = Shell::start(Place::sqlite());
+    shell.run(&["grant", "set", "linear", "--everyone"]).ok();
+    let filter = ["--actor", "ana@example.com", "--action", "grants.put"];
+    let listed = shell.run(&[&["audit", "list", "--json"][..], &filter].concat()).json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
+    assert!(shell.run(&[&["audit", "list"][..], &filter].concat()).ok().contains("grants.put"));
+    let nobody = shell.run(&["audit", "list", "--json", "--actor", "bob@example.com"]).json();
+    assert_eq!(nobody["items"].as_array().unwrap().len(), 0, "{nobody}");
+    let lines = shell.run(&[&["audit", "export"][..], &filter].concat()).ok();
+    let entry: serde_json::Value = serde_json::from_str(lines.trim()).expect("one line of JSON");
+    assert_eq!(entry["action"], "grants.put");
+    let table = shell.run(&[&["audit", "export", "--format", "csv"][..], &filter].concat()).ok();
+    assert!(table.starts_with("at,action,") && table.lines().count() == 2, "{table}");
+    shell.run(&["audit", "export", "--format", "xml"]).fails_with(2, &["jsonl", "csv"]);
+    shell.run(&["audit", "list", "--from", "yesterday"]).fails_with(1, &["from"]);
+}

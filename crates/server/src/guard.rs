@@ -73,7 +73,7 @@ fn refuse(state: &ServerState, headers: &HeaderMap, uri: &Uri) -> Option<Respons
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let foreign = origins.any(|origin| {
         let ours = origin.to_str().is_ok_and(|origin| state.config.accepts_origin(origin));
-        let own_form = origin == "null" && is_own_page(headers);
+        let own_form = origin == "null" && (is_own_page(headers) || is_setup_form(headers, uri));
         !ours && !own_form
     });
     foreign
@@ -84,6 +84,15 @@ fn refuse(state: &ServerState, headers: &HeaderMap, uri: &Uri) -> Option<Respons
 /// `Origin` header"). It says itself whether such a request comes from our own page, in a header no script can set.
 fn is_own_page(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
+}
+
+/// Browsers send `Sec-Fetch-Site` to trustworthy origins only: https and loopback (Fetch Metadata, section 2). A setup
+/// page opened over plain http from another machine therefore sends `Origin: null` and nothing else. It is let in, and
+/// it alone: the single-use token in its path is what proves the request, no cookie is read there, and another page
+/// would have to know that token to send the form. A browser that says it comes from elsewhere is refused all the same.
+fn is_setup_form(headers: &HeaderMap, uri: &Uri) -> bool {
+    let token = uri.path().strip_prefix("/setup/");
+    token.is_some_and(|token| !token.is_empty()) && !headers.contains_key("sec-fetch-site")
 }
 
 fn protect(headers: &mut HeaderMap, id: &str) {

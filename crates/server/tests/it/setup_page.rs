@@ -142,3 +142,28 @@ async fn the_landing_page_and_its_files() {
     }
     app.stop().await;
 }
+
+/// What a browser sends from a setup page over plain http on another machine: no `Sec-Fetch-Site`, `Origin: null`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_from_a_private_network_without_tls_is_taken_for_the_token_in_its_path_alone() {
+    let (db, _directory) = sqlite().await;
+    let app = unowned(db).await;
+    let path = link(&app, Duration::from_secs(60)).await;
+    let post = |path: &str, site: Option<&'static str>| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert("origin", HeaderValue::from_static("null"));
+        if let Some(site) = site {
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+        }
+        let client = app.client_at(path, None);
+        async move { client.send(Method::POST, headers, FORM.to_owned()).await.status.as_u16() }
+    };
+    assert_eq!(post(&path, Some("cross-site")).await, 403);
+    for elsewhere in ["/mcp", "/api/v1/tokens", "/sign-in", "/setup/"] {
+        assert_eq!(post(elsewhere, None).await, 403, "{elsewhere}");
+    }
+    assert_eq!(post("/setup/swb_set_madeup", None).await, 404, "it is the token that counts");
+    assert_eq!(post(&path, None).await, 200);
+    app.stop().await;
+}

@@ -34,13 +34,14 @@ MAY_USE = {
 # Libraries that only the crates beside them may name.
 ONLY_IN = {
     "sqlx": {"storage", "testkit"},
+    "rusqlite": {"storage"},
     "chacha20poly1305": {"vault"},
     "hickory-resolver": {"egress"},
     "tokio-rustls": {"egress", "testkit", "server"},
     "hyper-util": {"egress", "server", "testkit", "bench", "cli"},
 }
 PURE = {"domain", "policy", "catalog"}
-ASYNC_OR_IO = {"tokio", "tokio-util", "futures-util", "hyper", "hyper-util", "axum", "sqlx", "rustls", "tower"}
+ASYNC_OR_IO = {"tokio", "tokio-util", "futures-util", "hyper", "hyper-util", "axum", "sqlx", "rusqlite", "rustls", "tower"}
 
 
 def crates():

@@ -1,18 +1,32 @@
 //! The audit log's writer: one per process, chained per organization.
 //!
-//! Entries are committed in groups: whoever waits for one waits for the group it is in, and many waiters share
-//! one commit. A call's `started` entry is waited for before anything is sent (step 6); when it can't be
-//! written, the call does not happen.
+//! Entries are committed in groups: many who wait share one commit. A call's `started` entry is waited for before
+//! anything is sent (step 6); when it can't be written, the call does not happen.
+//!
+//! Whoever comes first commits for all ("flat combining", Hendler et al. 2010): it lets everything that is ready to
+//! run queue up, takes what is queued and appends it on its own thread, which saves going to another one and back.
+//! What can't be done there is left to the writer's task: PostgreSQL, flushes to disk, a chain that has to be read
+//! first, a database that somebody else is writing to. The end of a call is worth no commit of its own: it goes with
+//! the first entry that somebody waits for, and after [`LINGER`] at the latest by the task.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use switchboard_domain::{
     AuditEvent, AuditPhase, AuditRecord, Clock, OrganizationId, Random, Timestamp, WriterId,
 };
-use switchboard_storage::{AuditEntry, Db};
+use switchboard_storage::{AuditEntry, Db, StorageError};
 use switchboard_vault::{ChainKey, chain_hash};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::keys::DataKeys;
 
@@ -22,7 +36,7 @@ const GROUP: usize = 512;
 const QUEUE: usize = 4096;
 
 /// How long the end of a call may wait for company on its way to the database.
-const LINGER: std::time::Duration = std::time::Duration::from_millis(20);
+const LINGER: Duration = Duration::from_millis(20);
 
 /// The audit log can't be written: what depends on it does not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,50 +48,205 @@ struct Queued {
     done: Option<oneshot::Sender<Result<(), AuditUnavailable>>>,
 }
 
-/// Hands entries to the writer. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Audit {
-    queue: mpsc::Sender<Queued>,
-    finish: tokio_util::sync::CancellationToken,
-}
-
 impl std::fmt::Debug for Queued {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Queued({})", self.event.action)
     }
 }
 
+/// Hands entries to the writer.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    shared: Arc<Shared>,
+    finish: DropGuard,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    entries: VecDeque<Queued>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Free places in the queue.
+    places: Semaphore,
+    /// Somebody is about to commit what is queued.
+    is_led: AtomicBool,
+    /// The task will look at the queue when its pause is over.
+    is_due: AtomicBool,
+    /// Tells the task to write now.
+    now: Notify,
+    /// Tells the task to write after a pause.
+    soon: Notify,
+    /// Whether callers append by themselves.
+    at_once: bool,
+    writer: tokio::sync::Mutex<Writer>,
+}
+
 impl Audit {
-    /// Starts the writer. After [`Self::finish`] it ends, with everything written.
+    /// Starts the writer. After [`Self::finish`], or dropped, it ends with everything written.
     pub(crate) fn start(
         db: Db,
         keys: Arc<DataKeys>,
         clock: &dyn Clock,
         random: &dyn Random,
     ) -> (Self, tokio::task::JoinHandle<()>) {
-        let (queue, receiver) = mpsc::channel(QUEUE);
+        let at_once = db.appends_at_once();
         let writer = Writer { db, keys, id: WriterId::new(clock, random), chains: HashMap::new() };
-        let finish = tokio_util::sync::CancellationToken::new();
-        let running = tokio::spawn(writer.run(receiver, finish.clone()));
-        (Self { queue, finish }, running)
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            places: Semaphore::new(QUEUE),
+            is_led: AtomicBool::new(false),
+            is_due: AtomicBool::new(false),
+            now: Notify::new(),
+            soon: Notify::new(),
+            at_once,
+            writer: tokio::sync::Mutex::new(writer),
+        });
+        let finish = CancellationToken::new();
+        let running = tokio::spawn(run(Arc::clone(&shared), finish.clone()));
+        (Self { shared, finish: finish.drop_guard() }, running)
     }
 
     /// Writes and waits until it is as durable as the setting promises.
     pub(crate) async fn write(&self, event: AuditEvent) -> Result<(), AuditUnavailable> {
-        let (sender, receiver) = oneshot::channel();
-        self.queue.send(Queued { event, done: Some(sender) }).await.map_err(|_| AuditUnavailable)?;
-        receiver.await.unwrap_or(Err(AuditUnavailable))
+        let (sender, written) = oneshot::channel();
+        self.shared.push(Queued { event, done: Some(sender) }).await?;
+        if !self.shared.at_once {
+            self.shared.now.notify_one();
+        } else if let Some(lead) = Lead::take(&self.shared) {
+            // Runs what else is ready on this thread; what that puts on record joins the group.
+            tokio::task::yield_now().await;
+            lead.commit().await;
+        }
+        written.await.unwrap_or(Err(AuditUnavailable))
     }
 
     /// Takes no more entries; what is queued is still written.
     pub(crate) fn finish(&self) {
-        self.finish.cancel();
+        self.finish.token().cancel();
     }
 
     /// Queues an entry that nothing waits for: the end of a call whose start is on record.
     pub(crate) async fn queue(&self, event: AuditEvent) {
-        if self.queue.send(Queued { event, done: None }).await.is_err() {
+        if self.shared.push(Queued { event, done: None }).await.is_err() {
             tracing::error!("the audit writer is gone; an entry is lost");
+        } else if !self.shared.is_due.swap(true, Ordering::AcqRel) {
+            self.shared.soon.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    async fn push(&self, queued: Queued) -> Result<(), AuditUnavailable> {
+        let place = self.places.acquire().await.map_err(|_| AuditUnavailable)?;
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(AuditUnavailable);
+        }
+        queue.entries.push_back(queued);
+        // Given back when the entry is taken out.
+        place.forget();
+        Ok(())
+    }
+
+    fn take(&self) -> Vec<Queued> {
+        let mut queue = self.queue.lock();
+        let taken = queue.entries.len().min(GROUP);
+        queue.entries.drain(..taken).collect()
+    }
+
+    /// Back to where they were: in front, in order.
+    fn put_back(&self, group: Vec<Queued>) {
+        let mut queue = self.queue.lock();
+        group.into_iter().rev().for_each(|queued| queue.entries.push_front(queued));
+    }
+
+    fn answer(&self, group: Vec<Queued>, outcome: Result<(), AuditUnavailable>) {
+        metrics::histogram!("switchboard_audit_group_entries").record(group.len() as f64);
+        self.places.add_permits(group.len());
+        for done in group.into_iter().filter_map(|queued| queued.done) {
+            // Who no longer waits no longer cares.
+            let _ = done.send(outcome);
+        }
+    }
+}
+
+/// The right and the duty to commit what is queued. Dropped before that is done, the task does it.
+struct Lead<'a> {
+    shared: &'a Shared,
+    is_done: bool,
+}
+
+impl<'a> Lead<'a> {
+    /// `None` when somebody else leads, who has not looked at the queue yet.
+    fn take(shared: &'a Shared) -> Option<Self> {
+        let is_led = shared.is_led.swap(true, Ordering::AcqRel);
+        (!is_led).then_some(Self { shared, is_done: false })
+    }
+
+    async fn commit(mut self) {
+        let shared = self.shared;
+        let mut writer = shared.writer.lock().await;
+        // From here on whoever queues an entry leads in turn. No `await` until all is said.
+        shared.is_led.swap(false, Ordering::AcqRel);
+        self.is_done = true;
+        loop {
+            let group = shared.take();
+            if group.is_empty() {
+                return;
+            }
+            match writer.commit_now(&group) {
+                Some(outcome) => shared.answer(group, outcome),
+                None => {
+                    shared.put_back(group);
+                    shared.now.notify_one();
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.shared.is_led.swap(false, Ordering::AcqRel);
+            self.shared.now.notify_one();
+        }
+    }
+}
+
+/// The writer's task: what callers could not append by themselves, and what nobody waits for.
+async fn run(shared: Arc<Shared>, finish: CancellationToken) {
+    let soon = async || {
+        shared.soon.notified().await;
+        tokio::time::sleep(LINGER).await;
+    };
+    loop {
+        let is_last = tokio::select! {
+            biased;
+            () = finish.cancelled() => true,
+            () = shared.now.notified() => false,
+            () = soon() => false,
+        };
+        if is_last {
+            shared.queue.lock().closed = true;
+        }
+        let mut writer = shared.writer.lock().await;
+        shared.is_due.swap(false, Ordering::AcqRel);
+        loop {
+            let group = shared.take();
+            if group.is_empty() {
+                break;
+            }
+            let outcome = writer.commit(&group).await;
+            shared.answer(group, outcome);
+        }
+        if is_last {
+            return;
         }
     }
 }
@@ -96,22 +265,9 @@ struct Writer {
     chains: HashMap<OrganizationId, Chain>,
 }
 
-/// Entries that nobody waits for are worth no commit of their own: they go with the first one that somebody
-/// waits for, and after [`LINGER`] at the latest. One commit a call instead of two.
-async fn fill(
-    group: &mut Vec<Queued>,
-    queue: &mut mpsc::Receiver<Queued>,
-    finish: &tokio_util::sync::CancellationToken,
-) {
-    let latest = tokio::time::Instant::now() + LINGER;
-    while group.len() < GROUP && group.iter().all(|queued| queued.done.is_none()) {
-        let room = GROUP - group.len();
-        tokio::select! {
-            biased;
-            received = queue.recv_many(group, room) => if received == 0 { return },
-            () = finish.cancelled() => return,
-            () = tokio::time::sleep_until(latest) => return,
-        }
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Writer({})", self.id.as_uuid())
     }
 }
 
@@ -130,37 +286,34 @@ struct Canonical<'a> {
 }
 
 impl Writer {
-    async fn run(mut self, mut queue: mpsc::Receiver<Queued>, finish: tokio_util::sync::CancellationToken) {
-        let mut group = Vec::with_capacity(GROUP);
-        loop {
-            let received = tokio::select! {
-                biased;
-                received = queue.recv_many(&mut group, GROUP) => received,
-                () = finish.cancelled(), if !queue.is_closed() => {
-                    queue.close();
-                    continue;
-                }
-            };
-            if received == 0 {
-                return;
-            }
-            fill(&mut group, &mut queue, &finish).await;
-            let outcome = self.commit(&group).await;
-            metrics::histogram!("switchboard_audit_group_entries").record(group.len() as f64);
-            for queued in group.drain(..) {
-                if let Some(done) = queued.done {
-                    // Who no longer waits no longer cares.
-                    let _ = done.send(outcome);
+    /// Appends on this thread; `None`, with nothing done, when that has to wait for something.
+    fn commit_now(&mut self, group: &[Queued]) -> Option<Result<(), AuditUnavailable>> {
+        let mut entries = Vec::with_capacity(group.len());
+        for Queued { event, .. } in group {
+            match self.chains.get_mut(&event.organization) {
+                Some(chain) => entries.push(chain.next(event, self.id)),
+                None => {
+                    self.rewind(&entries);
+                    return None;
                 }
             }
+        }
+        match self.db.try_append_audit(&entries) {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => {
+                self.rewind(&entries);
+                None
+            }
+            Err(error) => Some(Err(self.failed(&error, entries.len()))),
         }
     }
 
     async fn commit(&mut self, group: &[Queued]) -> Result<(), AuditUnavailable> {
         let mut entries = Vec::with_capacity(group.len());
-        for queued in group {
-            match self.entry(&queued.event).await {
-                Ok(entry) => entries.push(entry),
+        let id = self.id;
+        for Queued { event, .. } in group {
+            match self.chain(event.organization).await {
+                Ok(chain) => entries.push(chain.next(event, id)),
                 Err(error) => {
                     tracing::error!(%error, "an audit entry can't be made");
                     self.chains.clear();
@@ -168,25 +321,24 @@ impl Writer {
                 }
             }
         }
-        match self.db.append_audit(&entries).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                tracing::error!(%error, entries = entries.len(), "the audit log can't be written");
-                metrics::counter!("switchboard_audit_failures_total").increment(1);
-                // Where the chains stand is read again from what was really written.
-                self.chains.clear();
-                Err(AuditUnavailable)
-            }
-        }
+        self.db.append_audit(&entries).await.map_err(|error| self.failed(&error, entries.len()))
     }
 
-    async fn entry(&mut self, event: &AuditEvent) -> Result<AuditEntry, crate::DataKeyError> {
-        let writer = self.id;
-        let chain = self.chain(event.organization).await?;
-        let seq = chain.seq + 1;
-        let entry = chained_entry(event, writer, seq, &chain.key, chain.hash);
-        (chain.seq, chain.hash) = (seq, entry.hash);
-        Ok(entry)
+    fn failed(&mut self, error: &StorageError, entries: usize) -> AuditUnavailable {
+        tracing::error!(%error, entries, "the audit log can't be written");
+        metrics::counter!("switchboard_audit_failures_total").increment(1);
+        // Where the chains stand is read again from what was really written.
+        self.chains.clear();
+        AuditUnavailable
+    }
+
+    /// The chains as before these entries, which were not appended.
+    fn rewind(&mut self, entries: &[AuditEntry]) {
+        for entry in entries.iter().rev() {
+            if let Some(chain) = self.chains.get_mut(&entry.organization) {
+                (chain.seq, chain.hash) = (entry.seq - 1, entry.previous_hash);
+            }
+        }
     }
 
     async fn chain(&mut self, organization: OrganizationId) -> Result<&mut Chain, crate::DataKeyError> {
@@ -198,6 +350,14 @@ impl Writer {
             self.chains.insert(organization, Chain { key, seq, hash });
         }
         Ok(self.chains.entry(organization).or_insert_with(|| unreachable!("inserted above")))
+    }
+}
+
+impl Chain {
+    fn next(&mut self, event: &AuditEvent, writer: WriterId) -> AuditEntry {
+        let entry = chained_entry(event, writer, self.seq + 1, &self.key, self.hash);
+        (self.seq, self.hash) = (entry.seq, entry.hash);
+        entry
     }
 }
 
@@ -250,3 +410,7 @@ pub(crate) fn event(
 ) -> AuditEvent {
     AuditEvent { organization, phase, at, action, record }
 }
+
+#[cfg(test)]
+#[path = "audit_tests.rs"]
+mod tests;

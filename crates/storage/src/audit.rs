@@ -1,14 +1,18 @@
 //! The audit log: append-only. Entries arrive in groups, chained by their writer; a group is one statement on a
 //! connection whose durability is the setting's.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use switchboard_domain::{AuditOutcome, AuditPhase, OrganizationId, Timestamp, WriterId};
 use uuid::Uuid;
 
 use crate::{
     Db, StorageError, Tx,
+    db::Backend,
     row::{digest, hex, text, word},
     statement::{execute, fetch_all, fetch_optional, statements},
+    transaction::{Driver, Link},
 };
 
 /// One entry as stored. `body` is exactly the text that was hashed; the other columns are copies to filter by.
@@ -74,6 +78,8 @@ statements! {
         sqlite: "INSERT INTO audit_entry (organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body) SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, unhex(value ->> 10), unhex(value ->> 11), value ->> 12 FROM json_each($1)",
         postgres: "INSERT INTO audit_entry (organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body) SELECT (value ->> 0)::uuid, (value ->> 1)::uuid, (value ->> 2)::bigint, (value ->> 3)::bigint, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, decode(value ->> 10, 'hex'), decode(value ->> 11, 'hex'), value ->> 12 FROM json_array_elements($1::json)"
     };
+    /// The same entry by entry, for SQLite's own connection: all of a transaction.
+    APPEND_ONE = "INSERT INTO audit_entry (organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     HEAD = "SELECT seq, hash FROM audit_entry WHERE organization_id = $1 AND writer_id = $2 ORDER BY seq DESC LIMIT 1";
     /// Per writer, its last entry: what a signed head covers.
     HEADS = "SELECT e.writer_id, e.seq, e.hash FROM audit_entry e WHERE e.organization_id = $1 AND e.seq = (SELECT max(l.seq) FROM audit_entry l WHERE l.organization_id = $1 AND l.writer_id = e.writer_id) ORDER BY e.writer_id";
@@ -167,6 +173,11 @@ fn group(entries: &[AuditEntry]) -> Result<String, StorageError> {
     serde_json::to_string(&entries).map_err(|_| StorageError::Unreadable("audit entry"))
 }
 
+/// What a group adds to SQLite's log, in pages.
+fn pages(entries: &[AuditEntry]) -> usize {
+    1 + entries.iter().map(|entry| entry.body.len() + 256).sum::<usize>() / 4096
+}
+
 impl Db {
     /// Appends a group of entries: all or none, one round trip. When this returns they survive what the setting
     /// promises. Groups of one writer must come one after another.
@@ -174,9 +185,44 @@ impl Db {
         if entries.is_empty() {
             return Ok(());
         }
-        let group = group(entries)?;
-        let mut tx = self.audit_writer(group.len()).await?;
-        execute!(&mut tx, APPEND, &group).map(drop)
+        match &self.inner.backend {
+            Backend::Sqlite(sqlite) => {
+                let turn = sqlite.turn().await?;
+                sqlite.account(pages(entries));
+                let (audit, entries) = (Arc::clone(&sqlite.audit), entries.to_vec());
+                // The turn goes with the work, so that a caller who stops waiting does not let others in.
+                let append = move || {
+                    let _turn = turn;
+                    audit.append(&entries)
+                };
+                match tokio::task::spawn_blocking(append).await {
+                    Ok(appended) => appended,
+                    Err(stopped) => Err(StorageError::Unavailable(stopped.into())),
+                }
+            }
+            Backend::Postgres(postgres) => {
+                let group = group(entries)?;
+                let link = Link::single(&postgres.audit).await?;
+                execute!(&mut self.tx(Driver::Postgres(link), None), APPEND, &group).map(drop)
+            }
+        }
+    }
+
+    /// Whether [`Self::try_append_audit`] is worth trying.
+    pub fn appends_at_once(&self) -> bool {
+        matches!(&self.inner.backend, Backend::Sqlite(sqlite) if sqlite.audit.is_quick())
+    }
+
+    /// The same on this very thread, when that takes neither a flush to disk nor any waiting, which is some tens of
+    /// microseconds; `false`, with nothing done, when it can't be.
+    pub fn try_append_audit(&self, entries: &[AuditEntry]) -> Result<bool, StorageError> {
+        let Backend::Sqlite(sqlite) = &self.inner.backend else { return Ok(false) };
+        let Some(_turn) = sqlite.turn_now() else { return Ok(false) };
+        let appended = sqlite.audit.try_append(entries)?;
+        if appended {
+            sqlite.account(pages(entries));
+        }
+        Ok(appended)
     }
 }
 

@@ -179,21 +179,7 @@ impl Db {
         }
     }
 
-    /// The connection that audit entries are appended on: its durability is the setting's.
-    pub(crate) async fn audit_writer(&self, bytes: usize) -> Result<Tx, StorageError> {
-        match &self.inner.backend {
-            Backend::Sqlite(sqlite) => {
-                let turn = sqlite.turn().await?;
-                sqlite.account(1 + bytes / 4096);
-                Ok(self.tx(Driver::Sqlite(Link::single(&sqlite.audit).await?), Some(turn)))
-            }
-            Backend::Postgres(postgres) => {
-                Ok(self.tx(Driver::Postgres(Link::single(&postgres.audit).await?), None))
-            }
-        }
-    }
-
-    fn tx(&self, driver: Driver, turn: Option<OwnedSemaphorePermit>) -> Tx {
+    pub(crate) fn tx(&self, driver: Driver, turn: Option<OwnedSemaphorePermit>) -> Tx {
         Tx::new(driver, self.inner.hint.clone(), turn)
     }
 

@@ -4,22 +4,25 @@ use std::path::PathBuf;
 
 use crate::SchemaError;
 
+/// What a driver said.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a statement, a transaction or the store as a whole did not work.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
     /// Nothing answers, or not in time. Worth trying again.
     #[error("the database did not answer: {0}. Nothing was changed; try again once it is back")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Cause),
     /// No room: writes are refused, reads go on.
     #[error(
         "the database has no room left ({0}). Nothing was changed; reads go on. Free space on its disk, then try again"
     )]
-    Full(#[source] sqlx::Error),
+    Full(#[source] Cause),
     #[error(
         "the database refuses writes ({0}). Check the permissions of the data directory, or that the server is not a read-only replica"
     )]
-    ReadOnly(#[source] sqlx::Error),
+    ReadOnly(#[source] Cause),
     #[error("{path} is damaged: {detail}. Stop Switchboard, keep a copy of the file and restore the last backup", path = shown(.path))]
     Corrupt { path: Option<PathBuf>, detail: String },
     #[error("{path} is not an SQLite database. Point --data-dir at Switchboard's own directory, or restore the file from a backup", path = shown(.path))]
@@ -46,7 +49,7 @@ pub enum StorageError {
     )]
     UsePgDump,
     #[error("the database refused a statement: {0}")]
-    Database(#[source] sqlx::Error),
+    Database(#[source] Cause),
 }
 
 fn shown(path: &Option<PathBuf>) -> String {
@@ -90,27 +93,27 @@ impl From<sqlx::Error> for StorageError {
                 let detail = database.message().to_owned();
                 // SQLite's codes are numbers (extended: the low byte is the class), PostgreSQL's five characters.
                 if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
-                    classify_sqlite(error, code.parse().unwrap_or(0), detail)
+                    classify_sqlite(error.into(), code.parse().unwrap_or(0), detail)
                 } else {
-                    classify_postgres(error, &code)
+                    classify_postgres(error.into(), &code)
                 }
             }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(error.into()),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
                 tracing::error!(%error, "a stored row can't be read");
                 Self::Unreadable("row")
             }
-            _ => Self::Database(error),
+            _ => Self::Database(error.into()),
         }
     }
 }
 
 /// <https://www.sqlite.org/rescode.html>
-fn classify_sqlite(error: sqlx::Error, code: i32, detail: String) -> StorageError {
+pub(crate) fn classify_sqlite(error: Cause, code: i32, detail: String) -> StorageError {
     match code & 0xff {
         // SQLITE_IOERR_WRITE is how a used-up quota or a file size limit looks.
         10 if code == 778 => StorageError::Full(error),
@@ -125,7 +128,7 @@ fn classify_sqlite(error: sqlx::Error, code: i32, detail: String) -> StorageErro
 }
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn classify_postgres(error: sqlx::Error, code: &str) -> StorageError {
+fn classify_postgres(error: Cause, code: &str) -> StorageError {
     match code {
         "53100" => StorageError::Full(error),
         "25006" => StorageError::ReadOnly(error),

@@ -1,12 +1,13 @@
 //! SQLite: one file, write-ahead log, one writer.
 //!
-//! Three pools on one file. `write` (one connection, `synchronous=FULL`): a commit is on disk when it returns.
-//! `audit` (one connection, `synchronous=NORMAL` unless strict): a commit is with the operating system, so it
+//! Two pools and a connection on one file. `write` (one connection, `synchronous=FULL`): a commit is on disk when it
+//! returns. `audit` (`sqlite_audit.rs`, `synchronous=NORMAL` unless strict): a commit is with the operating system, so it
 //! survives `kill -9`, and the next FULL commit or checkpoint flushes it too. `read`: opened read-only.
 //! <https://www.sqlite.org/wal.html>, <https://www.sqlite.org/pragma.html#pragma_synchronous>
 //!
 //! The write-ahead log is folded into the file in the background, by a connection of its own, so that no call
-//! waits for it; the writers' own automatic checkpoint is only the upper bound.
+//! waits for it. Appending goes on meanwhile, so that the log may never be folded whole and started again; when it has
+//! grown too long the background takes the writers' turn for the rest.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,12 +22,14 @@ use sqlx::{
     SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::{AuditDurability, Db, Options, StorageError, db::Backend};
+use crate::{Db, Options, StorageError, db::Backend, sqlite_audit::SqliteAudit};
 
 /// Pages the log may gain before the background checkpoint runs: 4 MiB.
 const BACKGROUND_CHECKPOINT_PAGES: usize = 1_000;
+/// Pages of the log at which the background holds up the writers to fold it whole: 32 MiB.
+const LONGEST_LOG_PAGES: i64 = 8_000;
 /// Pages at which a writer folds the log itself: 64 MiB. Only reached when the background can't keep up.
 const WRITER_CHECKPOINT_PAGES: &str = "16000";
 /// What a small write is taken to add to the log, in pages.
@@ -37,7 +40,7 @@ pub(crate) struct Sqlite {
     pub(crate) path: PathBuf,
     pub(crate) read: SqlitePool,
     pub(crate) write: SqlitePool,
-    pub(crate) audit: SqlitePool,
+    pub(crate) audit: Arc<SqliteAudit>,
     /// For what takes long and must not hold up the writers: checkpoints and backups.
     maintenance: SqlitePool,
     turns: Arc<Semaphore>,
@@ -84,27 +87,25 @@ impl Sqlite {
                 .test_before_acquire(false)
         };
         let writer = base.clone().journal_mode(SqliteJournalMode::Wal);
-        let audit = match options.audit_durability {
-            AuditDurability::Process => SqliteSynchronous::Normal,
-            AuditDurability::Strict => SqliteSynchronous::Full,
-        };
         let write = pool(1)
             .connect_with(writer.clone().synchronous(SqliteSynchronous::Full))
             .await
             .map_err(|error| unopenable(path, error))?;
-        let audit = pool(1).connect_lazy_with(writer.clone().synchronous(audit));
+        let audit = Arc::new(SqliteAudit::new(path, options));
         let maintenance = pool(1).connect_lazy_with(writer.synchronous(SqliteSynchronous::Normal));
         let read = pool(options.read_connections.max(1))
             .connect_lazy_with(base.read_only(true).pragma("query_only", "ON"));
         let log = Arc::new(Log::default());
-        let checkpoints = tokio::spawn(checkpoint_when_due(maintenance.clone(), Arc::clone(&log)));
+        let turns = Arc::new(Semaphore::new(1));
+        let checkpoints =
+            tokio::spawn(checkpoint_when_due(maintenance.clone(), Arc::clone(&log), Arc::clone(&turns)));
         Ok(Self {
             path: path.to_path_buf(),
             read,
             write,
             audit,
             maintenance,
-            turns: Arc::new(Semaphore::new(1)),
+            turns,
             turn_timeout: options.acquire_timeout,
             checkpoints,
             log,
@@ -115,9 +116,14 @@ impl Sqlite {
     pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, StorageError> {
         match tokio::time::timeout(self.turn_timeout, Arc::clone(&self.turns).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) => Err(StorageError::Unavailable(sqlx::Error::PoolClosed)),
-            Err(_) => Err(StorageError::Unavailable(sqlx::Error::PoolTimedOut)),
+            Ok(Err(_)) => Err(StorageError::Unavailable(sqlx::Error::PoolClosed.into())),
+            Err(_) => Err(StorageError::Unavailable(sqlx::Error::PoolTimedOut.into())),
         }
+    }
+
+    /// The same without waiting; `None` while somebody writes or waits for it.
+    pub(crate) fn turn_now(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.try_acquire().ok()
     }
 
     /// Counts what a write adds to the log.
@@ -130,22 +136,37 @@ impl Sqlite {
     pub(crate) async fn close(&self) {
         self.checkpoints.abort();
         self.read.close().await;
-        self.audit.close().await;
+        self.audit.close();
         self.maintenance.close().await;
         // The last to close folds the log into the file.
         self.write.close().await;
     }
 }
 
-/// A PASSIVE checkpoint: writers and readers go on meanwhile.
-async fn checkpoint_when_due(pool: SqlitePool, log: Arc<Log>) {
+/// A PASSIVE checkpoint: writers and readers go on meanwhile, unless the log has grown too long for that.
+async fn checkpoint_when_due(pool: SqlitePool, log: Arc<Log>, turns: Arc<Semaphore>) {
     loop {
         log.due.notified().await;
         log.pages.store(0, Ordering::Relaxed);
-        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool).await {
+        let folded = match checkpoint(&pool).await {
+            Ok(pages) if pages >= LONGEST_LOG_PAGES => {
+                // Nearly all of it is folded; what is left is what was written meanwhile.
+                let Ok(_turn) = turns.acquire().await else { return };
+                checkpoint(&pool).await.map(drop)
+            }
+            outcome => outcome.map(drop),
+        };
+        if let Err(error) = folded {
             tracing::warn!(%error, "folding the write-ahead log into the database failed; it is tried again");
         }
     }
+}
+
+/// How many pages the log had.
+async fn checkpoint(pool: &SqlitePool) -> Result<i64, sqlx::Error> {
+    let (_, pages, _): (i64, i64, i64) =
+        sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(pool).await?;
+    Ok(pages)
 }
 
 /// Makes the file readable by this user only; SQLite gives its log the same permissions.

@@ -29,7 +29,7 @@ impl Statement {
 /// Declares a module's statements and the list `ALL` of them.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $body:tt;)*) => {
-        $($(#[$doc])* const $name: crate::statement::Statement = crate::statement::statements!(@one $name $body);)*
+        $($(#[$doc])* pub(crate) const $name: crate::statement::Statement = crate::statement::statements!(@one $name $body);)*
 
         /// Every statement of this module.
         pub(crate) const ALL: &[crate::statement::Statement] = &[$($name),*];

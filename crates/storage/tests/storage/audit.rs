@@ -1,7 +1,7 @@
 //! The audit log: groups, pages, chains.
 
 use switchboard_domain::{AuditOutcome, AuditPhase, OrganizationId, WriterId};
-use switchboard_storage::{AuditCursor, AuditEntry, AuditFilter, StorageError};
+use switchboard_storage::{AuditCursor, AuditEntry, AuditFilter, Db, Migrations, StorageError};
 use switchboard_testkit::on_both;
 
 use crate::at;
@@ -110,5 +110,41 @@ on_both! {
         tx.rollback().await.unwrap();
         let mut tx = database.db.single().await.unwrap();
         assert_eq!(tx.audit().head(org, writer).await.unwrap(), None);
+    }
+
+    async fn appending_at_once_is_whole_or_not_at_all(database) {
+        let org = database.organization("acme").await.id;
+        let writer = WriterId::new(&database.clock, &database.random);
+        let first = [entry(org, writer, 1)];
+        assert!(!database.db.try_append_audit(&first).unwrap(), "its connection is opened by one that can wait");
+        database.db.append_audit(&first).await.unwrap();
+        if !database.db.appends_at_once() {
+            assert!(!database.db.try_append_audit(&[entry(org, writer, 2)]).unwrap());
+            return;
+        }
+        let refused = database.db.try_append_audit(&[entry(org, writer, 2), entry(org, writer, 1)]);
+        assert!(matches!(refused, Err(StorageError::Duplicate)), "{refused:?}");
+        let mut stranger = entry(org, writer, 3);
+        stranger.organization = OrganizationId::new(&database.clock, &database.random);
+        let refused = database.db.try_append_audit(&[entry(org, writer, 2), stranger]);
+        assert!(matches!(refused, Err(StorageError::Reference)), "{refused:?}");
+        let mut tx = database.db.write().await.unwrap();
+        tx.organizations().touch(org).await.unwrap();
+        assert!(!database.db.try_append_audit(&[entry(org, writer, 2)]).unwrap(), "while somebody writes");
+        tx.commit().await.unwrap();
+        // Another program on the same file, which this process's turns do not know of.
+        let other = Db::open(&database.options, Migrations::Require).await.unwrap();
+        let tx = other.write().await.unwrap();
+        assert!(!database.db.try_append_audit(&[entry(org, writer, 2)]).unwrap(), "while another program does");
+        drop(tx);
+        other.close().await;
+        database.db.append_audit(&[entry(org, writer, 2)]).await.unwrap();
+        assert!(database.db.try_append_audit(&[entry(org, writer, 3)]).unwrap());
+        let mut tx = database.db.single().await.unwrap();
+        assert_eq!(tx.audit().head(org, writer).await.unwrap(), Some((3, [3; 32])));
+        drop(tx);
+        database.db.close().await;
+        assert!(database.db.try_append_audit(&[entry(org, writer, 4)]).is_ok_and(|appended| !appended));
+        assert!(database.db.append_audit(&[entry(org, writer, 4)]).await.is_err(), "closed");
     }
 }

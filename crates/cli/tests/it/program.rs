@@ -198,8 +198,11 @@ impl Server {
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let id = rustix::process::Pid::from_raw(self.child.id() as i32).expect("a process id");
-        rustix::process::kill_process(id, signal).expect("it runs");
+        rustix::process::kill_process(self.process(), signal).expect("it runs");
+    }
+
+    pub fn process(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_raw(self.child.id() as i32).expect("a process id")
     }
 
     pub fn wait_for_end(&mut self) -> Option<i32> {

@@ -3,9 +3,13 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    time::Duration,
 };
 
-use crate::program::{Place, mode};
+use rustix::process::Signal;
+use switchboard_testkit::upstream::{Script, ScriptedUpstream};
+
+use crate::program::{Finished, Place, mode};
 
 #[test]
 fn the_first_start_says_one_fact_a_line_and_how_to_become_the_owner() {
@@ -128,25 +132,50 @@ fn admin_works_beside_a_running_server() {
     }
 }
 
-#[test]
-fn a_call_in_progress_is_not_cut_off_and_a_second_signal_ends_at_once() {
+/// A server with a connection whose tool takes so long, called by the program. Once the call is at the
+/// upstream, `signals` are sent, each after the one before was heard; how the call and the server ended.
+fn stopped_during_a_call(takes: Duration, signals: &[Signal]) -> (Finished, Option<i32>) {
     let place = Place::sqlite();
-    let mut server = place.serve(&[]);
-    // A request whose body never ends keeps the drain waiting.
-    let address = server.url.trim_start_matches("http://").to_owned();
-    let mut stream = connect(&address);
-    write!(stream, "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n").unwrap();
-    stream.flush().unwrap();
-    let mut other = connect(&address);
-    write!(other, "GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    other.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    server.signal(rustix::process::Signal::TERM);
-    server.signal(rustix::process::Signal::INT);
-    let code = server.wait_for_end();
-    // Either the request was refused at its head and the end was orderly, or the second signal cut it short.
-    assert!(matches!(code, Some(0 | 130)), "{code:?}");
+    place.create_owner();
+    let token = place.create_token("api,mcp:read,mcp:write");
+    let mut server = place.serve(&["--allow-private-networks"]);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let upstream = runtime.block_on(ScriptedUpstream::start(Script::new().call_delay(takes)));
+    server.client(&place, &token, &["connection", "add", "slow", upstream.url(), "--everyone"]).ok();
+    let (process, address) = (server.process(), server.url.trim_start_matches("http://").to_owned());
+    let called = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            runtime.block_on(upstream.log().wait_for("tools/call", 1));
+            for (position, signal) in signals.iter().enumerate() {
+                // Nobody is let in any more: the signal before was heard.
+                while position > 0 && is_open(&address) {
+                    std::thread::yield_now();
+                }
+                rustix::process::kill_process(process, *signal).expect("it runs");
+            }
+        });
+        server.client(&place, &token, &["call", "slow.echo", r#"{"text": "still here"}"#])
+    });
+    (called, server.wait_for_end())
+}
+
+#[test]
+fn a_call_in_progress_ends_before_the_program_does() {
+    let (called, code) = stopped_during_a_call(Duration::from_secs(1), &[Signal::TERM]);
+    assert!(called.ok().contains("still here"));
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (called, code) = stopped_during_a_call(Duration::from_secs(300), &[Signal::TERM, Signal::TERM]);
+    called.fails_with(1, &["Can't reach"]);
+    assert_eq!(code, Some(130));
+}
+
+#[expect(clippy::disallowed_methods, reason = "a client that only knocks")]
+fn is_open(address: &str) -> bool {
+    TcpStream::connect(address).is_ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a client that does not behave, on purpose")]

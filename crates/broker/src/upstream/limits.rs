@@ -51,7 +51,7 @@ impl Default for UpstreamLimits {
     fn default() -> Self {
         Self {
             max_concurrent: 64,
-            max_queued: 64,
+            max_queued: 512,
             breaker_failures: 5,
             breaker_pause: Duration::from_secs(1),
             breaker_max_pause: Duration::from_secs(60),

@@ -91,7 +91,7 @@ fn upstream() -> Vec<Setting> {
     vec![
         S("upstream.allow_stdio", "ALLOW_STDIO", Kind::Switch, "false", "Start the child processes of the [[stdio]] entries. They run as the user that runs Switchboard.").flag("allow-stdio", "BOOL"),
         S("upstream.max_concurrent", "UPSTREAM_MAX_CONCURRENT", Kind::Count, "64", "Calls at once to one connection."),
-        S("upstream.max_queued", "UPSTREAM_MAX_QUEUED", Kind::Count, "64", "Calls that wait for a place at one connection."),
+        S("upstream.max_queued", "UPSTREAM_MAX_QUEUED", Kind::Count, "512", "Calls that wait for a place at one connection."),
         S("upstream.breaker_failures", "UPSTREAM_BREAKER_FAILURES", Kind::Count, "5", "Failures in a row that open a connection's circuit breaker."),
         S("upstream.breaker_pause", "UPSTREAM_BREAKER_PAUSE", Kind::Duration, "1s", "First pause of an open breaker; doubles each time."),
         S("upstream.breaker_max_pause", "UPSTREAM_BREAKER_MAX_PAUSE", Kind::Duration, "60s", "Longest pause of an open breaker."),

@@ -16,8 +16,10 @@ mod credential;
 mod db;
 mod error;
 mod grant;
+mod invitation;
 mod key;
 mod lease;
+mod leaving;
 mod member;
 mod migrate;
 mod organization;
@@ -42,6 +44,7 @@ pub use credential::{CredentialHealth, CredentialInfo, Credentials, PutCredentia
 pub use db::{AuditDurability, Db, Location, Migrations, Options};
 pub use error::{Cause, StorageError};
 pub use grant::GrantRows;
+pub use invitation::{Invitation, Invitations};
 pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
 pub use lease::{Lease, Leases};
 pub use member::{InsertMember, Member, MemberStatus, Members};
@@ -67,7 +70,9 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         connection::ALL,
         credential::ALL,
         grant::ALL,
+        invitation::ALL,
         key::ALL,
+        leaving::ALL,
         lease::ALL,
         member::ALL,
         organization::ALL,

@@ -99,7 +99,7 @@ impl TryFrom<Row> for Member {
 }
 
 /// What an address is compared by: in Rust, because the two databases fold case differently.
-fn email_key(email: &str) -> String {
+pub(crate) fn email_key(email: &str) -> String {
     text(email.trim()).to_lowercase()
 }
 

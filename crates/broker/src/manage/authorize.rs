@@ -54,6 +54,11 @@ operations! {
     UpdateOrganization = "organization.update", Admin, Writes;
     ListMembers = "member.list", Admin, Reads;
     ReadMember = "member.read", Ownership, Reads;
+    UpdateMember = "member.update", Admin, Writes;
+    RemoveMember = "member.remove", Ownership, Writes;
+    ListInvitations = "invitation.list", Admin, Reads;
+    CreateInvitation = "invitation.create", Admin, Writes;
+    RevokeInvitation = "invitation.revoke", Admin, Writes;
     ListTeams = "team.list", Admin, Reads;
     CreateTeam = "team.create", Admin, Writes;
     DeleteTeam = "team.delete", Admin, Writes;

@@ -191,7 +191,7 @@ impl Broker {
     }
 
     /// Argon2 takes tens of milliseconds: never on a thread that serves requests, never many at once.
-    async fn hash_new_password(&self, password: SecretValue) -> Result<String, Refusal> {
+    pub(super) async fn hash_new_password(&self, password: SecretValue) -> Result<String, Refusal> {
         let _place = HASHING.acquire().await.map_err(|_| Refusal::unavailable())?;
         let random = Arc::clone(&self.0.random);
         let hashed = tokio::task::spawn_blocking(move || hash_password(&password, &*random)).await;
@@ -214,20 +214,25 @@ fn check_request(request: &SetupRequest) -> Result<String, Refusal> {
     if !is_email(email) {
         violations.add("email", "This is not an email address, such as ana@example.com.");
     }
-    let characters = request.password.expose().chars().count();
-    if characters < switchboard_vault::MIN_PASSWORD_CHARACTERS {
-        let least = switchboard_vault::MIN_PASSWORD_CHARACTERS;
-        violations.add("password", format!("This is too short: use at least {least} characters."));
-    } else if request.password.expose().len() > switchboard_vault::MAX_PASSWORD_BYTES {
-        let most = switchboard_vault::MAX_PASSWORD_BYTES;
-        violations.add("password", format!("This is too long: use at most {most} bytes."));
-    }
+    check_password(&request.password, &mut violations);
     violations.into_result()?;
     Ok(email.to_owned())
 }
 
+/// What a new password must be, said before it is hashed.
+pub(super) fn check_password(password: &SecretValue, violations: &mut Violations) {
+    let characters = password.expose().chars().count();
+    if characters < switchboard_vault::MIN_PASSWORD_CHARACTERS {
+        let least = switchboard_vault::MIN_PASSWORD_CHARACTERS;
+        violations.add("password", format!("This is too short: use at least {least} characters."));
+    } else if password.expose().len() > switchboard_vault::MAX_PASSWORD_BYTES {
+        let most = switchboard_vault::MAX_PASSWORD_BYTES;
+        violations.add("password", format!("This is too long: use at most {most} bytes."));
+    }
+}
+
 /// One `@` with something on both sides. Whether it exists only a message to it could tell.
-fn is_email(text: &str) -> bool {
+pub(super) fn is_email(text: &str) -> bool {
     let plain = !text.chars().any(|c| c.is_control() || c.is_whitespace()) && text.len() <= 254;
     let whole = text
         .split_once('@')

@@ -24,6 +24,8 @@ pub(crate) const MEMBER: Kind =
     Kind { one: "member", path: "/members", name: "email", list: "switchboard member list" };
 pub(crate) const TEAM: Kind =
     Kind { one: "team", path: "/teams", name: "name", list: "switchboard team list" };
+pub(crate) const INVITATION: Kind =
+    Kind { one: "invitation", path: "/invitations", name: "email", list: "switchboard member invitations" };
 
 impl Client {
     /// The one thing that has this id or name; names are compared without regard to case.

@@ -40,6 +40,16 @@ fn people_and_teams_are_named_by_what_they_are_called() {
         assert!(changed.contains("bob@example.com") && !changed.contains("ana@example.com"), "{changed}");
         let bob = shell.run(&["member", "show", "bob@example.com"]).ok();
         assert!(bob.contains("Support"), "{bob}");
+        let link = shell.run(&["member", "invite", "eve@example.com", "--team", "support"]).ok();
+        assert!(link.contains("/invitations/swb_inv_"), "{link}");
+        let open = shell.run(&["member", "invitations"]).ok();
+        assert!(open.contains("eve@example.com") && open.contains("pending") && !open.contains("swb_inv_"));
+        shell.run(&["member", "invitations", "--revoke", "eve@example.com"]).ok();
+        assert!(shell.run(&["member", "invitations"]).ok().contains("revoked"));
+        assert!(shell.run(&["member", "role", "bob@example.com", "member"]).ok().contains("member"));
+        assert!(shell.run(&["member", "suspend", "bob@example.com"]).ok().contains("suspended"));
+        assert!(shell.run(&["member", "suspend", "bob@example.com", "--lift"]).ok().contains("active"));
+        shell.run(&["member", "role", "ana@example.com", "member"]).fails_with(1, &["last owner"]);
         shell.run(&["member", "show", "bo@example.com"]).fails_with(1, &["did you mean `bob@example.com`?"]);
         shell.run(&["team", "remove", "Support"]).fails_with(2, &["--yes"]);
 

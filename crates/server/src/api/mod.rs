@@ -8,6 +8,7 @@ mod call;
 mod connections;
 mod credentials;
 mod dispatch;
+mod invitations;
 mod known_servers;
 mod openapi;
 mod organization;
@@ -34,6 +35,7 @@ fn routes() -> Vec<Route> {
     [
         organization::routes(),
         people::routes(),
+        invitations::routes(),
         tokens::routes(),
         known_servers::routes(),
         connections::routes(),

@@ -2,14 +2,14 @@
 
 use axum::http::StatusCode;
 use switchboard_broker::manage::{
-    MemberView, NewServiceAccount, NewTeam, Operation, ServiceAccountView, TeamMembers, TeamView,
+    MemberEdit, MemberView, NewServiceAccount, NewTeam, Operation, ServiceAccountView, TeamMembers, TeamView,
 };
 
 use super::{
     call::Call,
     page::PageQuery,
     reply::Reply,
-    route::{Route, delete, get, post, put},
+    route::{Route, delete, get, patch, post, put},
 };
 use crate::problem::Problem;
 
@@ -22,6 +22,16 @@ pub(super) fn routes() -> Vec<Route> {
         get("/members/{id}", Operation::ReadMember, member)
             .says("Read a member: yourself, as an admin anybody")
             .answers::<MemberView>(StatusCode::OK),
+        patch("/members/{id}", Operation::UpdateMember, update_member)
+            .says("Change a member's role, suspend them or let them in again")
+            .explains(
+                "Suspending ends their sessions, tokens, AI clients and own accounts at servers at once.",
+            )
+            .takes::<MemberEdit>()
+            .answers::<MemberView>(StatusCode::OK),
+        delete("/members/{id}", Operation::RemoveMember, remove_member)
+            .says("Remove a member, or leave: everything of theirs ends at once")
+            .answers_nothing(),
         get("/teams", Operation::ListTeams, teams)
             .says("List teams with their members")
             .query::<PageQuery>()
@@ -58,6 +68,16 @@ async fn members(call: Call) -> Result<Reply, Problem> {
 
 async fn member(call: Call) -> Result<Reply, Problem> {
     Reply::json(&call.broker().read_member(&call.principal, call.path("id")?).await?)
+}
+
+async fn update_member(call: Call) -> Result<Reply, Problem> {
+    let edit = call.body()?;
+    Reply::json(&call.broker().update_member(&call.principal, call.path("id")?, edit).await?)
+}
+
+async fn remove_member(call: Call) -> Result<Reply, Problem> {
+    call.broker().remove_member(&call.principal, call.path("id")?).await?;
+    Ok(Reply::nothing())
 }
 
 async fn teams(call: Call) -> Result<Reply, Problem> {

@@ -2,6 +2,7 @@
 //! JavaScript, and the policy of the pages allows none.
 
 mod assets;
+mod invitation;
 mod setup;
 pub(crate) mod sign_in;
 
@@ -24,6 +25,7 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/", get(landing))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-out", post(sign_in::sign_out))
+        .route("/invitations/{token}", get(invitation::show).post(invitation::accept))
         .route("/setup/{token}", get(setup::show).post(setup::redeem))
         .route("/assets/{name}", get(assets::asset))
 }

@@ -113,12 +113,12 @@ pub(super) async fn sign_out(State(state): State<ServerState>, request: Request)
     response
 }
 
-fn other_site() -> Response<Body> {
+pub(super) fn other_site() -> Response<Body> {
     let text = "Another page sent this form. Open Switchboard yourself and try again.";
     message(StatusCode::FORBIDDEN, "Not from here", text, None)
 }
 
-fn not_the_form() -> Response<Body> {
+pub(super) fn not_the_form() -> Response<Body> {
     let text = "Go back, load the page again and fill in the form it shows.";
     message(StatusCode::BAD_REQUEST, "That was not the form", text, None)
 }

@@ -5,6 +5,7 @@
 mod api;
 mod direct;
 mod hostile_upstream;
+mod members;
 mod one_call;
 mod protocol;
 mod search_size;

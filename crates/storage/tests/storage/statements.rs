@@ -13,6 +13,7 @@ const ACROSS_ORGANIZATIONS: &[(&str, &str)] = &[
         "whether anything is sealed at all, before any organization is known; returns one boolean",
     ),
     ("key::WRAPPED_BY_OTHERS", "rotating a key-encryption key goes through everybody's data keys"),
+    ("invitation::FIND_BY_HASH", "the link says which organization it is of; its hash is unique among all"),
     ("member::FIND_EVERYWHERE", "sign-in starts with an address; the organization is picked afterwards"),
     ("member::ANY_OWNER", "whether the setup link is still needed; returns a count"),
     ("session::FIND_BY_HASH", "the cookie says which organization it is of; its hash is unique among all"),

@@ -1,9 +1,11 @@
-//! What runs without anybody asking: versions are polled, catalogues refreshed, uses of tokens noted.
+//! What runs without anybody asking: versions are polled, catalogues refreshed, uses of tokens noted, and what is over
+//! is cleared away.
 
 use std::{collections::HashMap, time::Duration};
 
 use parking_lot::Mutex;
 use switchboard_domain::{ConnectionId, ConnectionStatus, OrganizationId, WriterId};
+use switchboard_storage::StorageError;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{Broker, snapshot::Known};
@@ -13,6 +15,8 @@ const POLL: Duration = Duration::from_millis(250);
 /// How often due connections are looked for.
 const SCAN: Duration = Duration::from_secs(5);
 const FLUSH: Duration = Duration::from_secs(30);
+/// What is over is refused at once; this is only how long its rows stay.
+const CLEANUP: Duration = Duration::from_secs(600);
 /// Between two background checks of one connection at the least.
 const DEBOUNCE: Duration = Duration::from_secs(3);
 
@@ -36,6 +40,7 @@ impl Broker {
         self.spawn(poll_versions(self.clone()));
         self.spawn(refresh_catalogs(self.clone()));
         self.spawn(flush_uses(self.clone()));
+        self.spawn(clear_away(self.clone()));
     }
 
     /// Not more often than every few seconds, however often an upstream says that something changed.
@@ -83,6 +88,20 @@ impl Broker {
         // Spread over a tenth of the pause, so that connections added together are not checked together.
         let spread = pause.mul_f64(0.9 + 0.1 * f64::from(connection.id.as_uuid().as_bytes()[15]) / 255.0);
         checked.is_none_or(|at| self.clock().now().since(at) >= spread)
+    }
+
+    /// Removes sessions and access tokens that are over. Doing it on two replicas at once does no harm.
+    pub async fn forget_what_is_over(&self) -> Result<(), StorageError> {
+        let now = self.clock().now();
+        let unused = now.minus(self.settings().session.idle);
+        for snapshot in self.all_snapshots() {
+            let organization = snapshot.organization.id;
+            let mut tx = self.db().write().await?;
+            tx.sessions().forget(organization, now, unused).await?;
+            tx.tokens().forget_expired(organization, now).await?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     /// One replica does it: whoever gets the lease.
@@ -176,6 +195,24 @@ async fn flush_uses(broker: Broker) {
         }
         if let Err(error) = broker.flush_token_uses().await {
             tracing::warn!(%error, "uses of tokens can't be noted");
+        }
+    }
+}
+
+/// Its age is the time since it last worked: an alarm looks at `switchboard_job_last_success_timestamp_seconds`.
+async fn clear_away(broker: Broker) {
+    let mut ticks = interval(CLEANUP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = broker.stopping() => return,
+            _ = ticks.tick() => {}
+        }
+        broker.sign_in_limits().forget_old();
+        match broker.forget_what_is_over().await {
+            Ok(()) => metrics::gauge!("switchboard_job_last_success_timestamp_seconds", "job" => "cleanup")
+                .set(broker.clock().now().as_secs() as f64),
+            Err(error) => tracing::warn!(%error, "sessions and tokens that are over can't be cleared away"),
         }
     }
 }

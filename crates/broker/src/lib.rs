@@ -3,6 +3,7 @@
 //! Read [`pipeline`](self) first: `pipeline.rs` is the request path, top to bottom. A credential is opened by
 //! `credentials.rs` alone, an upstream is spoken to through `upstream/`, what a call knows is in `snapshot.rs`.
 
+mod account;
 mod arguments;
 mod audit;
 mod authenticate;
@@ -36,6 +37,7 @@ use switchboard_vault::Keyring;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
+pub use account::{PasswordChange, Reauthentication};
 pub use audit::{AuditUnavailable, chained_entry};
 pub use check::CheckError;
 pub use context::{
@@ -44,8 +46,8 @@ pub use context::{
 pub use credentials::{CredentialError, NewSecret, context_of as credential_context};
 pub use direct::{DirectTools, Offer};
 pub use keys::DataKeyError;
-pub use session::{Browser, OpenedSession, SignedIn};
-pub use sign_in::{Choice, PasswordSignIn};
+pub use session::{Browser, OpenedSession, SessionSettings, SignedIn};
+pub use sign_in::{Choice, PasswordSignIn, SignInSettings, TooMany};
 pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
 pub use status::ShownStatus;
 pub use upstream::{InProcessServer, StdioCommand, UpstreamLimits};
@@ -68,18 +70,25 @@ pub struct BrokerOptions {
     pub settings: Settings,
 }
 
-/// How often what is done.
+/// How often what is done, and for how long a sign-in holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Between two listings of a connection that works.
     pub refresh_every: Duration,
     /// Between two tries of one that does not.
     pub retry_every: Duration,
+    pub session: SessionSettings,
+    pub sign_in: SignInSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { refresh_every: Duration::from_secs(600), retry_every: Duration::from_secs(60) }
+        Self {
+            refresh_every: Duration::from_secs(600),
+            retry_every: Duration::from_secs(60),
+            session: SessionSettings::default(),
+            sign_in: SignInSettings::default(),
+        }
     }
 }
 
@@ -97,7 +106,7 @@ struct Inner {
     audit_writer: parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>,
     compiled: arguments::CompiledTools,
     direct_lists: direct::DirectLists,
-    sign_in_limits: Arc<sign_in::SignInLimits>,
+    sign_in_limits: sign_in::SignInLimits,
     schedule: jobs::Schedule,
     settings: Settings,
     public_url: Url,
@@ -138,7 +147,7 @@ impl Broker {
             audit_writer: parking_lot::Mutex::new(Some(writer)),
             compiled: arguments::CompiledTools::new(4_000),
             direct_lists: direct::kept_lists(),
-            sign_in_limits: Arc::default(),
+            sign_in_limits: sign_in::SignInLimits::new(options.settings.sign_in),
             schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
             settings: options.settings,
             public_url: options.public_url,

@@ -2,7 +2,7 @@
 //!
 //! The cookie is 256 random bits, kept as SHA-256 (OWASP session management cheat sheet). Every request looks it up:
 //! the console is no call path, and so a session that was ended anywhere is over everywhere at once. A session ends
-//! when it is not used for [`IDLE`], at [`ABSOLUTE`] at the latest, and with its member.
+//! when it is not used for `session.idle`, `session.absolute` after it was opened at the latest, and with its member.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -14,10 +14,21 @@ use switchboard_vault::{TokenKind, issue, parse};
 
 use crate::{Broker, text};
 
-/// Without a request for this long, a session is over.
-pub const IDLE: Duration = Duration::from_secs(12 * 3600);
-/// However busy, a session is over after this.
-pub const ABSOLUTE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a session holds (setting `session`).
+#[derive(Debug, Clone, Copy)]
+pub struct SessionSettings {
+    /// Without a request for this long, it is over.
+    pub idle: Duration,
+    /// However busy, it is over after this.
+    pub absolute: Duration,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(12 * 3600), absolute: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
 /// How exactly `last_seen_at` is kept.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
@@ -73,7 +84,7 @@ impl Broker {
             created_at: now,
             authenticated_at: now,
             last_seen_at: now,
-            expires_at: now.plus(ABSOLUTE),
+            expires_at: now.plus(self.settings().session.absolute),
             revoked_at: None,
         };
         let mut tx = self.db().write().await?;
@@ -90,13 +101,27 @@ impl Broker {
         }
         let found = self.db().single().await?.sessions().find_by_hash(parsed.hash.as_bytes()).await?;
         let now = self.clock().now();
-        let Some(owner) = found.filter(|owner| is_open(owner, now)) else { return Ok(None) };
+        let Some(owner) = found.filter(|owner| self.is_open(owner, now)) else { return Ok(None) };
         if now.since(owner.session.last_seen_at) >= SEEN_EVERY {
             let mut tx = self.db().write().await?;
             tx.sessions().seen(owner.session.organization, owner.session.id, now).await?;
             tx.commit().await?;
         }
         Ok(Some(signed_in(owner)))
+    }
+
+    fn is_open(&self, owner: &SessionOwner, now: Timestamp) -> bool {
+        let session = &owner.session;
+        owner.status == MemberStatus::Active
+            && session.revoked_at.is_none()
+            && session.expires_at > now
+            && self.is_within_limits(session, now)
+    }
+
+    /// As the settings are now: also for who signed in before the operator made them shorter.
+    pub(crate) fn is_within_limits(&self, session: &Session, now: Timestamp) -> bool {
+        let limits = self.settings().session;
+        now.since(session.created_at) < limits.absolute && now.since(session.last_seen_at) < limits.idle
     }
 
     /// Signs out: this session alone.
@@ -106,14 +131,6 @@ impl Broker {
         tx.sessions().revoke(organization, signed_in.member, signed_in.session, self.clock().now()).await?;
         tx.commit().await
     }
-}
-
-fn is_open(owner: &SessionOwner, now: Timestamp) -> bool {
-    let session = &owner.session;
-    owner.status == MemberStatus::Active
-        && session.revoked_at.is_none()
-        && session.expires_at > now
-        && now.since(session.last_seen_at) < IDLE
 }
 
 fn signed_in(owner: SessionOwner) -> SignedIn {

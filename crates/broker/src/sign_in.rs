@@ -2,9 +2,13 @@
 //! the work are the same (THREATS W8); only the audit log learns which.
 //!
 //! Attempts are limited for an account from one source, and for a source over all accounts: nobody can lock somebody
-//! else out from elsewhere.
+//! else out from elsewhere. A source is an address; of IPv6 its /64, which is what one machine is given.
 
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use serde_json::json;
@@ -18,37 +22,80 @@ use crate::{
     session::{Browser, NewSession, OpenedSession},
 };
 
-/// Attempts a minute on one account from one source.
-const PER_ACCOUNT: NonZeroU32 = NonZeroU32::new(10).expect("it is not zero");
-/// Attempts a minute from one source, on whatever accounts.
-const PER_SOURCE: NonZeroU32 = NonZeroU32::new(30).expect("it is not zero");
-/// Passwords verified at once: each takes 19 MiB and a processor for a while, on purpose.
-static VERIFYING: Semaphore = Semaphore::const_new(2);
+/// How many attempts a minute are taken (setting `sign_in`).
+#[derive(Debug, Clone, Copy)]
+pub struct SignInSettings {
+    /// On one account from one source.
+    pub attempts_per_minute: NonZeroU32,
+    /// From one source, on whatever accounts.
+    pub attempts_per_minute_per_source: NonZeroU32,
+}
+
+impl Default for SignInSettings {
+    fn default() -> Self {
+        Self {
+            attempts_per_minute: NonZeroU32::new(10).expect("it is not zero"),
+            attempts_per_minute_per_source: NonZeroU32::new(30).expect("it is not zero"),
+        }
+    }
+}
+
+/// Passwords hashed or verified at once: each takes 19 MiB and a processor for a while, on purpose.
+static ON_PASSWORDS: Semaphore = Semaphore::const_new(2);
 
 #[derive(Debug)]
 pub(crate) struct SignInLimits {
     accounts: DefaultKeyedRateLimiter<(String, Option<IpAddr>)>,
     sources: DefaultKeyedRateLimiter<IpAddr>,
+    verified: AtomicU64,
 }
 
-impl Default for SignInLimits {
-    fn default() -> Self {
-        Self {
-            accounts: RateLimiter::keyed(Quota::per_minute(PER_ACCOUNT)),
-            sources: RateLimiter::keyed(Quota::per_minute(PER_SOURCE)),
-        }
-    }
+/// There were too many attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany {
+    /// Seconds to wait.
+    pub retry_after: u64,
+    /// The setting that says so.
+    pub limit: &'static str,
 }
 
 impl SignInLimits {
-    /// Seconds to wait, when there were too many.
-    pub(crate) fn check(&self, email: &str, source: Option<IpAddr>) -> Result<(), u64> {
-        let now = governor::clock::DefaultClock::default().now();
-        let seconds = |until: governor::NotUntil<_>| until.wait_time_from(now).as_secs() + 1;
-        if let Some(source) = source {
-            self.sources.check_key(&source).map_err(seconds)?;
+    pub(crate) fn new(settings: SignInSettings) -> Self {
+        Self {
+            accounts: RateLimiter::keyed(Quota::per_minute(settings.attempts_per_minute)),
+            sources: RateLimiter::keyed(Quota::per_minute(settings.attempts_per_minute_per_source)),
+            verified: AtomicU64::new(0),
         }
-        self.accounts.check_key(&(email.trim().to_lowercase(), source)).map_err(seconds)
+    }
+
+    pub(crate) fn check(&self, email: &str, source: Option<IpAddr>) -> Result<(), TooMany> {
+        let now = governor::clock::DefaultClock::default().now();
+        let too_many = |limit| {
+            move |until: governor::NotUntil<_>| TooMany {
+                retry_after: until.wait_time_from(now).as_secs() + 1,
+                limit,
+            }
+        };
+        let source = source.map(machine);
+        if let Some(source) = source {
+            let limit = "sign_in.attempts_per_minute_per_source";
+            self.sources.check_key(&source).map_err(too_many(limit))?;
+        }
+        let account = (email.trim().to_lowercase(), source);
+        self.accounts.check_key(&account).map_err(too_many("sign_in.attempts_per_minute"))
+    }
+
+    /// Drops what no longer limits anybody: otherwise every address ever tried would stay in memory.
+    pub(crate) fn forget_old(&self) {
+        self.accounts.retain_recent();
+        self.sources.retain_recent();
+    }
+}
+
+fn machine(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address => address,
     }
 }
 
@@ -67,9 +114,7 @@ pub enum PasswordSignIn {
     Choose(Vec<Choice>),
     /// Address or password is wrong, or the person is kept out: not said which.
     Refused,
-    TooMany {
-        retry_after: u64,
-    },
+    TooMany(TooMany),
 }
 
 impl Broker {
@@ -80,8 +125,8 @@ impl Broker {
         organization: Option<&Slug>,
         browser: &Browser,
     ) -> Result<PasswordSignIn, StorageError> {
-        if let Err(retry_after) = self.sign_in_limits().check(email, browser.source) {
-            return Ok(PasswordSignIn::TooMany { retry_after });
+        if let Err(too_many) = self.sign_in_limits().check(email, browser.source) {
+            return Ok(PasswordSignIn::TooMany(too_many));
         }
         let mut fitting = Vec::new();
         let candidates = self.candidates(email, organization).await?;
@@ -141,13 +186,20 @@ impl Broker {
         Ok(choices)
     }
 
-    /// On a blocking thread, never many at once; an error is a no.
-    async fn verify(&self, password: &SecretValue, hash: Option<String>) -> bool {
-        let Ok(_place) = VERIFYING.acquire().await else { return false };
+    /// Whether it is the password; an error is a no.
+    pub(crate) async fn verify(&self, password: &SecretValue, hash: Option<String>) -> bool {
+        self.sign_in_limits().verified.fetch_add(1, Ordering::Relaxed);
         let password = password.clone();
-        tokio::task::spawn_blocking(move || verify_password(&password, hash.as_deref()))
-            .await
-            .unwrap_or(false)
+        self.on_password_thread(move || verify_password(&password, hash.as_deref())).await.unwrap_or(false)
+    }
+
+    /// Argon2's work: on a blocking thread, never many at once.
+    pub(crate) async fn on_password_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let _place = ON_PASSWORDS.acquire().await.ok()?;
+        tokio::task::spawn_blocking(work).await.ok()
     }
 
     pub(crate) async fn record_sign_in(&self, member: &Member, outcome: AuditOutcome, browser: &Browser) {
@@ -165,7 +217,53 @@ impl Broker {
         }
     }
 
-    pub(crate) fn sign_in_limits(&self) -> &Arc<SignInLimits> {
+    /// Passwords verified since the start: the costly part of a sign-in, and the same for whoever tries.
+    pub fn passwords_verified(&self) -> u64 {
+        self.sign_in_limits().verified.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn sign_in_limits(&self) -> &SignInLimits {
         &self.0.sign_in_limits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_machine_are_one_source() {
+        let limits = SignInLimits::new(SignInSettings {
+            attempts_per_minute: NonZeroU32::new(5).unwrap(),
+            attempts_per_minute_per_source: NonZeroU32::new(2).unwrap(),
+        });
+        let from = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        assert!(limits.check("a@example.test", from("2001:db8::1")).is_ok());
+        assert!(limits.check("b@example.test", from("2001:db8::2")).is_ok());
+        let refused = limits.check("c@example.test", from("2001:db8::3")).unwrap_err();
+        assert_eq!(refused.limit, "sign_in.attempts_per_minute_per_source");
+        assert!(limits.check("c@example.test", from("2001:db8:0:1::3")).is_ok(), "another network");
+        for _ in 0..2 {
+            assert!(limits.check("c@example.test", from("::ffff:192.0.2.1")).is_ok());
+        }
+        assert!(
+            limits.check("c@example.test", from("192.0.2.1")).is_err(),
+            "the same address, written otherwise"
+        );
+    }
+
+    #[test]
+    fn nobody_is_locked_out_from_elsewhere() {
+        let limits = SignInLimits::new(SignInSettings {
+            attempts_per_minute: NonZeroU32::new(1).unwrap(),
+            ..SignInSettings::default()
+        });
+        let from = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        assert!(limits.check("a@example.test", from("192.0.2.1")).is_ok());
+        let refused = limits.check("A@example.test ", from("192.0.2.1")).unwrap_err();
+        assert_eq!(refused.limit, "sign_in.attempts_per_minute");
+        assert!(limits.check("a@example.test", from("192.0.2.2")).is_ok());
+        limits.forget_old();
+        assert!(limits.check("a@example.test", from("192.0.2.1")).is_err(), "what still limits is kept");
     }
 }

@@ -137,7 +137,15 @@ impl Fields {
 /// Where to go on after signing in: a path of ours, or the start page (THREATS O12).
 pub(crate) fn return_to(given: Option<&str>) -> &str {
     let ours = |path: &&str| {
-        let known = ["/oauth/authorize", "/connect/", "/console", "/invitations/", "/sign-in"];
+        let known = [
+            "/oauth/authorize",
+            "/connect/",
+            "/console",
+            "/invitations/",
+            "/sign-in",
+            "/account/",
+            "/reauthenticate",
+        ];
         let plain = path.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\');
         plain && !path.starts_with("//") && known.iter().any(|start| path.starts_with(start))
     };

@@ -52,6 +52,7 @@ statements! {
         postgres: "SELECT s.organization_id, s.id, s.member_id, s.hash, s.method, s.user_agent, s.source, s.created_at, s.authenticated_at, s.last_seen_at, s.expires_at, s.revoked_at, m.email, m.display_name, m.role, m.status, (SELECT coalesce(json_agg(g.team_id), '[]') FROM team_member g WHERE g.organization_id = s.organization_id AND g.member_id = s.member_id) AS teams FROM session s JOIN member m ON m.organization_id = s.organization_id AND m.id = s.member_id WHERE s.hash = $1"
     };
     LIST_OF_MEMBER = "SELECT organization_id, id, member_id, hash, method, user_agent, source, created_at, authenticated_at, last_seen_at, expires_at, revoked_at FROM session WHERE organization_id = $1 AND member_id = $2 AND revoked_at IS NULL AND expires_at > $3 ORDER BY last_seen_at DESC, id DESC";
+    FIND = "SELECT organization_id, id, member_id, hash, method, user_agent, source, created_at, authenticated_at, last_seen_at, expires_at, revoked_at FROM session WHERE organization_id = $1 AND id = $2";
     SEEN = "UPDATE session SET last_seen_at = $3 WHERE organization_id = $1 AND id = $2 AND last_seen_at < $3";
     AUTHENTICATED = "UPDATE session SET hash = $3, authenticated_at = $4 WHERE organization_id = $1 AND id = $2 AND revoked_at IS NULL";
     REVOKE = "UPDATE session SET revoked_at = $4 WHERE organization_id = $1 AND member_id = $2 AND id = $3 AND revoked_at IS NULL";
@@ -158,6 +159,16 @@ impl Sessions<'_> {
     /// The session of this SHA-256 with whose it is, ended ones too: one round trip.
     pub async fn find_by_hash(self, hash: &[u8; 32]) -> Result<Option<SessionOwner>, StorageError> {
         fetch_optional!(self.tx, FIND_BY_HASH => OwnerRow, &hash[..])?.map(OwnerRow::try_into).transpose()
+    }
+
+    pub async fn find(
+        self,
+        organization: OrganizationId,
+        id: SessionId,
+    ) -> Result<Option<Session>, StorageError> {
+        fetch_optional!(self.tx, FIND => Row, organization.as_uuid(), id.as_uuid())?
+            .map(Row::try_into)
+            .transpose()
     }
 
     /// Those that are not over, the last used first.

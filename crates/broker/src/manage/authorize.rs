@@ -70,6 +70,9 @@ operations! {
     CreateToken = "token.create", Membership, Writes;
     CreateServiceToken = "token.create_service", Admin, Writes;
     RevokeToken = "token.revoke", Ownership, Writes;
+    ListSessions = "session.list", Membership, Reads;
+    RevokeSession = "session.revoke", Ownership, Writes;
+    RevokeOtherSessions = "session.revoke_others", Membership, Writes;
     ListConnections = "connection.list", Membership, Reads;
     CreateConnection = "connection.create", Admin, Writes;
     CreatePersonalConnection = "connection.create_personal", Membership, Writes;

@@ -7,6 +7,7 @@ const S: fn(&'static str, &'static str, Kind, &'static str, &'static str) -> Set
 /// What the operator can decide, in the order of the reference.
 pub(crate) static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(|| {
     let mut settings = main();
+    settings.extend(people());
     settings.extend(egress());
     settings.extend(egress_limits());
     settings.extend(upstream());
@@ -40,6 +41,16 @@ fn main() -> Vec<Setting> {
         S("bootstrap.owner_password", "BOOTSTRAP_OWNER_PASSWORD", Kind::Secret, "", "Password of that owner; read at the first start only."),
         S("bootstrap.organization", "BOOTSTRAP_ORGANIZATION", Kind::Text, "default", "Slug of the organization made at the first start."),
         S("audit.durability", "AUDIT_DURABILITY", Kind::Choice(&["process", "strict"]), "process", "What an acknowledged audit entry survives: the end of the process by any means, or (strict) power loss, at the price of a flush to disk per group."),
+    ]
+}
+
+#[rustfmt::skip]
+fn people() -> Vec<Setting> {
+    vec![
+        S("session.idle", "SESSION_IDLE", Kind::Duration, "12h", "A console session that is not used for this long is over."),
+        S("session.absolute", "SESSION_ABSOLUTE", Kind::Duration, "168h", "However busy, a console session is over after this: the person signs in again."),
+        S("sign_in.attempts_per_minute", "SIGN_IN_ATTEMPTS_PER_MINUTE", Kind::Count, "10", "Passwords tried a minute for one account from one source (an address; of IPv6 its /64)."),
+        S("sign_in.attempts_per_minute_per_source", "SIGN_IN_ATTEMPTS_PER_MINUTE_PER_SOURCE", Kind::Count, "30", "Passwords tried a minute from one source, for whatever accounts."),
     ]
 }
 

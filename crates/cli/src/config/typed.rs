@@ -1,7 +1,8 @@
 //! What the settings mean: typed values, and the rules between them.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
+use switchboard_broker::{SessionSettings, SignInSettings};
 use switchboard_domain::SecretValue;
 use url::{Host, Url};
 
@@ -97,6 +98,8 @@ pub(crate) struct Config {
     pub(crate) master_key: Option<SecretValue>,
     pub(crate) master_key_origin: String,
     pub(crate) bootstrap: BootstrapSettings,
+    pub(crate) session: SessionSettings,
+    pub(crate) sign_in: SignInSettings,
     pub(crate) egress: EgressSettings,
     pub(crate) upstream: UpstreamSettings,
     /// Empty unless child processes are allowed.
@@ -161,6 +164,11 @@ impl Config {
                 owner_password: settings.secret("bootstrap.owner_password"),
                 organization: settings.text("bootstrap.organization").unwrap_or("default").to_owned(),
             },
+            session: SessionSettings {
+                idle: settings.duration("session.idle"),
+                absolute: settings.duration("session.absolute"),
+            },
+            sign_in: sign_in(settings),
             egress: egress(settings),
             upstream: upstream(settings),
             stdio: if allow_stdio { settings.stdio.clone() } else { Vec::new() },
@@ -236,6 +244,15 @@ fn database(settings: &Settings) -> DatabaseSettings {
         write_connections: settings.count("database.write_connections").max(1),
         acquire_timeout: settings.duration("database.acquire_timeout"),
         statement_timeout: settings.duration("database.statement_timeout"),
+    }
+}
+
+fn sign_in(settings: &Settings) -> SignInSettings {
+    // None a minute would keep everybody out: the least is one.
+    let count = |key| NonZeroU32::new(settings.count(key)).unwrap_or(NonZeroU32::MIN);
+    SignInSettings {
+        attempts_per_minute: count("sign_in.attempts_per_minute"),
+        attempts_per_minute_per_source: count("sign_in.attempts_per_minute_per_source"),
     }
 }
 

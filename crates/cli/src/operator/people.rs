@@ -138,7 +138,8 @@ impl Operator {
             details: json!({}),
         };
         self.record(&mut tx, change).await?;
-        // Sessions that were opened with the old password end with the version.
+        // Whoever knew the old one may be signed in with it.
+        tx.sessions().revoke_of_member(organization.id, member.id, None, self.clock.now()).await?;
         tx.organizations().touch(organization.id).await?;
         tx.commit().await?;
         Ok(member)

@@ -132,7 +132,11 @@ async fn assemble(
         stdio: stdio(config),
         sample_server: sample,
         public_url: public_url.clone(),
-        settings: switchboard_broker::Settings::default(),
+        settings: switchboard_broker::Settings {
+            session: config.session,
+            sign_in: config.sign_in,
+            ..switchboard_broker::Settings::default()
+        },
     })
     .await?;
     let keys_again = config.clone();

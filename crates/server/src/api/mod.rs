@@ -17,6 +17,7 @@ mod people;
 mod policies;
 mod reply;
 mod route;
+mod sessions;
 mod tokens;
 mod toolkits;
 mod tools;
@@ -37,6 +38,7 @@ fn routes() -> Vec<Route> {
         people::routes(),
         invitations::routes(),
         tokens::routes(),
+        sessions::routes(),
         known_servers::routes(),
         connections::routes(),
         credentials::routes(),

@@ -1,6 +1,7 @@
-//! Pages for people: the landing page and the setup link. Plain HTML and one style sheet; everything works without
-//! JavaScript, and the policy of the pages allows none.
+//! Pages for people: the landing page, the setup link, signing in, their password. Plain HTML and one style sheet;
+//! everything works without JavaScript, and the policy of the pages allows none.
 
+mod account;
 mod assets;
 mod invitation;
 mod setup;
@@ -26,6 +27,8 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/invitations/{token}", get(invitation::show).post(invitation::accept))
+        .route("/reauthenticate", get(account::show_reauthenticate).post(account::reauthenticate))
+        .route("/account/password", get(account::show_password).post(account::change_password))
         .route("/setup/{token}", get(setup::show).post(setup::redeem))
         .route("/assets/{name}", get(assets::asset))
 }

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
 };
 use serde::Deserialize;
-use switchboard_broker::{Choice, OpenedSession, PasswordSignIn};
+use switchboard_broker::{Choice, OpenedSession, PasswordSignIn, TooMany};
 
 use super::{message, page, unavailable};
 use crate::{
@@ -66,18 +66,26 @@ pub(super) async fn submit(State(state): State<ServerState>, request: Request) -
             let problem = Some("The address or the password is wrong. An owner can give you a new password.");
             page(StatusCode::UNAUTHORIZED, &Form { problem, ..form })
         }
-        Ok(PasswordSignIn::TooMany { retry_after }) => {
-            let problem = format!("Too many attempts. Wait {retry_after} seconds and try again.");
-            let shown = Form { problem: Some(&problem), ..form };
-            let mut response = page(StatusCode::TOO_MANY_REQUESTS, &shown);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
-            response
+        Ok(PasswordSignIn::TooMany(too_many)) => {
+            let problem = too_many_attempts(too_many);
+            slow_down(too_many, &Form { problem: Some(&problem), ..form })
         }
         Err(error) => {
             tracing::error!(%error, "a sign-in can't be decided");
             unavailable()
         }
     }
+}
+
+pub(super) fn too_many_attempts(too_many: TooMany) -> String {
+    let TooMany { retry_after, limit } = too_many;
+    format!("Too many attempts (limit `{limit}`). Wait {retry_after} seconds and try again.")
+}
+
+pub(super) fn slow_down(too_many: TooMany, shown: &impl Template) -> Response<Body> {
+    let mut response = page(StatusCode::TOO_MANY_REQUESTS, shown);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(too_many.retry_after));
+    response
 }
 
 /// The session's cookie, and on to where the person wanted to go.

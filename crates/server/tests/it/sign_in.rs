@@ -1,10 +1,13 @@
 //! `/sign-in`, `/sign-out` and what a session may do.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Method, header};
-use switchboard_domain::{Role, Scope};
+use switchboard_broker::{SessionSettings, Settings};
+use switchboard_domain::{Role, Scope, Timestamp};
 use switchboard_storage::MemberStatus;
 use switchboard_testkit::{
-    app::{App, PASSWORD},
+    app::{App, AppOptions, PASSWORD},
     on_both,
 };
 
@@ -81,6 +84,55 @@ on_both! {
         app.stop().await;
     }
 
+    async fn whoever_tries_the_work_is_the_same(database) {
+        let app = App::start(database.db.clone()).await;
+        let mia = app.member_with_password(EMAIL, Role::Member).await;
+        app.member("kai@example.test", Role::Member).await;
+        app.member_with_password("out@example.test", Role::Member).await;
+        let out = app.broker.clock().now();
+        let mut tx = app.db.write().await.unwrap();
+        let found = tx.members().find_by_email(app.organization, "out@example.test").await.unwrap().unwrap();
+        tx.members().set_status(app.organization, found.id, MemberStatus::Suspended, out).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_ne!(found.id, mia);
+        let mut pages = Vec::new();
+        // Known, unknown, without a password, suspended: one verification each, and one answer.
+        for email in [EMAIL, "nobody@example.test", "kai@example.test", "out@example.test"] {
+            let before = app.broker.passwords_verified();
+            let refused = app.browser().post("/sign-in", &[("email", email), ("password", "not the one at all")]).await;
+            assert_eq!(refused.status.as_u16(), 401, "{email}");
+            assert_eq!(app.broker.passwords_verified() - before, 1, "{email}");
+            pages.push(refused.text().replace(email, ""));
+        }
+        assert!(pages.iter().all(|page| *page == pages[0]), "{pages:?}");
+        app.stop().await;
+    }
+
+    async fn a_session_that_is_over_opens_nothing_and_is_cleared_away(database) {
+        let settings = |session| AppOptions { settings: Settings { session, ..Settings::default() }, ..AppOptions::default() };
+        let short = Duration::from_micros(1);
+        let usual = SessionSettings::default();
+        for session in [SessionSettings { idle: short, ..usual }, SessionSettings { absolute: short, ..usual }] {
+            let app = App::start_with(database.db.clone(), settings(session)).await;
+            let email = format!("{}@example.test", session.idle.as_secs());
+            let member = app.member_with_password(&email, Role::Member).await;
+            let browser = app.signed_in(&email).await;
+            assert_eq!(browser.get("/api/v1/organization").await.status.as_u16(), 401, "{session:?}");
+            app.broker.refresh_snapshots().await.unwrap();
+            app.broker.forget_what_is_over().await.unwrap();
+            let mut tx = app.db.single().await.unwrap();
+            let left = tx.sessions().list(app.organization, member, Timestamp::from_micros(0)).await.unwrap();
+            assert_eq!(left, []);
+            app.stop().await;
+        }
+        let app = App::start_with(database.db.clone(), settings(usual)).await;
+        app.member_with_password(EMAIL, Role::Member).await;
+        let browser = app.signed_in(EMAIL).await;
+        app.broker.forget_what_is_over().await.unwrap();
+        assert_eq!(browser.get("/api/v1/organization").await.status.as_u16(), 200, "one in use stays");
+        app.stop().await;
+    }
+
     async fn too_many_attempts_have_to_wait(database) {
         let app = App::start(database.db.clone()).await;
         app.member_with_password(EMAIL, Role::Member).await;
@@ -91,6 +143,7 @@ on_both! {
             last = reply.status.as_u16();
             if last == 429 {
                 assert!(reply.header("retry-after").is_some());
+                assert!(reply.text().contains("sign_in.attempts_per_minute"), "{}", reply.text());
                 break;
             }
         }

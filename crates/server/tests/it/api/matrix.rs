@@ -22,6 +22,7 @@ struct World {
     member: String,
     invitation: String,
     token: String,
+    session: String,
 }
 
 async fn world(app: &App, owner: &Rest<'_>) -> World {
@@ -37,7 +38,16 @@ async fn world(app: &App, owner: &Rest<'_>) -> World {
         member: app.owner.to_string(),
         invitation: id(owner.post("/invitations", &json!({ "email": "walked@example.test" })).await.ok(201)),
         token: id(owner.post("/tokens", &token).await.ok(201)),
+        session: session(app).await,
     }
+}
+
+/// One of the owner's, opened in a browser.
+async fn session(app: &App) -> String {
+    app.give_password(app.owner).await;
+    let browser = app.signed_in("owner@example.test").await;
+    let listed: Value = browser.get("/api/v1/sessions").await.json();
+    listed["items"][0]["id"].as_str().unwrap().to_owned()
 }
 
 fn path_of(route: &RouteFacts, world: &World) -> String {
@@ -49,6 +59,7 @@ fn path_of(route: &RouteFacts, world: &World) -> String {
         "members" => &world.member,
         "invitations" => &world.invitation,
         "tokens" => &world.token,
+        "sessions" => &world.session,
         _ => "",
     };
     let path = route.path.replace("{id}", id).replace("{name}", "echo");

@@ -1,0 +1,179 @@
+//! `/reauthenticate` and `/account/password`: what a signed-in person does with their password.
+
+use askama::Template;
+use axum::{
+    body::Body,
+    extract::{Query, Request, State, rejection::QueryRejection},
+    http::{HeaderMap, Response, StatusCode, Uri, header},
+};
+use serde::Deserialize;
+use switchboard_broker::{Browser, PasswordChange, Reauthentication, SignedIn};
+use switchboard_domain::SecretValue;
+use url::form_urlencoded;
+
+use super::{
+    message, page,
+    sign_in::{not_the_form, other_site, slow_down, too_many_attempts},
+    unavailable,
+};
+use crate::{
+    ServerState,
+    browser::{self, Fields},
+};
+
+const WRONG: &str = "The password is wrong.";
+
+#[derive(Template, Default)]
+#[template(path = "reauthenticate.html")]
+struct Again<'a> {
+    problem: Option<&'a str>,
+    email: &'a str,
+    form_token: &'a str,
+    return_to: &'a str,
+}
+
+#[derive(Template, Default)]
+#[template(path = "password.html")]
+struct NewPassword<'a> {
+    problem: Option<&'a str>,
+    email: &'a str,
+    form_token: &'a str,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    return_to: Option<String>,
+}
+
+pub(super) async fn show_reauthenticate(
+    State(state): State<ServerState>,
+    asked: Result<Query<Asked>, QueryRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let signed_in = match person(&state, &headers, &uri).await {
+        Ok(signed_in) => signed_in,
+        Err(response) => return *response,
+    };
+    let asked = asked.ok().and_then(|Query(asked)| asked.return_to);
+    let form_token = browser::form_token(&state, &headers);
+    let return_to = browser::return_to(asked.as_deref());
+    page(
+        StatusCode::OK,
+        &Again { problem: None, email: &signed_in.email, form_token: &form_token, return_to },
+    )
+}
+
+pub(super) async fn reauthenticate(State(state): State<ServerState>, request: Request) -> Response<Body> {
+    let sent = match Sent::read(&state, request).await {
+        Ok(sent) => sent,
+        Err(response) => return *response,
+    };
+    let Some(password) = sent.fields.secret("password") else { return not_the_form() };
+    let return_to = browser::return_to(sent.fields.get("return_to"));
+    let form = Again { problem: None, email: &sent.signed_in.email, form_token: &sent.form_token, return_to };
+    match state.broker.reauthenticate(&sent.signed_in, password, &sent.browser).await {
+        Ok(Reauthentication::Done(cookie)) => with_cookie(&state, &cookie, browser::see_other(return_to)),
+        Ok(Reauthentication::Refused) => page(StatusCode::FORBIDDEN, &Again { problem: Some(WRONG), ..form }),
+        Ok(Reauthentication::TooMany(too_many)) => {
+            let problem = too_many_attempts(too_many);
+            slow_down(too_many, &Again { problem: Some(&problem), ..form })
+        }
+        Err(error) => {
+            tracing::error!(%error, "whether it is the person can't be decided");
+            unavailable()
+        }
+    }
+}
+
+pub(super) async fn show_password(
+    State(state): State<ServerState>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let signed_in = match person(&state, &headers, &uri).await {
+        Ok(signed_in) => signed_in,
+        Err(response) => return *response,
+    };
+    let form_token = browser::form_token(&state, &headers);
+    page(StatusCode::OK, &NewPassword { problem: None, email: &signed_in.email, form_token: &form_token })
+}
+
+pub(super) async fn change_password(State(state): State<ServerState>, request: Request) -> Response<Body> {
+    let sent = match Sent::read(&state, request).await {
+        Ok(sent) => sent,
+        Err(response) => return *response,
+    };
+    let (Some(old), Some(new)) = (sent.fields.secret("old_password"), sent.fields.secret("new_password"))
+    else {
+        return not_the_form();
+    };
+    let form = NewPassword { problem: None, email: &sent.signed_in.email, form_token: &sent.form_token };
+    match state.broker.change_password(&sent.signed_in, old, new, &sent.browser).await {
+        Ok(PasswordChange::Done(cookie)) => {
+            let text =
+                "Your password is changed. Whoever was signed in as you in another browser no longer is.";
+            with_cookie(&state, &cookie, message(StatusCode::OK, "Password changed", text, None))
+        }
+        Ok(PasswordChange::Refused) => {
+            let problem = Some("The old password is wrong. Nothing was changed.");
+            page(StatusCode::FORBIDDEN, &NewPassword { problem, ..form })
+        }
+        Ok(PasswordChange::Unusable(error)) => {
+            let problem = format!("The new password can't be taken: {error}.");
+            page(StatusCode::UNPROCESSABLE_ENTITY, &NewPassword { problem: Some(&problem), ..form })
+        }
+        Ok(PasswordChange::TooMany(too_many)) => {
+            let problem = too_many_attempts(too_many);
+            slow_down(too_many, &NewPassword { problem: Some(&problem), ..form })
+        }
+        Err(error) => {
+            tracing::error!(%error, "a password can't be changed");
+            unavailable()
+        }
+    }
+}
+
+/// A form of a signed-in person, from our own page.
+struct Sent {
+    signed_in: SignedIn,
+    fields: Fields,
+    form_token: String,
+    browser: Browser,
+}
+
+impl Sent {
+    async fn read(state: &ServerState, request: Request) -> Result<Self, Box<Response<Body>>> {
+        if !browser::is_own_form(request.headers()) {
+            return Err(Box::new(other_site()));
+        }
+        let (parts, body) = request.into_parts();
+        let browser = browser::browser(&parts);
+        let headers = parts.headers.clone();
+        let signed_in = person(state, &headers, &parts.uri).await?;
+        let fields = Fields::read(state, Request::from_parts(parts, body), &[]).await;
+        let Some(fields) = fields.filter(|fields| browser::has_form_token(state, &headers, fields)) else {
+            return Err(Box::new(not_the_form()));
+        };
+        Ok(Self { signed_in, fields, form_token: browser::form_token(state, &headers), browser })
+    }
+}
+
+/// Who is signed in; everybody else signs in first and comes back.
+async fn person(
+    state: &ServerState,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<SignedIn, Box<Response<Body>>> {
+    if let Some(signed_in) = browser::signed_in(state, headers).await? {
+        return Ok(signed_in);
+    }
+    let back: String = form_urlencoded::byte_serialize(uri.path().as_bytes()).collect();
+    Err(Box::new(browser::see_other(&format!("/sign-in?return_to={back}"))))
+}
+
+fn with_cookie(state: &ServerState, cookie: &SecretValue, mut response: Response<Body>) -> Response<Body> {
+    let set = browser::set_cookie(state, browser::cookie_name(state), cookie.expose(), None);
+    response.headers_mut().append(header::SET_COOKIE, set);
+    response
+}

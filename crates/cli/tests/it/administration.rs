@@ -70,24 +70,9 @@ fn a_token_for_one_endpoint_is_no_use_elsewhere() {
 fn a_reset_password_ends_the_sessions_of_its_person() {
     for place in Place::each() {
         place.create_owner();
-        let password = std::fs::read_to_string(place.path("password")).unwrap();
         let server = place.serve(&[]);
-        let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let form = format!("email=ana%40example.com&password={}", encode(password.trim_end()));
-        let welcome = http(
-            &server,
-            &format!(
-                "POST /sign-in HTTP/1.1\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}",
-                form.len()
-            ),
-            &form,
-        );
-        let (_, rest) = welcome.split_once("set-cookie: ").unwrap_or_else(|| panic!("{welcome}"));
-        let cookie = rest.split(';').next().unwrap();
-        let status = || {
-            let answer = http(&server, &format!("GET /api/v1/organization HTTP/1.1\r\ncookie: {cookie}"), "");
-            answer.split(' ').nth(1).unwrap().to_owned()
-        };
+        let welcome = sign_in(&place, &server);
+        let status = || status_with(&server, cookie(&welcome));
         assert_eq!(status(), "200");
         place
             .run(&["admin", "reset-password", "--email", "ana@example.com", "--password-file", "password"])
@@ -96,13 +81,51 @@ fn a_reset_password_ends_the_sessions_of_its_person() {
     }
 }
 
+#[test]
+fn how_long_a_session_holds_and_how_often_one_may_try_is_the_operators_to_say() {
+    let place = Place::sqlite();
+    place.create_owner();
+    let settings = [("SWITCHBOARD_SESSION_IDLE", "0s"), ("SWITCHBOARD_SIGN_IN_ATTEMPTS_PER_MINUTE", "2")];
+    let server = place.start_with(&["serve"], &settings);
+    let welcome = sign_in(&place, &server);
+    assert_eq!(status_with(&server, cookie(&welcome)), "401", "over as soon as it is not used");
+    sign_in(&place, &server);
+    let third = sign_in(&place, &server);
+    assert!(third.starts_with("HTTP/1.1 429 ") && third.contains("sign_in.attempts_per_minute"), "{third}");
+}
+
+fn sign_in(place: &Place, server: &Server) -> String {
+    let password = std::fs::read_to_string(place.path("password")).expect("a password");
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("email", "ana@example.com")
+        .append_pair("password", password.trim_end())
+        .finish();
+    let head = format!(
+        "POST /sign-in HTTP/1.1\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}",
+        form.len()
+    );
+    http(server, &head, &form)
+}
+
+/// The session's cookie in an answer, as it is sent back.
+fn cookie(answer: &str) -> &str {
+    let (_, rest) = answer.split_once("set-cookie: ").unwrap_or_else(|| panic!("no session: {answer}"));
+    rest.split(';').next().expect("a cookie")
+}
+
+fn status_with(server: &Server, cookie: &str) -> String {
+    let head = format!("GET /api/v1/organization HTTP/1.1\r\ncookie: {cookie}");
+    http(server, &head, "").split(' ').nth(1).expect("a status").to_owned()
+}
+
 /// What the server answers to this request line with headers, and this body.
 #[expect(clippy::disallowed_methods, reason = "the client of a test, to the server it started")]
 fn http(server: &Server, head: &str, body: &str) -> String {
     let address = server.url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).expect("the server answers");
-    write!(stream, "{head}\r\nhost: {address}\r\nconnection: close\r\n\r\n{body}").unwrap();
+    write!(stream, "{head}\r\nhost: {address}\r\nconnection: close\r\n\r\n{body}")
+        .expect("a request is sent");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    stream.read_to_string(&mut answer).expect("an answer");
     answer
 }

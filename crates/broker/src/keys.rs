@@ -89,13 +89,20 @@ impl DataKeys {
         }
     }
 
+    /// The key to seal with, if there is one already: asking makes none.
+    pub(crate) async fn existing(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Option<OpenKey>, DataKeyError> {
+        if let Some(first) = self.open.read().get(&organization).and_then(|keys| keys.first().cloned()) {
+            return Ok(Some(first));
+        }
+        Ok(self.load(organization).await?.into_iter().next())
+    }
+
     /// The key to seal with, made when the organization has none.
     pub(crate) async fn active(&self, organization: OrganizationId) -> Result<OpenKey, DataKeyError> {
-        if let Some(first) = self.open.read().get(&organization).and_then(|keys| keys.first().cloned()) {
-            return Ok(first);
-        }
-        let keys = self.load(organization).await?;
-        if let Some(first) = keys.into_iter().next() {
+        if let Some(first) = self.existing(organization).await? {
             return Ok(first);
         }
         self.make(organization).await?;

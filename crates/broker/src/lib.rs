@@ -7,6 +7,7 @@ mod account;
 mod arguments;
 mod audit;
 mod authenticate;
+mod change_log;
 mod check;
 mod context;
 mod credentials;
@@ -103,6 +104,7 @@ struct Inner {
     credentials: credentials::Credentials,
     upstreams: upstream::Upstreams,
     audit: audit::Audit,
+    change_log: change_log::ChangeLog,
     audit_writer: parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>,
     compiled: arguments::CompiledTools,
     direct_lists: direct::DirectLists,
@@ -144,6 +146,7 @@ impl Broker {
             ),
             upstreams,
             audit,
+            change_log: change_log::ChangeLog::new(&*clock, &*random),
             audit_writer: parking_lot::Mutex::new(Some(writer)),
             compiled: arguments::CompiledTools::new(4_000),
             direct_lists: direct::kept_lists(),

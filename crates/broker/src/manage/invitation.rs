@@ -230,8 +230,7 @@ impl Broker {
         };
         let event =
             audit::event(invitation.organization, now, AuditPhase::Event, "invitation.accept", record);
-        tx.commit().await?;
-        self.audit().write(event).await.map_err(Refusal::from)?;
+        self.commit_recorded(tx, event).await?;
         self.refresh_snapshots().await?;
         let (organization, method) = (invitation.organization, "password");
         Ok(self.open_session(NewSession { organization, member, method, browser }).await?)

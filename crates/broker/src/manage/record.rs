@@ -1,7 +1,9 @@
 //! How a change ends: committed, in force, on record.
 
 use serde_json::{Value, json};
-use switchboard_domain::{AuditOutcome, AuditPhase, AuditRecord, Caller, ConnectionId, Principal};
+use switchboard_domain::{
+    AuditEvent, AuditOutcome, AuditPhase, AuditRecord, Caller, ConnectionId, Principal,
+};
 use switchboard_storage::Tx;
 
 use super::{Allowed, Operation, Refusal};
@@ -32,29 +34,34 @@ impl Change {
 }
 
 impl Broker {
-    /// Commits, puts the change in force here, and puts it on record.
+    /// Commits the change with its entry in the audit log, and puts it in force here.
     pub(crate) async fn commit_change(
         &self,
         allowed: &Allowed<'_>,
         tx: Tx,
         change: Change,
     ) -> Result<(), Refusal> {
-        tx.commit().await?;
-        self.record_change(allowed, change).await
+        self.commit_recorded(tx, self.change_event(allowed, change)).await?;
+        Ok(self.refresh_snapshots().await?)
     }
 
     /// The same for a change that was committed where it happened.
     pub(crate) async fn record_change(&self, allowed: &Allowed<'_>, change: Change) -> Result<(), Refusal> {
         self.refresh_snapshots().await?;
+        Ok(self.audit().write(self.change_event(allowed, change)).await?)
+    }
+
+    fn change_event(&self, allowed: &Allowed<'_>, change: Change) -> AuditEvent {
+        let principal = allowed.principal();
         let record = AuditRecord {
             connection: change.connection.map(|id| id.to_string()),
             target: Some(change.target),
             outcome: Some(AuditOutcome::Ok),
             details: change.details,
-            ..base(allowed.principal())
+            ..base(principal)
         };
-        self.write_event(allowed.principal(), allowed.operation(), record).await?;
-        Ok(())
+        let (now, action) = (self.clock().now(), allowed.operation().action());
+        audit::event(principal.organization, now, AuditPhase::Event, action, record)
     }
 
     /// Puts on record that a change was refused. `target` is what the request named.
@@ -72,20 +79,11 @@ impl Broker {
             code: Some(code.to_owned()),
             ..base(principal)
         };
-        if self.write_event(principal, operation, record).await.is_err() {
+        let (now, action) = (self.clock().now(), operation.action());
+        let event = audit::event(principal.organization, now, AuditPhase::Event, action, record);
+        if self.audit().write(event).await.is_err() {
             tracing::error!(action = operation.action(), "a refusal could not be put on record");
         }
-    }
-
-    async fn write_event(
-        &self,
-        principal: &Principal,
-        operation: Operation,
-        record: AuditRecord,
-    ) -> Result<(), crate::AuditUnavailable> {
-        let now = self.clock().now();
-        let event = audit::event(principal.organization, now, AuditPhase::Event, operation.action(), record);
-        self.audit().write(event).await
     }
 }
 

@@ -119,8 +119,6 @@ impl Broker {
         };
         let (stored, secret) = plan.issue(self.clock(), self.random());
         tx.tokens().insert(&stored).await?;
-        tx.commit().await?;
-        self.refresh_snapshots().await?;
         let record = AuditRecord {
             actor: Some(json!({ "type": "setup_link", "id": "setup_link" })),
             target: Some(member.to_string()),
@@ -129,9 +127,8 @@ impl Broker {
             ..AuditRecord::default()
         };
         let event = audit::event(organization.id, now, AuditPhase::Event, "setup.redeem", record);
-        if self.audit().write(event).await.is_err() {
-            tracing::error!("the first owner was made, and could not be put on record");
-        }
+        self.commit_recorded(tx, event).await?;
+        self.refresh_snapshots().await?;
         Ok(SetupDone {
             organization_name: organization.name,
             organization_slug: organization.slug,

@@ -107,6 +107,27 @@ on_both! {
         app.stop().await;
     }
 
+    async fn a_change_that_can_not_be_put_on_record_is_not_made(database) {
+        let app = App::start(database.db.clone()).await;
+        let owner = app.token(app.owner, &ALL).await;
+        for name in ["First", "Second"] {
+            let made = ask(&app, &owner, Method::POST, "/teams", json!({ "name": name })).await;
+            assert_eq!(made.status.as_u16(), 201);
+        }
+        let filter = switchboard_storage::AuditFilter { action: Some("team.create".into()), ..Default::default() };
+        let mut tx = app.db.read().await.unwrap();
+        let last = tx.audit().page(app.organization, &filter, 1).await.unwrap().remove(0);
+        drop(tx);
+        // There is no place after this one.
+        let full = switchboard_storage::AuditEntry { seq: i64::MAX, ..last };
+        app.db.append_audit(&[full]).await.unwrap();
+        let answer = refused(&app, &owner, Method::POST, "/teams", json!({ "name": "Third" })).await;
+        assert_eq!(answer, (503, "unavailable".into()));
+        let teams = ask(&app, &owner, Method::GET, "/teams", Value::Null).await.json();
+        assert_eq!(teams["items"].as_array().unwrap().len(), 2, "{teams}");
+        app.stop().await;
+    }
+
     async fn everything_of_a_removed_member_ends_on_every_replica(database) {
         let app = App::start(database.db.clone()).await;
         let second = switchboard_storage::Db::open(&database.options, switchboard_storage::Migrations::Require).await.unwrap();

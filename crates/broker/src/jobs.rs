@@ -101,7 +101,7 @@ impl Broker {
             tx.tokens().forget_expired(organization, now).await?;
             tx.commit().await?;
         }
-        Ok(())
+        self.forget_expired_authorizations().await
     }
 
     /// One replica does it: whoever gets the lease.

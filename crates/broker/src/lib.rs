@@ -7,6 +7,7 @@ mod account;
 mod arguments;
 mod audit;
 mod authenticate;
+pub mod authorization;
 mod change_log;
 mod check;
 mod context;
@@ -109,6 +110,8 @@ struct Inner {
     compiled: arguments::CompiledTools,
     direct_lists: direct::DirectLists,
     sign_in_limits: sign_in::SignInLimits,
+    authorization_limits: authorization::AuthorizationLimits,
+    egress: Egress,
     schedule: jobs::Schedule,
     settings: Settings,
     public_url: Url,
@@ -128,7 +131,7 @@ impl Broker {
             Arc::new(keys::DataKeys::new(db.clone(), keyring, Arc::clone(&clock), Arc::clone(&random)));
         let (audit, writer) = audit::Audit::start(db.clone(), Arc::clone(&keys), &*clock, &*random);
         let (upstreams, changes) = upstream::Upstreams::new(
-            egress,
+            egress.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
             upstream,
@@ -151,6 +154,8 @@ impl Broker {
             compiled: arguments::CompiledTools::new(4_000),
             direct_lists: direct::kept_lists(),
             sign_in_limits: sign_in::SignInLimits::new(options.settings.sign_in),
+            authorization_limits: authorization::AuthorizationLimits::default(),
+            egress,
             schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
             settings: options.settings,
             public_url: options.public_url,

@@ -147,6 +147,8 @@ ids! {
     OauthClientId "ocl";
     /// What a member allowed an AI client.
     OauthGrantId "ogr";
+    /// One refresh token of a grant (not its secret).
+    RefreshTokenId "rft";
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub use connection::{
 pub use error::{Action, ActionType, Actor, CallError, ErrorCode, Retry};
 pub use id::{
     ApprovalId, CallId, ConnectionId, CredentialId, DataKeyId, IdError, IdentityId, IdentityProviderId,
-    InvitationId, KeyEncryptionKeyId, MemberId, OauthClientId, OauthGrantId, OrganizationId,
+    InvitationId, KeyEncryptionKeyId, MemberId, OauthClientId, OauthGrantId, OrganizationId, RefreshTokenId,
     ServiceAccountId, SessionId, SetupLinkId, TeamId, TokenId, ToolkitId, WriterId,
 };
 pub use name::{CapabilityName, CapabilityPattern, NameError, Slug};

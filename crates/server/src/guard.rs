@@ -13,7 +13,7 @@ use axum::{
 };
 use tracing::Instrument as _;
 
-use crate::{RequestId, ServerState, problem};
+use crate::{RequestId, ServerState, oauth, problem};
 
 pub(crate) async fn guard(
     State(state): State<ServerState>,
@@ -76,7 +76,7 @@ fn refuse(state: &ServerState, headers: &HeaderMap, uri: &Uri) -> Option<Respons
         let own_form = origin == "null" && (is_own_page(headers) || is_setup_form(headers, uri));
         !ours && !own_form
     });
-    foreign
+    (foreign && !oauth::is_open_to_pages(uri.path()))
         .then(|| problem::plain(StatusCode::FORBIDDEN, "Pages of another origin may not call Switchboard."))
 }
 

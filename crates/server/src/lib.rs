@@ -7,6 +7,7 @@ mod browser;
 mod config;
 mod guard;
 mod mcp;
+mod oauth;
 mod ops;
 mod problem;
 mod serve;
@@ -49,6 +50,7 @@ pub fn router(state: ServerState) -> Router {
         .route("/.well-known/oauth-protected-resource", get(well_known::root))
         .route("/.well-known/oauth-protected-resource/{*path}", get(well_known::resource))
         .nest("/api/v1", api::router())
+        .merge(oauth::router())
         .merge(ui::router())
         .merge(ops::router())
         .fallback(problem::fallback)

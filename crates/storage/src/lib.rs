@@ -22,6 +22,9 @@ mod lease;
 mod leaving;
 mod member;
 mod migrate;
+mod oauth_client;
+mod oauth_grant;
+mod oauth_request;
 mod organization;
 mod postgres;
 mod row;
@@ -49,6 +52,9 @@ pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
 pub use lease::{Lease, Leases};
 pub use member::{InsertMember, Member, MemberStatus, Members};
 pub use migrate::{MIGRATIONS, Migration, SchemaError, SchemaStatus};
+pub use oauth_client::{OauthClient, OauthClientKind, OauthClients};
+pub use oauth_grant::{OauthCode, OauthGrant, OauthGrants, OauthRefreshToken};
+pub use oauth_request::{OauthRequest, OauthRequests};
 pub use organization::{InsertOrganization, Organization, Organizations};
 pub use session::{Session, SessionOwner, Sessions};
 pub use setup_link::{SetupLinkFacts, SetupLinks};
@@ -75,6 +81,9 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         leaving::ALL,
         lease::ALL,
         member::ALL,
+        oauth_client::ALL,
+        oauth_grant::ALL,
+        oauth_request::ALL,
         organization::ALL,
         session::ALL,
         setup_link::ALL,

@@ -329,6 +329,7 @@ impl Tokens<'_> {
     ) -> Result<u64, StorageError> {
         let ended =
             execute!(self.tx, REVOKE_OF_MEMBER, organization.as_uuid(), member.as_uuid(), now.as_micros())?;
+        self.tx.oauth_grants().revoke_of_member(organization, member, now).await?;
         self.tx.raise_version(organization).await?;
         Ok(ended)
     }

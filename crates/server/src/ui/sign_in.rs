@@ -9,6 +9,7 @@ use axum::{
 };
 use serde::Deserialize;
 use switchboard_broker::{Choice, OpenedSession, PasswordSignIn, TooMany};
+use url::form_urlencoded;
 
 use super::{message, page, unavailable};
 use crate::{
@@ -104,18 +105,23 @@ pub(super) async fn sign_out(State(state): State<ServerState>, request: Request)
         Ok(signed_in) => signed_in,
         Err(response) => return *response,
     };
+    let mut next = "/sign-in".to_owned();
     if let Some(signed_in) = signed_in {
         let headers = request.headers().clone();
         let fields = Fields::read(&state, request, &[]).await;
-        if !fields.is_some_and(|fields| browser::has_form_token(&state, &headers, &fields)) {
-            return not_the_form();
+        let fields = fields.filter(|fields| browser::has_form_token(&state, &headers, fields));
+        let Some(fields) = fields else { return not_the_form() };
+        if let Some(return_to) = fields.get("return_to") {
+            let encoded: String =
+                form_urlencoded::byte_serialize(browser::return_to(Some(return_to)).as_bytes()).collect();
+            next = format!("/sign-in?return_to={encoded}");
         }
         if let Err(error) = state.broker.end_session(&signed_in).await {
             tracing::error!(%error, "a session can't be ended");
             return unavailable();
         }
     }
-    let mut response = browser::see_other("/sign-in");
+    let mut response = browser::see_other(&next);
     let gone = browser::set_cookie(&state, browser::cookie_name(&state), "", Some(0));
     response.headers_mut().append(header::SET_COOKIE, gone);
     response

@@ -7,6 +7,7 @@ mod api;
 mod direct;
 mod hostile_upstream;
 mod members;
+mod oauth;
 mod one_call;
 mod protocol;
 mod search_size;

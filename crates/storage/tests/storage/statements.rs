@@ -16,6 +16,11 @@ const ACROSS_ORGANIZATIONS: &[(&str, &str)] = &[
     ("invitation::FIND_BY_HASH", "the link says which organization it is of; its hash is unique among all"),
     ("member::FIND_EVERYWHERE", "sign-in starts with an address; the organization is picked afterwards"),
     ("member::ANY_OWNER", "whether the setup link is still needed; returns a count"),
+    ("oauth_grant::FIND_BY_CODE", "the code says which organization it is of; its hash is unique among all"),
+    (
+        "oauth_grant::FIND_BY_REFRESH_TOKEN",
+        "the refresh token says which organization it is of; its hash is unique among all",
+    ),
     ("session::FIND_BY_HASH", "the cookie says which organization it is of; its hash is unique among all"),
     ("token::FIND_BY_HASH", "the token says which organization it is of; its hash is unique among all"),
 ];

@@ -1,0 +1,207 @@
+//! Who asks: clients that registered, clients known by a document at their `client_id`.
+
+use std::{net::IpAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use switchboard_domain::{OauthClientId, SecretValue, Timestamp};
+use switchboard_egress::{ByteLimit, Deadlines, Redirects, Request};
+use switchboard_oauth::{
+    ClientAuthentication, ClientDocument, RedirectUri, Registration, fingerprint, is_client_document_url,
+    well_known_client,
+};
+use switchboard_storage::{OauthClient, OauthClientKind};
+use switchboard_vault::{TokenKind, issue};
+
+use super::{AuthorizationError, check};
+use crate::{Broker, text};
+
+/// A client that registered and that nobody allowed is forgotten after this.
+const UNUSED: Duration = Duration::from_secs(24 * 3600);
+/// How long a document is believed that says nothing on it, and a copy of one that can't be had.
+const FRESH: Duration = Duration::from_secs(3600);
+const FRESHEST: Duration = Duration::from_secs(300);
+const STALEST: Duration = Duration::from_secs(24 * 3600);
+/// To fetch a document.
+const FETCH: Duration = Duration::from_secs(5);
+const MAX_DOCUMENT: ByteLimit = ByteLimit { name: "oauth.max_client_document_bytes", bytes: 64 * 1024 };
+
+/// A client that just registered; its secret is shown this once.
+#[derive(Debug)]
+pub struct RegisteredClient {
+    pub client: OauthClient,
+    pub authentication: ClientAuthentication,
+    pub secret: Option<SecretValue>,
+}
+
+impl Broker {
+    /// Dynamic registration (RFC 7591). What the client says of itself is kept as its word only.
+    pub async fn register_oauth_client(
+        &self,
+        registration: Registration,
+        source: Option<IpAddr>,
+    ) -> Result<RegisteredClient, AuthorizationError> {
+        check(&self.0.authorization_limits.registrations, source, "oauth.registrations_per_minute")?;
+        let now = self.clock().now();
+        let id = OauthClientId::new(self.clock(), self.random());
+        let secret = (registration.authentication != ClientAuthentication::None)
+            .then(|| issue(TokenKind::ClientSecret, self.random()));
+        let client = OauthClient {
+            id,
+            client_id: id.to_string(),
+            kind: OauthClientKind::Dynamic,
+            owner: None,
+            name: text::one_line(&registration.name, 100),
+            redirect_uris: texts(&registration.redirect_uris),
+            secret_hash: secret.as_ref().map(|secret| secret.hash.0),
+            fingerprint: fingerprint(&registration.name, &registration.redirect_uris, &[]),
+            created_at: now,
+            fresh_until: None,
+            last_used_at: None,
+            expires_at: Some(now.plus(UNUSED)),
+            disabled_at: None,
+            source: source.map(|source| source.to_string()),
+        };
+        let mut tx = self.db().write().await?;
+        tx.oauth_clients().insert(&client).await?;
+        tx.commit().await?;
+        // It is of no organization yet, so it is in nobody's audit log before somebody allows it.
+        tracing::info!(client = %client.client_id, name = %client.name, "an AI client registered");
+        Ok(RegisteredClient {
+            client,
+            authentication: registration.authentication,
+            secret: secret.map(|secret| secret.secret),
+        })
+    }
+
+    /// The client of this id, its document read again when that is due.
+    pub async fn oauth_client(
+        &self,
+        client_id: &str,
+        source: Option<IpAddr>,
+    ) -> Result<OauthClient, AuthorizationError> {
+        let now = self.clock().now();
+        let known = self.db().single().await?.oauth_clients().find(client_id).await?;
+        let stale = |client: &OauthClient| {
+            client.kind == OauthClientKind::Document && client.fresh_until.is_none_or(|until| until <= now)
+        };
+        match known {
+            Some(client) if client.disabled_at.is_some() || client.expires_at.is_some_and(|at| at <= now) => {
+                Err(unknown())
+            }
+            Some(client) if !stale(&client) => Ok(client),
+            None if !is_client_document_url(client_id) => Err(unknown()),
+            known => self.read_document(client_id, known, source).await,
+        }
+    }
+
+    async fn read_document(
+        &self,
+        client_id: &str,
+        known: Option<OauthClient>,
+        source: Option<IpAddr>,
+    ) -> Result<OauthClient, AuthorizationError> {
+        let now = self.clock().now();
+        let limits = &self.0.authorization_limits;
+        check(&limits.fetches_of_source, source, "oauth.client_documents_per_source_per_minute")?;
+        if limits.fetches.check().is_err() {
+            return Err(AuthorizationError::TooMany {
+                limit: "oauth.client_documents_per_minute",
+                retry_after: 30,
+            });
+        }
+        let (document, fresh_until) = match self.fetch_document(client_id).await {
+            Ok((document, fresh)) => (document, now.plus(fresh)),
+            Err(error) => {
+                tracing::info!(client = client_id, %error, "a client's document can't be had");
+                match (known, well_known_client(client_id)) {
+                    // The last good copy goes on; the next sign-in tries again.
+                    (Some(client), _) => return Ok(client),
+                    (None, Some(copy)) => (copy, now.plus(FRESH)),
+                    (None, None) => return Err(AuthorizationError::invalid_client(&error)),
+                }
+            }
+        };
+        self.keep_document(client_id, document, fresh_until).await
+    }
+
+    async fn keep_document(
+        &self,
+        client_id: &str,
+        document: ClientDocument,
+        fresh_until: Timestamp,
+    ) -> Result<OauthClient, AuthorizationError> {
+        let now = self.clock().now();
+        let mut client = OauthClient {
+            id: OauthClientId::new(self.clock(), self.random()),
+            client_id: client_id.to_owned(),
+            kind: OauthClientKind::Document,
+            owner: None,
+            name: text::one_line(&document.name, 100),
+            redirect_uris: texts(&document.redirect_uris),
+            secret_hash: None,
+            fingerprint: document.fingerprint,
+            created_at: now,
+            fresh_until: Some(fresh_until),
+            last_used_at: None,
+            expires_at: Some(now.plus(UNUSED)),
+            disabled_at: None,
+            source: None,
+        };
+        let mut tx = self.db().write().await?;
+        if !tx.oauth_clients().insert(&client).await? {
+            let before = tx.oauth_clients().find(client_id).await?.ok_or_else(unknown)?;
+            client = OauthClient { id: before.id, ..client };
+            tx.oauth_clients().update_document(&client, now).await?;
+        }
+        let client = tx.oauth_clients().find(client_id).await?.ok_or_else(unknown)?;
+        tx.commit().await?;
+        Ok(client)
+    }
+
+    /// The document and how long it is good. Nothing is followed, nothing but JSON of status 200 is read.
+    async fn fetch_document(&self, client_id: &str) -> Result<(ClientDocument, Duration), String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let egress = &self.0.egress;
+        let request = Request {
+            method: Method::GET,
+            url: egress.check_url(client_id).map_err(|error| error.to_string())?,
+            headers,
+            body: Bytes::new(),
+            deadlines: Deadlines { total: FETCH, first_byte: FETCH, idle: FETCH },
+            max_wire_bytes: MAX_DOCUMENT,
+            max_inflated_bytes: MAX_DOCUMENT,
+            redirects: Redirects::Refuse,
+            accept_gzip: false,
+        };
+        let response = egress.send(request).await.map_err(|error| error.to_string())?;
+        if response.status != StatusCode::OK {
+            return Err(format!("its document answers with status {}", response.status.as_u16()));
+        }
+        let kind = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or("").trim().to_ascii_lowercase();
+        if essence != "application/json" && !essence.ends_with("+json") {
+            return Err("its document is not JSON".to_owned());
+        }
+        let fresh = freshness(&response.headers);
+        let body = response.body.collect_bytes().await.map_err(|error| error.to_string())?;
+        let document = ClientDocument::parse(client_id, &body).map_err(|error| error.to_string())?;
+        Ok((document, fresh))
+    }
+}
+
+fn unknown() -> AuthorizationError {
+    AuthorizationError::invalid_client("this client is not known here, or no longer: register it again")
+}
+
+fn texts(uris: &[RedirectUri]) -> Vec<String> {
+    uris.iter().map(|uri| uri.as_str().to_owned()).collect()
+}
+
+/// `max-age` of `Cache-Control`, within bounds of ours.
+fn freshness(headers: &HeaderMap) -> Duration {
+    let control = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let seconds = control.split(',').find_map(|part| part.trim().strip_prefix("max-age=")?.parse().ok());
+    seconds.map_or(FRESH, Duration::from_secs).clamp(FRESHEST, STALEST)
+}

@@ -1,0 +1,216 @@
+//! A person decides: the request waits under an address only their browser was told, tied to a cookie of that
+//! browser, and is decided once, by whoever is signed in there (THREATS S1, S8).
+
+use std::{net::IpAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use switchboard_domain::{AuditOutcome, OauthGrantId, Resource, Scopes, SecretValue};
+use switchboard_oauth::{AuthorizationRequest, ErrorCode, OauthError, RedirectUri, ResourceIndicator};
+use switchboard_storage::{OauthClient, OauthCode, OauthGrant, OauthRequest};
+use switchboard_vault::{TokenHash, TokenKind, issue, issue_opaque, parse_opaque};
+
+use super::{AuthorizationError, check, tokens};
+use crate::{Broker, session::SignedIn};
+
+/// How long a person has to decide.
+const WAITS: Duration = Duration::from_secs(600);
+/// How long the client has to fetch its tokens.
+const CODE: Duration = Duration::from_secs(60);
+
+/// What is kept of a request while it waits.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    client_id: String,
+    /// Of the client as the person is shown it.
+    fingerprint: String,
+    redirect_uri: String,
+    scopes: Scopes,
+    resource: String,
+    challenge: String,
+    state: Option<String>,
+}
+
+/// A request that was found in order, with who brought it.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    pub client: &'a OauthClient,
+    pub redirect_uri: &'a RedirectUri,
+    pub request: &'a AuthorizationRequest,
+    /// The browser's cookie.
+    pub browser: &'a str,
+    pub source: Option<IpAddr>,
+}
+
+/// A request that waits for a person's word.
+#[derive(Debug)]
+pub struct PendingAuthorization {
+    pub client: OauthClient,
+    pub redirect_uri: RedirectUri,
+    pub scopes: Scopes,
+    pub resource: ResourceIndicator,
+    hash: [u8; 32],
+    challenge: String,
+    state: Option<String>,
+}
+
+impl Broker {
+    /// A secret for a browser that has none: what ties a request to it.
+    pub fn new_browser_secret(&self) -> SecretValue {
+        issue_opaque("", self.random()).secret
+    }
+
+    /// Puts a request down and says under which name the person finds it.
+    pub async fn begin_authorization(&self, asked: Asked<'_>) -> Result<SecretValue, AuthorizationError> {
+        check(&self.0.authorization_limits.requests, asked.source, "oauth.requests_per_minute")?;
+        let browser_hash = hash_of(asked.browser)?;
+        let handle = issue_opaque("", self.random());
+        let now = self.clock().now();
+        let kept = Kept {
+            client_id: asked.client.client_id.clone(),
+            fingerprint: hex::encode(asked.client.fingerprint),
+            redirect_uri: asked.redirect_uri.as_str().to_owned(),
+            scopes: asked.request.scopes,
+            resource: asked.request.resource.path(),
+            challenge: asked.request.challenge.as_str().to_owned(),
+            state: asked.request.state.clone(),
+        };
+        let request = OauthRequest {
+            hash: handle.hash.0,
+            client: asked.client.id,
+            browser_hash: browser_hash.0,
+            created_at: now,
+            expires_at: now.plus(WAITS),
+            decided_at: None,
+            request: serde_json::to_value(&kept).map_err(|_| expired())?,
+        };
+        let mut tx = self.db().write().await?;
+        tx.oauth_requests().insert(&request).await?;
+        tx.commit().await?;
+        Ok(handle.secret)
+    }
+
+    /// The request of this name, for the browser that brought it and for no other.
+    pub async fn pending_authorization(
+        &self,
+        handle: &str,
+        browser: &str,
+    ) -> Result<PendingAuthorization, AuthorizationError> {
+        let (hash, browser) = (hash_of(handle)?, hash_of(browser)?);
+        let mut tx = self.db().read().await?;
+        let found = tx.oauth_requests().find(hash.as_bytes()).await?.ok_or_else(expired)?;
+        let over = found.decided_at.is_some() || found.expires_at <= self.clock().now();
+        if over || TokenHash(found.browser_hash) != browser {
+            return Err(expired());
+        }
+        let kept: Kept = serde_json::from_value(found.request).map_err(|_| expired())?;
+        let client = tx.oauth_clients().find(&kept.client_id).await?.ok_or_else(expired)?;
+        // What the client says of itself changed since: the person would allow another.
+        if client.disabled_at.is_some() || hex::encode(client.fingerprint) != kept.fingerprint {
+            return Err(expired());
+        }
+        Ok(PendingAuthorization {
+            client,
+            redirect_uri: RedirectUri::parse(&kept.redirect_uri).map_err(|_| expired())?,
+            scopes: kept.scopes,
+            resource: ResourceIndicator::from_path(&kept.resource).ok_or_else(expired)?,
+            hash: found.hash,
+            challenge: kept.challenge,
+            state: kept.state,
+        })
+    }
+
+    /// Whether the endpoint asked for is one of this person's organization.
+    pub fn is_of_organization(&self, pending: &PendingAuthorization, signed_in: &SignedIn) -> bool {
+        pending.resource.organization.as_ref().is_none_or(|slug| {
+            self.0.snapshots.organization_by_slug(slug) == Some(signed_in.principal.organization)
+        })
+    }
+
+    /// The person allows it: where the browser takes the code.
+    pub async fn allow_authorization(
+        &self,
+        pending: &PendingAuthorization,
+        signed_in: &SignedIn,
+    ) -> Result<String, AuthorizationError> {
+        if !self.is_of_organization(pending, signed_in) || pending.resource.resource == Resource::Api {
+            return Err(expired());
+        }
+        let now = self.clock().now();
+        let grant = self.grant(pending, signed_in);
+        let code = issue(TokenKind::AuthorizationCode, self.random());
+        let stored = OauthCode {
+            hash: code.hash.0,
+            redirect_uri: grant.redirect_uri.clone(),
+            code_challenge: pending.challenge.clone(),
+            expires_at: now.plus(CODE),
+            used_at: None,
+        };
+        let mut tx = self.db().write().await?;
+        if !tx.oauth_requests().decide(&pending.hash, now).await? {
+            return Err(expired());
+        }
+        tx.oauth_grants().insert(&grant).await?;
+        tx.oauth_grants().insert_code(&grant, &stored, now).await?;
+        tx.oauth_clients().used(pending.client.id, now).await?;
+        tx.commit().await?;
+        self.record_authorization("oauth.consent", &grant, &pending.client, AuditOutcome::Ok).await;
+        Ok(self.answer(&pending.redirect_uri, pending.state.as_deref(), &[("code", code.secret.expose())]))
+    }
+
+    /// The person does not: what the client is told.
+    pub async fn deny_authorization(
+        &self,
+        pending: &PendingAuthorization,
+        signed_in: &SignedIn,
+    ) -> Result<String, AuthorizationError> {
+        let mut tx = self.db().write().await?;
+        if !tx.oauth_requests().decide(&pending.hash, self.clock().now()).await? {
+            return Err(expired());
+        }
+        tx.commit().await?;
+        let grant = self.grant(pending, signed_in);
+        self.record_authorization("oauth.deny", &grant, &pending.client, AuditOutcome::Refused).await;
+        let denied = OauthError::new(ErrorCode::AccessDenied, "the person did not allow it");
+        Ok(self.error_answer(&pending.redirect_uri, pending.state.as_deref(), &denied))
+    }
+
+    fn grant(&self, pending: &PendingAuthorization, signed_in: &SignedIn) -> OauthGrant {
+        let now = self.clock().now();
+        OauthGrant {
+            id: OauthGrantId::new(self.clock(), self.random()),
+            organization: signed_in.principal.organization,
+            member: signed_in.member,
+            client: pending.client.id,
+            client_fingerprint: pending.client.fingerprint,
+            resource: pending.resource.path(),
+            scopes: pending.scopes,
+            toolkits: None,
+            redirect_uri: pending.redirect_uri.as_str().to_owned(),
+            created_at: now,
+            expires_at: now.plus(tokens::IDLE),
+            revoked_at: None,
+        }
+    }
+
+    /// An error for the client, by way of the browser.
+    pub fn error_answer(&self, to: &RedirectUri, state: Option<&str>, error: &OauthError) -> String {
+        let told = [("error", error.code.as_str()), ("error_description", error.description.as_str())];
+        self.answer(to, state, &told)
+    }
+
+    /// With `state` as it came and `iss`, so that no client takes the answer for another server's (RFC 9207).
+    fn answer(&self, to: &RedirectUri, state: Option<&str>, told: &[(&str, &str)]) -> String {
+        let mut parameters = told.to_vec();
+        parameters.extend(state.map(|state| ("state", state)));
+        parameters.push(("iss", self.issuer()));
+        to.with(&parameters)
+    }
+}
+
+fn hash_of(secret: &str) -> Result<TokenHash, AuthorizationError> {
+    parse_opaque("", secret).map_err(|_| expired())
+}
+
+fn expired() -> AuthorizationError {
+    OauthError::invalid_request("this request is over, or was begun in another browser: start again").into()
+}

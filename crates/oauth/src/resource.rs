@@ -1,0 +1,103 @@
+//! Resource indicators (RFC 8707): which endpoint of ours a token is for.
+
+use switchboard_domain::{Resource, Slug};
+
+use crate::{ErrorCode, OauthError};
+
+/// An endpoint as a client names it: `{origin}[/o/{organization}]{resource}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceIndicator {
+    pub organization: Option<Slug>,
+    pub resource: Resource,
+}
+
+impl ResourceIndicator {
+    /// Nothing named is `/mcp`; a slash at the end, as people type it, is no other endpoint. `origin` is ours.
+    pub fn parse(origin: &str, named: &[&str]) -> Result<Self, OauthError> {
+        let text = match named {
+            [] => return Ok(Self { organization: None, resource: Resource::Default }),
+            [text] => *text,
+            _ => return Err(invalid("a token is for exactly one resource: name one `resource`")),
+        };
+        let path = match text.get(..origin.len()) {
+            Some(start) if start.eq_ignore_ascii_case(origin) => &text[origin.len()..],
+            _ => return Err(invalid("`resource` is not an endpoint of this server")),
+        };
+        Self::from_path(path).filter(|found| found.resource != Resource::Api).ok_or_else(|| {
+            invalid("`resource` is none of /mcp, /mcp/toolkits/…, /mcp/connections/… at this server")
+        })
+    }
+
+    pub fn from_path(path: &str) -> Option<Self> {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let (organization, path) = match path.strip_prefix("/o/") {
+            Some(rest) => {
+                let (slug, _) = rest.split_once('/')?;
+                (Some(slug.parse().ok()?), &rest[slug.len()..])
+            }
+            None => (None, path),
+        };
+        Some(Self { organization, resource: Resource::from_path(path)? })
+    }
+
+    /// Path with the pin, as grants keep it.
+    pub fn path(&self) -> String {
+        let pinned = self.organization.as_ref().map_or_else(String::new, |slug| format!("/o/{slug}"));
+        format!("{pinned}{}", self.resource.path())
+    }
+}
+
+fn invalid(description: &str) -> OauthError {
+    OauthError::new(ErrorCode::InvalidTarget, description)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGIN: &str = "https://gw.example.com";
+
+    #[test]
+    fn every_endpoint_is_named_by_its_url() {
+        for (named, path) in [
+            ("https://gw.example.com/mcp", "/mcp"),
+            ("https://gw.example.com/mcp/", "/mcp"),
+            ("HTTPS://GW.example.com/mcp", "/mcp"),
+            ("https://gw.example.com/mcp/toolkits/support", "/mcp/toolkits/support"),
+            ("https://gw.example.com/mcp/connections/linear/", "/mcp/connections/linear"),
+            ("https://gw.example.com/o/acme/mcp", "/o/acme/mcp"),
+            ("https://gw.example.com/o/acme/mcp/toolkits/support", "/o/acme/mcp/toolkits/support"),
+        ] {
+            let found = ResourceIndicator::parse(ORIGIN, &[named]).map(|found| found.path());
+            assert_eq!(found.as_deref(), Ok(path), "{named}");
+        }
+        assert_eq!(ResourceIndicator::parse(ORIGIN, &[]).map(|it| it.path()).as_deref(), Ok("/mcp"));
+    }
+
+    #[test]
+    fn nothing_else_is_an_endpoint() {
+        for bad in [
+            "",
+            "/mcp",
+            "https://gw.example.com",
+            "https://gw.example.com/",
+            "https://gw.example.com/mcp#x",
+            "https://gw.example.com/mcp?x",
+            "https://gw.example.com/mcp//",
+            "https://gw.example.com/a/../mcp",
+            "https://gw.example.com/MCP",
+            "https://gw.example.com/api/v1",
+            "https://gw.example.com/o/acme/api/v1",
+            "https://gw.example.com/o/Ac me/mcp",
+            "https://gw.example.com.evil.example/mcp",
+            "https://gw.example.com:8443/mcp",
+            "https://gw.example.com@evil.example/mcp",
+            "http://gw.example.com/mcp",
+            "https://other.example.com/mcp",
+        ] {
+            assert!(ResourceIndicator::parse(ORIGIN, &[bad]).is_err(), "{bad}");
+        }
+        let two = ["https://gw.example.com/mcp", "https://gw.example.com/mcp"];
+        assert!(ResourceIndicator::parse(ORIGIN, &two).is_err());
+    }
+}

@@ -1,0 +1,236 @@
+//! `/oauth/authorize`: the browser brings a client's request, the person signs in and decides.
+//!
+//! Until the client and its redirect URI are known to belong together every error is a page; never a redirect
+//! (RFC 6749 section 4.1.2.1, THREATS S2).
+
+use askama::Template;
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
+};
+use switchboard_broker::{
+    SignedIn,
+    authorization::{Asked, AuthorizationError, PendingAuthorization},
+};
+use switchboard_domain::Scope;
+use switchboard_oauth::{AuthorizationRequest, ClientPart, Parameters};
+use url::{Url, form_urlencoded};
+
+use crate::{
+    ServerState,
+    browser::{self, Fields},
+    serve::Peer,
+    ui::{message, page},
+};
+
+const PATH: &str = "/oauth/authorize";
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct Consent<'a> {
+    name: &'a str,
+    verified_by: Option<&'a str>,
+    redirect_host: &'a str,
+    loopback: bool,
+    resource: &'a str,
+    may: &'a [&'static str],
+    email: &'a str,
+    action: &'a str,
+    form_token: &'a str,
+}
+
+/// The cookie that ties a request to this browser.
+fn cookie_name(state: &ServerState) -> &'static str {
+    if browser::is_https(state) { "__Host-switchboard-authorize" } else { "switchboard-authorize" }
+}
+
+pub(super) async fn start(State(state): State<ServerState>, request: Request) -> Response<Body> {
+    let query = request.uri().query().unwrap_or("");
+    let pairs =
+        form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()));
+    let Some(parameters) = Parameters::new(pairs) else {
+        return no_request("It names a parameter twice.");
+    };
+    let part = match ClientPart::parse(&parameters) {
+        Ok(part) => part,
+        Err(error) => return no_request(&error.description),
+    };
+    let source = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    let client = match state.broker.oauth_client(&part.client_id, source).await {
+        Ok(client) => client,
+        Err(error) => return failed(&error),
+    };
+    if !client.redirect_uris.iter().any(|known| part.redirect_uri.matches(known)) {
+        return no_request("The address it wants the answer sent to is not one that this client registered.");
+    }
+    let asked = match AuthorizationRequest::parse(&parameters, state.config.origin()) {
+        Ok(asked) => asked,
+        Err(error) => {
+            let to = state.broker.error_answer(&part.redirect_uri, parameters.get("state"), &error);
+            return browser::see_other(&to);
+        }
+    };
+    let name = cookie_name(&state);
+    let fresh = state.broker.new_browser_secret();
+    let known = browser::cookie(request.headers(), name);
+    let begun = Asked {
+        client: &client,
+        redirect_uri: &part.redirect_uri,
+        request: &asked,
+        browser: known.unwrap_or(fresh.expose()),
+        source,
+    };
+    match state.broker.begin_authorization(begun).await {
+        Ok(handle) => {
+            let mut response = browser::see_other(&format!("{PATH}/{}", handle.expose()));
+            if known.is_none() {
+                let cookie = browser::set_cookie(&state, name, fresh.expose(), None);
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            response
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// The request of this address, and who is signed in.
+async fn waiting(
+    state: &ServerState,
+    headers: &HeaderMap,
+    handle: &str,
+) -> Result<(PendingAuthorization, SignedIn), Box<Response<Body>>> {
+    let cookie = browser::cookie(headers, cookie_name(state)).unwrap_or_default();
+    let pending = state.broker.pending_authorization(handle, cookie).await;
+    let pending = pending.map_err(|error| Box::new(failed(&error)))?;
+    match browser::signed_in(state, headers).await? {
+        Some(signed_in) => Ok((pending, signed_in)),
+        None => Err(Box::new(browser::see_other(&format!("/sign-in?return_to={PATH}/{handle}")))),
+    }
+}
+
+pub(super) async fn show(
+    State(state): State<ServerState>,
+    Path(handle): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let (pending, signed_in) = match waiting(&state, &headers, &handle).await {
+        Ok(found) => found,
+        Err(response) => return *response,
+    };
+    if !state.broker.is_of_organization(&pending, &signed_in) {
+        return other_organization();
+    }
+    let client_url = Url::parse(&pending.client.client_id).ok();
+    let verified_by = client_url.as_ref().filter(|url| url.scheme() == "https").and_then(Url::host_str);
+    let may: Vec<&'static str> = pending.scopes.iter().filter_map(in_words).collect();
+    let name = match pending.client.name.trim() {
+        "" => "an AI client without a name",
+        name => name,
+    };
+    let resource = format!("{}{}", state.config.origin(), pending.resource.path());
+    let consent = Consent {
+        name,
+        verified_by,
+        redirect_host: &pending.redirect_uri.shown_host(),
+        loopback: pending.redirect_uri.is_loopback(),
+        resource: &resource,
+        may: &may,
+        email: &signed_in.email,
+        action: &format!("{PATH}/{handle}"),
+        form_token: &browser::form_token(&state, &headers),
+    };
+    let mut response = page(StatusCode::OK, &consent);
+    // Browsers hold redirects after a form to this as well: the client's own address has to be in it.
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {}; frame-ancestors 'none'; \
+         base-uri 'none'",
+        pending.redirect_uri.policy_source()
+    );
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+fn in_words(scope: Scope) -> Option<&'static str> {
+    match scope {
+        Scope::McpRead => Some("search and list the tools you may use"),
+        Scope::McpWrite => Some("run every tool you may use, also those that change or delete something"),
+        Scope::McpPlan => Some("run tools of the connections that are allowed in plan mode"),
+        Scope::Api | Scope::OfflineAccess => None,
+    }
+}
+
+pub(super) async fn decide(
+    State(state): State<ServerState>,
+    Path(handle): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    if !browser::is_own_form(request.headers()) {
+        return not_the_form();
+    }
+    let headers = request.headers().clone();
+    let (pending, signed_in) = match waiting(&state, &headers, &handle).await {
+        Ok(found) => found,
+        Err(response) => return *response,
+    };
+    let Some(fields) = Fields::read(&state, request, &[]).await else { return not_the_form() };
+    if !fields.are_among(&["form_token", "decision"]) || !browser::has_form_token(&state, &headers, &fields) {
+        return not_the_form();
+    }
+    if !state.broker.is_of_organization(&pending, &signed_in) {
+        return other_organization();
+    }
+    let decided = match fields.get("decision") {
+        Some("allow") => state.broker.allow_authorization(&pending, &signed_in).await,
+        Some("deny") => state.broker.deny_authorization(&pending, &signed_in).await,
+        _ => return not_the_form(),
+    };
+    match decided {
+        Ok(to) => browser::see_other(&to),
+        Err(error) => failed(&error),
+    }
+}
+
+/// What went wrong, for a person.
+fn failed(error: &AuthorizationError) -> Response<Body> {
+    match error {
+        AuthorizationError::Refused(error) => no_request(&error.description),
+        AuthorizationError::TooMany { retry_after, .. } => {
+            let mut response = message(
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many sign-ins at once",
+                &format!("Wait {retry_after} seconds, then start again in the app."),
+                None,
+            );
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
+            response
+        }
+        AuthorizationError::Storage(_) | AuthorizationError::Key(_) => {
+            tracing::error!(%error, "a client's sign-in can't go on");
+            message(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Try again in a moment",
+                "Switchboard can't reach its own records right now, so nothing was done.",
+                None,
+            )
+        }
+    }
+}
+
+fn no_request(reason: &str) -> Response<Body> {
+    let text = format!("Nothing was allowed. {reason} Start again in the app you came from.");
+    message(StatusCode::BAD_REQUEST, "This request can't be answered", &text, None)
+}
+
+fn other_organization() -> Response<Body> {
+    let text = "The address this app asks for belongs to another organization than the one you are signed in to. \
+                Sign out, sign in there, and start again in the app.";
+    message(StatusCode::FORBIDDEN, "Another organization", text, None)
+}
+
+fn not_the_form() -> Response<Body> {
+    let text = "Go back, load the page again and press one of its two buttons.";
+    message(StatusCode::BAD_REQUEST, "That was not the form", text, None)
+}

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use switchboard_domain::{
     Clock, OrganizationId, Principal, Proof, Resource, Scope, Slug, Timestamp, TokenId,
 };
+use switchboard_oauth::ResourceIndicator;
 use switchboard_storage::{Db, MemberStatus, TokenOwner};
 use switchboard_vault::{TokenHash, TokenKind, parse};
 
@@ -23,7 +24,8 @@ pub(crate) const MAX_FAILURES_PER_MINUTE: u32 = 60;
 struct Found {
     version: i64,
     principal: Principal,
-    resource: Option<Resource>,
+    /// The one endpoint it is for.
+    bound: Option<ResourceIndicator>,
     expires_at: Option<Timestamp>,
 }
 
@@ -140,7 +142,11 @@ impl Authentication {
         let principal = &found.principal;
         let now = self.clock.now();
         let expired = found.expires_at.is_some_and(|expires_at| expires_at <= now);
-        let elsewhere = found.resource.as_ref().is_some_and(|bound| bound != resource);
+        let elsewhere = found.bound.as_ref().is_some_and(|bound| {
+            // A client's token is for the URL it was asked for, pinned or not; a person's own names no URL.
+            let other_pin = principal.proof.is_grant() && bound.organization.as_ref() != organization;
+            bound.resource != *resource || other_pin
+        });
         let other_organization = organization
             .is_some_and(|slug| snapshots.organization_by_slug(slug) != Some(principal.organization));
         if expired || elsewhere || other_organization {
@@ -184,9 +190,9 @@ fn found(owner: TokenOwner, version: i64) -> Option<Found> {
     if token.revoked_at.is_some() || owner.status != MemberStatus::Active {
         return None;
     }
-    let resource = match &token.resource {
+    let bound = match &token.resource {
         // A resource that can't be read admits nowhere.
-        Some(path) => Some(Resource::from_path(path)?),
+        Some(path) => Some(ResourceIndicator::from_path(path)?),
         None => None,
     };
     let principal = Principal {
@@ -203,5 +209,5 @@ fn found(owner: TokenOwner, version: i64) -> Option<Found> {
         },
         toolkits: token.grant.and_then(|grant| grant.toolkits).map(Into::into),
     };
-    Some(Found { version, principal, resource, expires_at: token.expires_at })
+    Some(Found { version, principal, bound, expires_at: token.expires_at })
 }

@@ -300,8 +300,6 @@ impl Broker {
     ) -> Result<TokenAnswer, AuthorizationError> {
         let IssuedToken { secret, hash, prefix, last_four } = issue(TokenKind::AccessToken, self.random());
         let now = self.clock().now();
-        let resource = ResourceIndicator::from_path(&grant.resource).map(|it| it.resource.path());
-        let resource = resource.ok_or_else(|| AuthorizationError::invalid_grant("the endpoint is gone"))?;
         let token = StoredToken {
             id: TokenId::new(self.clock(), self.random()),
             organization: grant.organization,
@@ -312,7 +310,7 @@ impl Broker {
             prefix,
             last_four,
             scopes,
-            resource: Some(resource),
+            resource: Some(grant.resource.clone()),
             expires_at: Some(now.plus(ACCESS)),
             last_used_at: None,
             revoked_at: None,

@@ -147,7 +147,9 @@ on_both! {
         assert_eq!((tokens.status.as_u16(), tokens.header("cache-control")), (200, Some("no-store")), "{}", tokens.text());
         let access = field(&tokens, "access_token");
         assert_eq!(status_of(&app, "/mcp", &access).await, 200);
-        for elsewhere in ["/mcp/toolkits/x", "/mcp/connections/x", "/api/v1/organization"] {
+        let organization = app.broker.snapshot(app.organization).unwrap().organization.slug.to_string();
+        let pinned = format!("/o/{organization}/mcp");
+        for elsewhere in ["/mcp/toolkits/x", "/mcp/connections/x", "/api/v1/organization", &pinned] {
             assert_eq!(status_of(&app, elsewhere, &access).await, 401, "{elsewhere}");
         }
         let replayed = exchange(&app, &client, &code, &[]).await;

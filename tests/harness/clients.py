@@ -13,10 +13,13 @@ from dataclasses import dataclass
 import httpx2
 from mcp import Client as PythonSdk
 from mcp import StdioServerParameters
+from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import OAuthClientMetadata
 
-from .process import ROOT, node, npm_bin
+from .person import Person
+from .process import ROOT, free_port, node, npm_bin
 
 LIST = {"list": True}
 
@@ -63,13 +66,17 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 async def with_python_sdk(target, mode: str, operations: list[dict]) -> list[dict]:
-    results = []
     async with PythonSdk(target, mode=mode, read_timeout_seconds=60) as client:
-        for operation in operations:
-            if "list" in operation:
-                results.append(plain(await client.list_tools()))
-            else:
-                results.append(plain(await client.call_tool(operation["call"], operation["arguments"])))
+        return await ask(client, operations)
+
+
+async def ask(client: PythonSdk, operations: list[dict]) -> list[dict]:
+    results = []
+    for operation in operations:
+        if "list" in operation:
+            results.append(plain(await client.list_tools()))
+        else:
+            results.append(plain(await client.call_tool(operation["call"], operation["arguments"])))
     return results
 
 
@@ -162,3 +169,67 @@ def ask_directly(running, operations: list[dict], mode: str = "auto") -> list[di
         return asyncio.run(with_python_sdk(target, mode, operations))
     except Exception as error:
         raise Refused(str(root_cause(error))) from error
+
+
+class Memory:
+    """What the Python SDK keeps of a sign-in."""
+
+    def __init__(self):
+        self.tokens = None
+        self.client_info = None
+
+    async def get_tokens(self):
+        return self.tokens
+
+    async def set_tokens(self, tokens):
+        self.tokens = tokens
+
+    async def get_client_info(self):
+        return self.client_info
+
+    async def set_client_info(self, client_info):
+        self.client_info = client_info
+
+
+@dataclass(frozen=True)
+class PythonSignIn:
+    """The Python SDK with its own OAuth: it is given the URL alone."""
+
+    name: str
+    mode: str = "auto"
+
+    @asynccontextmanager
+    async def connect(self, url: str, person: Person, decision: str = "allow"):
+        redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
+        storage = Memory()
+        said: dict[str, str] = {}
+
+        async def open_browser(link: str):
+            said.clear()
+            said.update(await asyncio.to_thread(person.answer, link, redirect_uri, decision))
+
+        async def wait_for_browser() -> AuthorizationCodeResult:
+            if "error" in said:
+                raise Refused(said["error"])
+            return AuthorizationCodeResult(code=said["code"], state=said["state"], iss=said["iss"])
+
+        metadata = OAuthClientMetadata(client_name=self.name, redirect_uris=[redirect_uri])
+        provider = OAuthClientProvider(url, metadata, storage, open_browser, wait_for_browser)
+        async with httpx2.AsyncClient(auth=provider, timeout=60, trust_env=False) as http:
+            async with PythonSdk(streamable_http_client(url, http_client=http), mode=self.mode) as client:
+                yield client, storage
+
+    def run(self, url: str, person: Person, operations: list[dict], decision: str = "allow") -> tuple[list[dict], str]:
+        """What the operations gave, and the access token that they ran with."""
+
+        async def main():
+            async with self.connect(url, person, decision) as (client, storage):
+                return await ask(client, operations), storage.tokens.access_token
+
+        try:
+            return asyncio.run(main())
+        except Exception as error:
+            raise Refused(str(root_cause(error))) from error
+
+
+SIGNING_IN = [PythonSignIn("Python agent"), PythonSignIn("Python agent of 2025", "legacy")]

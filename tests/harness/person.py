@@ -1,0 +1,91 @@
+"""A person at a browser, without the browser: opens a link, fills in the forms they meet, ends where the client waits."""
+
+import secrets
+from html.parser import HTMLParser
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import httpx2
+
+
+class Form:
+    """A form of a page: where it goes, and the fields that it brings itself."""
+
+    def __init__(self, action: str):
+        self.action = action
+        self.fields: dict[str, str] = {}
+        self.buttons: list[tuple[str, str]] = []
+
+
+class _Forms(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.forms: list[Form] = []
+        self._open = False
+
+    def handle_starttag(self, tag, attributes):
+        attributes = {name: value or "" for name, value in attributes}
+        if tag == "form":
+            self.forms.append(Form(attributes["action"]))
+            self._open = True
+        elif self._open and "name" in attributes:
+            if tag == "button":
+                self.forms[-1].buttons.append((attributes["name"], attributes["value"]))
+            elif tag == "input":
+                self.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
+
+    def handle_endtag(self, tag):
+        if tag == "form":
+            self._open = False
+
+
+def forms_of(page: httpx2.Response) -> list[Form]:
+    parser = _Forms()
+    parser.feed(page.text)
+    return parser.forms
+
+
+class NotLetIn(Exception):
+    """The page that a form led to says no."""
+
+
+class Person:
+    """Keeps cookies, and an eye on what was on the pages."""
+
+    def __init__(self, email: str, password: str | None = None):
+        self.email = email
+        self.password = password or secrets.token_urlsafe(24)
+        self.pages: list[str] = []
+        self._browser = httpx2.Client(timeout=30, trust_env=False)
+
+    def join(self, link: str):
+        """Accepts an invitation, then leaves: the cookie of that visit does not come along."""
+        with httpx2.Client(timeout=30, trust_env=False) as browser:
+            (form,) = forms_of(browser.get(link))
+            sent = browser.post(urljoin(link, form.action), data=form.fields | {"name": "Mia", "password": self.password})
+            assert sent.status_code == 303, sent.text
+
+    def answer(self, link: str, redirect_uri: str, decision: str = "allow") -> dict[str, str]:
+        """Follows the link through sign-in and consent; what is said to the client at its own address."""
+        page = self._browser.get(link)
+        for _ in range(10):
+            if page.is_redirect:
+                target = urljoin(str(page.url), page.headers["location"])
+                if target.startswith(redirect_uri):
+                    return dict(parse_qsl(urlsplit(target).query))
+                page = self._browser.get(target)
+            else:
+                page = self._fill_in(page, decision)
+        raise AssertionError(f"{link} leads nowhere: {self.pages[-1]}")
+
+    def _fill_in(self, page: httpx2.Response, decision: str) -> httpx2.Response:
+        if page.status_code != 200:
+            raise NotLetIn(f"{page.url.path}: {page.status_code}\n{page.text}")
+        self.pages.append(page.text)
+        form = forms_of(page)[0]
+        fields = dict(form.fields)
+        if "password" in fields:
+            fields |= {"email": self.email, "password": self.password}
+        else:
+            assert ("decision", decision) in form.buttons, page.text
+            fields["decision"] = decision
+        return self._browser.post(urljoin(str(page.url), form.action), data=fields)

@@ -3,6 +3,7 @@
 import pytest
 from case import World
 from harness.product import Switchboard
+from harness.sign_in import sign_in
 from harness.upstream import CountingUpstream
 
 
@@ -46,6 +47,7 @@ def world(switchboard):
         "T_WRONG_AUD": switchboard.create_token(
             "mcp:read", "mcp:write", extra=("--resource", "/mcp/connections/vectors"),
         ),
+        "RT": sign_in(switchboard)["refresh_token"],
         "PAT_BAD_CHECKSUM": read_write[:-1] + ("A" if read_write[-1] != "A" else "B"),
         "PAT_UPPERCASED": read_write.upper(),
         "ADMIN_SESSION": "0" * 43,  # a cookie is not looked at, whatever it holds

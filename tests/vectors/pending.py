@@ -3,14 +3,12 @@
 The table is checked: a case that is listed and passes must be taken out.
 """
 
-PEOPLE_AND_SIGN_IN = 3
 GRANTS_AND_POLICIES = 5
 WHOLE_PROTOCOL = 6
 CONSOLE = 7
 
 # id: (issue, what is missing)
 PENDING = {
-    "mcp-d008": (PEOPLE_AND_SIGN_IN, "refresh tokens: there is no authorization server yet"),
     "mcp-d067": (WHOLE_PROTOCOL, "mirrored parameters exist on direct surfaces only"),
     "mcp-d074": (GRANTS_AND_POLICIES, "a changed definition waits for review"),
     "mcp-d080": (WHOLE_PROTOCOL, "cursors of tools/list on direct surfaces"),
@@ -19,5 +17,4 @@ PENDING = {
     "mcp-d083": (WHOLE_PROTOCOL, "request state"),
     "mcp-d084": (WHOLE_PROTOCOL, "request state"),
     "mcp-d097": (WHOLE_PROTOCOL, "subscriptions/listen"),
-    "mcp-d099": (PEOPLE_AND_SIGN_IN, "dynamic client registration"),
 }

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import socket
+import sqlite3
 import threading
 import time
 from dataclasses import replace
@@ -18,7 +19,7 @@ CASES = {case["id"]: case for case in load()}
 MEBIBYTE = 1024 * 1024
 
 # Cases with a shape of their own have a test of their own below.
-BY_HAND = {"mcp-d034", "mcp-d096", "mcp-d098"}
+BY_HAND = {"mcp-d034", "mcp-d096", "mcp-d098", "mcp-d099"}
 ORDINARY = [case_id for case_id in CASES if case_id not in BY_HAND]
 
 
@@ -239,3 +240,16 @@ def test_calls_whose_client_vanished_are_cancelled(world, upstream, switchboard)
     answer = send({"base": "call"}, world)
     assert answer.status == 200 and not is_error(answer), answer
     assert switchboard.process.alive()
+
+
+def test_a_flood_of_registrations_leaves_few_rows(world, switchboard):
+    case = CASES["mcp-d099"]
+    one = {"base": "raw_json", "path": case["path"], "body": case["body"], "remove_headers": ["authorization"]}
+    database = sqlite3.connect(f"file:{switchboard.data / 'switchboard.db'}?mode=ro", uri=True)
+    rows = lambda: database.execute("SELECT count(*) FROM oauth_client").fetchone()[0]  # noqa: E731
+    before, began = rows(), time.monotonic()
+    statuses = [send(one, world).status for _ in range(case["repeat"])]
+    minutes = (time.monotonic() - began) / 60
+    assert set(statuses) <= set(case["expect"]["status"]), sorted(set(statuses))
+    assert rows() - before == statuses.count(201) <= 60 * (minutes + 1) + 1
+    assert send({"base": "list"}, world).status == 200

@@ -1,25 +1,50 @@
 // One of the two official TypeScript clients, driven from outside:
 //   node mcp-client.mjs '{"sdk":"client|sdk","mode":"legacy|auto|2026-07-28","url":"…","headers":{},"operations":[…]}'
 // An operation is {"list":true} or {"call":NAME,"arguments":{…}}. Prints {"protocol":…,"results":[…]}.
+//
+// With "signIn":{"name":…,"redirectUri":…} it has no token: it prints {"browse":URL} on a line of its own, reads from a line
+// where the browser ended, and its output has the "accessToken" that it got.
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { SignIn } from './sign-in.mjs';
 
 const job = JSON.parse(process.argv[2]);
 const identity = { name: 'switchboard-peer-test', version: '1' };
 
-async function open() {
+async function browse(url) {
+  process.stdout.write(`${JSON.stringify({ browse: url })}\n`);
+  const [line] = await once(createInterface({ input: process.stdin }), 'line');
+  return line;
+}
+
+const authProvider = job.signIn && new SignIn(job.signIn.name, job.signIn.redirectUri, browse);
+
+async function prepare() {
   const url = new URL(job.url);
-  const requestInit = { headers: job.headers };
+  const options = { requestInit: { headers: job.headers }, authProvider };
   if (job.sdk === 'sdk') {
     const { Client } = await import('@modelcontextprotocol/sdk/client/index.js');
     const { StreamableHTTPClientTransport } = await import('@modelcontextprotocol/sdk/client/streamableHttp.js');
-    const client = new Client(identity);
-    await client.connect(new StreamableHTTPClientTransport(url, { requestInit }));
-    return client;
+    return { client: new Client(identity), transport: new StreamableHTTPClientTransport(url, options) };
   }
   const { Client, StreamableHTTPClientTransport } = await import('@modelcontextprotocol/client');
   const mode = ['legacy', 'auto'].includes(job.mode) ? job.mode : { pin: job.mode };
   const client = new Client(identity, { versionNegotiation: { mode } });
-  await client.connect(new StreamableHTTPClientTransport(url, { requestInit }));
-  return client;
+  return { client, transport: new StreamableHTTPClientTransport(url, options) };
+}
+
+async function open() {
+  const { client, transport } = await prepare();
+  try {
+    await client.connect(transport);
+    return client;
+  } catch (error) {
+    if (!authProvider?.kept.callback) throw error;
+    await authProvider.finish(transport, job.sdk === 'sdk' ? 1 : 2);
+  }
+  const again = await prepare();
+  await again.client.connect(again.transport);
+  return again.client;
 }
 
 try {
@@ -33,7 +58,7 @@ try {
     );
   }
   const protocol = client.getNegotiatedProtocolVersion?.() ?? client.transport?.protocolVersion ?? null;
-  process.stdout.write(JSON.stringify({ protocol, results }));
+  process.stdout.write(JSON.stringify({ protocol, results, accessToken: authProvider?.kept.tokens.access_token }));
   await client.close();
   process.exit(0);
 } catch (error) {

@@ -9,6 +9,7 @@ import json
 import subprocess
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import httpx2
 from mcp import Client as PythonSdk
@@ -92,6 +93,10 @@ class PythonClient(Client):
             raise Refused(str(root_cause(error))) from error
 
 
+def typescript_client(job: dict) -> list[str]:
+    return [node(), str(ROOT / "e2e" / "clients" / "mcp-client.mjs"), json.dumps(job)]
+
+
 class TypeScriptClient(Client):
     """`@modelcontextprotocol/client` 2.x, or the older `@modelcontextprotocol/sdk` 1.x."""
 
@@ -101,10 +106,7 @@ class TypeScriptClient(Client):
             "sdk": {"ts-client": "client", "ts-sdk": "sdk"}[package], "mode": self.mode,
             "url": url, "headers": headers, "operations": operations,
         }
-        done = subprocess.run(
-            [node(), str(ROOT / "e2e" / "clients" / "mcp-client.mjs"), json.dumps(job)],
-            capture_output=True, text=True, timeout=120,
-        )
+        done = subprocess.run(typescript_client(job), capture_output=True, text=True, timeout=120)
         if done.returncode != 0:
             raise Refused(done.stderr.strip())
         return json.loads(done.stdout)["results"]
@@ -232,4 +234,42 @@ class PythonSignIn:
             raise Refused(str(root_cause(error))) from error
 
 
-SIGNING_IN = [PythonSignIn("Python agent"), PythonSignIn("Python agent of 2025", "legacy")]
+@dataclass(frozen=True)
+class TypeScriptSignIn:
+    """The same with an official TypeScript client: `client` is 2.x, `sdk` 1.x."""
+
+    name: str
+    sdk: str
+    mode: str = "auto"
+
+    def run(self, url: str, person: Person, operations: list[dict], decision: str = "allow") -> tuple[list[dict], str]:
+        redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
+        job = {
+            "sdk": self.sdk, "mode": self.mode, "url": url, "operations": operations,
+            "signIn": {"name": self.name, "redirectUri": redirect_uri},
+        }
+        with subprocess.Popen(
+            typescript_client(job), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as child:
+            try:
+                asked = child.stdout.readline()
+                ended = None
+                if asked:
+                    said = person.answer(json.loads(asked)["browse"], redirect_uri, decision)
+                    ended = f"{redirect_uri}?{urlencode(said)}\n"
+                output, errors = child.communicate(ended, timeout=120)
+            finally:
+                child.kill()
+        if child.returncode != 0:
+            raise Refused(errors.strip())
+        answer = json.loads(output)
+        return answer["results"], answer["accessToken"]
+
+
+SIGNING_IN = [
+    PythonSignIn("Python agent"),
+    PythonSignIn("Python agent of 2025", "legacy"),
+    TypeScriptSignIn("TypeScript agent", "client"),
+    TypeScriptSignIn("TypeScript agent of 2025", "client", "legacy"),
+    TypeScriptSignIn("TypeScript agent of version 1", "sdk"),
+]

@@ -3,7 +3,7 @@
 //! Entries are committed in groups: many who wait share one commit. A call's `started` entry is waited for before
 //! anything is sent (step 6); when it can't be written, the call does not happen.
 //!
-//! Whoever comes first commits for all ("flat combining", Hendler et al. 2010): it lets everything that is ready to
+//! Whoever comes first commits for all ("flat combining"): it lets everything that is ready to
 //! run queue up, takes what is queued and appends it on its own thread, which saves going to another one and back.
 //! What can't be done there is left to the writer's task: PostgreSQL, flushes to disk, a chain that has to be read
 //! first, a database that somebody else is writing to. The end of a call is worth no commit of its own: it goes with

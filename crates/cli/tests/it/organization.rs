@@ -81,7 +81,7 @@ fn toolkits_and_their_rules() {
     let stored = shell.run(&["toolkit", "show", "support", "--json"]).json();
     assert_eq!((stored["surface"].as_str(), &stored["members"]), (Some("direct"), &serde_json::json!([])));
     assert_eq!(stored["patterns"][0], "linear.*", "what is not named stays");
-    shell.run(&["toolkit", "show", "suport"]).fails_with(1, &["did you mean `support`?"]);
+    shell.run(&["toolkit", "show", "supports"]).fails_with(1, &["did you mean `support`?"]);
 
     std::fs::write(shell.place.path("rules.json"), r#"[{"pattern": "linear.*", "action": "block"}]"#)
         .unwrap();

@@ -77,7 +77,8 @@ async fn a_refused_search_names_the_request_that_its_log_line_has() {
     let (db, _directory) = sqlite().await;
     let app = App::start(db).await;
     let client = owner(&app).await;
-    for arguments in [json!({ "cursor": "nonsense" }), json!({ "connection": "none" }), json!({ "limt": 3 })]
+    for arguments in
+        [json!({ "cursor": "nonsense" }), json!({ "connection": "none" }), json!({ "limits": 3 })]
     {
         let call = json!({ "name": "search_capabilities", "arguments": arguments });
         let reply = client.legacy("tools/call", call).await;

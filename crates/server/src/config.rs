@@ -5,6 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use switchboard_domain::{Resource, Slug};
 use url::Url;
 
+use crate::TrustedProxies;
+
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// Origin under which clients reach us, without a trailing slash. Resource and metadata URLs are built from it
@@ -14,6 +16,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Further hosts (`name` or `name:port`) that requests may name.
     pub allowed_hosts: Vec<String>,
+    /// Whose word counts on where a request comes from.
+    pub trusted_proxies: TrustedProxies,
     pub max_request_bytes: usize,
     pub request_body_timeout: Duration,
     /// Connections at once; beyond, new ones wait to be accepted.
@@ -30,6 +34,7 @@ impl ServerConfig {
             public_url,
             listen,
             allowed_hosts: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
             max_request_bytes: 4 * 1024 * 1024,
             request_body_timeout: Duration::from_secs(30),
             max_connections: 10_000,

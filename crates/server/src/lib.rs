@@ -11,6 +11,7 @@ mod oauth;
 mod ops;
 mod problem;
 mod serve;
+mod trusted_proxies;
 mod ui;
 mod well_known;
 
@@ -26,6 +27,7 @@ pub use api::{RouteFacts, openapi_json, route_facts};
 pub use config::ServerConfig;
 pub use ops::Readiness;
 pub use serve::{ServeError, serve};
+pub use trusted_proxies::{NotANetwork, TrustedProxies};
 
 /// What every handler can reach.
 #[derive(Debug, Clone)]

@@ -19,7 +19,8 @@ const READ_BUFFER: usize = 64 * 1024;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 100;
 
-/// Where a request comes from: the peer of its connection. Forwarded headers are not believed.
+/// Where a request comes from: the peer of its connection, or the client that a trusted proxy names. The port is the
+/// connection's in either case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
@@ -38,6 +39,7 @@ pub async fn serve(
     let drain = state.config.drain;
     let places = Arc::new(Semaphore::new(state.config.max_connections));
     let readiness = Arc::clone(&state.readiness);
+    let config = Arc::clone(&state.config);
     let app = router(state);
     let graceful = GracefulShutdown::new();
     loop {
@@ -61,7 +63,11 @@ pub async fn serve(
         // Small answers must not wait for an acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
         let app = app.clone();
-        let service = service_fn(move |request| answer(app.clone(), request, peer));
+        let config = Arc::clone(&config);
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let client = config.trusted_proxies.client(peer.ip(), request.headers());
+            answer(app.clone(), request, Peer(SocketAddr::new(client, peer.port())))
+        });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
@@ -87,9 +93,9 @@ pub async fn serve(
 async fn answer(
     app: Router,
     request: hyper::Request<Incoming>,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Result<axum::response::Response, Infallible> {
     let mut request: Request = request.map(Body::new);
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(peer);
     app.oneshot(request).await
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::Pa
 
 use switchboard_broker::{SessionSettings, SignInSettings};
 use switchboard_domain::SecretValue;
+use switchboard_server::TrustedProxies;
 use url::{Host, Url};
 
 use super::{
@@ -91,6 +92,7 @@ pub(crate) struct Config {
     /// As given; see [`Config::public_url_for`].
     pub(crate) public_url: Option<Url>,
     pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) drain: Duration,
     pub(crate) max_request_bytes: usize,
     pub(crate) request_body_timeout: Duration,
@@ -132,6 +134,12 @@ impl Config {
             let origin = settings.origin("server.public_url");
             faults.push(Fault::Value { origin, key: "server.public_url", why: why.into() });
         }
+        let trusted_proxies = TrustedProxies::parse(settings.list("server.trusted_proxies"));
+        let trusted_proxies = trusted_proxies.unwrap_or_else(|error| {
+            let origin = settings.origin("server.trusted_proxies");
+            faults.push(Fault::Value { origin, key: "server.trusted_proxies", why: error.to_string() });
+            TrustedProxies::default()
+        });
         let allow_stdio = settings.switch("upstream.allow_stdio");
         let mut slugs = std::collections::BTreeSet::new();
         for entry in settings.stdio.iter().filter(|entry| !entry.slug.is_empty()) {
@@ -153,6 +161,7 @@ impl Config {
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             public_url,
             allowed_hosts: settings.list("server.allowed_hosts").to_vec(),
+            trusted_proxies,
             drain: settings.duration("server.drain"),
             max_request_bytes: bytes(settings, "server.max_request_bytes"),
             request_body_timeout: settings.duration("server.request_body_timeout"),

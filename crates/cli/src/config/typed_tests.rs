@@ -44,3 +44,10 @@ fn a_public_url_is_an_origin() {
         assert!(message.starts_with("--public-url: the value of `server.public_url`"), "{wrong}: {message}");
     }
 }
+
+#[test]
+fn trusted_proxies_are_addresses_and_ranges() {
+    config(&[("server.trusted_proxies", "127.0.0.1, 10.1.0.0/16,fd00::/8")]).unwrap();
+    let message = config(&[("server.trusted_proxies", "10.1.0.0/16,caddy")]).err().unwrap().to_string();
+    assert!(message.contains("`server.trusted_proxies` has `caddy`"), "{message}");
+}

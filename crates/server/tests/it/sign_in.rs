@@ -1,10 +1,11 @@
 //! `/sign-in`, `/sign-out` and what a session may do.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, header};
-use switchboard_broker::{SessionSettings, Settings};
+use switchboard_broker::{SessionSettings, Settings, SignInSettings};
 use switchboard_domain::{Role, Scope, Timestamp};
+use switchboard_server::TrustedProxies;
 use switchboard_storage::MemberStatus;
 use switchboard_testkit::{
     app::{App, AppOptions, PASSWORD},
@@ -150,6 +151,47 @@ on_both! {
         assert_eq!(last, 429);
         app.stop().await;
     }
+
+    async fn clients_behind_a_trusted_proxy_are_counted_apart(database) {
+        let trusted_proxies = TrustedProxies::parse(&["127.0.0.1".to_owned()]).unwrap();
+        let app = App::start_with(database.db.clone(), two_attempts(trusted_proxies)).await;
+        assert_eq!(attempts(&app, &["203.0.113.7", "203.0.113.7", "203.0.113.7"]).await, [401, 401, 429]);
+        assert_eq!(attempts(&app, &["203.0.113.8", "203.0.113.8"]).await, [401, 401], "somebody else's count");
+        let invented = ["198.51.100.1, 203.0.113.8", "203.0.113.9, 203.0.113.8, 127.0.0.1"];
+        assert_eq!(attempts(&app, &invented).await, [429, 429], "what a client adds itself changes nothing");
+        assert_eq!(attempts(&app, &["nonsense", "", "127.0.0.1"]).await, [401, 401, 429], "the proxy's own count");
+        app.stop().await;
+    }
+
+    async fn nobody_else_says_where_a_request_comes_from(database) {
+        let trusted_proxies = TrustedProxies::parse(&["10.0.0.0/8".to_owned()]).unwrap();
+        let app = App::start_with(database.db.clone(), two_attempts(trusted_proxies)).await;
+        assert_eq!(attempts(&app, &["203.0.113.7", "203.0.113.8", "203.0.113.9"]).await, [401, 401, 429]);
+        app.stop().await;
+    }
+}
+
+fn two_attempts(trusted_proxies: TrustedProxies) -> AppOptions {
+    let two = NonZeroU32::new(2).unwrap();
+    let sign_in = SignInSettings { attempts_per_minute: two, attempts_per_minute_per_source: two };
+    let settings = Settings { sign_in, ..Settings::default() };
+    AppOptions { settings, trusted_proxies, ..AppOptions::default() }
+}
+
+/// How `/sign-in` answers one wrong password after the other, for a different account each, with these
+/// `X-Forwarded-For`.
+async fn attempts(app: &App, forwarded: &[&str]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for (index, from) in forwarded.iter().enumerate() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
+        headers.insert("x-forwarded-for", HeaderValue::from_str(from).unwrap());
+        let form = format!("email=person{index}%40example.test&password=not+the+one+at+all");
+        let reply = app.browser().send(Method::POST, "/sign-in", headers, form).await;
+        statuses.push(reply.status.as_u16());
+    }
+    statuses
 }
 
 async fn database_has(app: &App, secret: &str) -> bool {

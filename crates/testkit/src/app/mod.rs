@@ -15,7 +15,7 @@ use switchboard_domain::{
     SeededRandom, Status, Switches, SystemClock, Timestamp, TokenId, ToolFilter, Transport,
 };
 use switchboard_egress::{Egress, EgressConfig};
-use switchboard_server::{Readiness, ServerConfig, ServerState, serve};
+use switchboard_server::{Readiness, ServerConfig, ServerState, TrustedProxies, serve};
 use switchboard_storage::{
     Db, InsertConnection, InsertMember, Member, MemberStatus, Organization, StoredToken, TokenKind,
 };
@@ -37,6 +37,7 @@ pub struct AppOptions {
     pub sample_server: Option<Arc<dyn InProcessServer>>,
     /// Keys and ids of this instance; two instances on one database need the same keyring.
     pub keyring: Option<Arc<Keyring>>,
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for AppOptions {
@@ -48,6 +49,7 @@ impl Default for AppOptions {
             stdio: Vec::new(),
             sample_server: None,
             keyring: None,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }
@@ -105,9 +107,11 @@ impl App {
         })
         .await
         .expect("a broker");
+        let mut config = ServerConfig::new(public_url, address);
+        config.trusted_proxies = options.trusted_proxies;
         let state = ServerState {
             broker: broker.clone(),
-            config: Arc::new(ServerConfig::new(public_url, address)),
+            config: Arc::new(config),
             readiness: Arc::new(Readiness::new(None)),
         };
         let stop = CancellationToken::new();

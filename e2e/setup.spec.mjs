@@ -1,15 +1,6 @@
 // The first page anyone sees: the link that `switchboard serve` prints makes its first visitor the owner, once.
 import AxeBuilder from '@axe-core/playwright';
-import { expect, test } from './switchboard.mjs';
-
-// What a page must never do, whatever is on it: run afoul of its own policy, or reach for another host.
-function watch(page, url) {
-  const wrong = [];
-  page.on('console', (message) => message.type() === 'error' && wrong.push(message.text()));
-  page.on('pageerror', (error) => wrong.push(String(error)));
-  page.on('request', (request) => request.url().startsWith(url) || wrong.push(`asked for ${request.url()}`));
-  return wrong;
-}
+import { expect, test, watch } from './switchboard.mjs';
 
 test('the setup link opens a page that an owner can be made on', async ({ page, switchboard }) => {
   const wrong = watch(page, switchboard.url);

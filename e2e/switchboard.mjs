@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test as base } from '@playwright/test';
+import { expect, test as base } from '@playwright/test';
 
 const binary = process.env.SWITCHBOARD_BIN;
 
@@ -27,6 +27,30 @@ async function until(what, condition) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error(`not ${what} after 30 s`);
+}
+
+// What a page must never do, whatever is on it: run afoul of its own policy, or reach for a host it has no business with.
+export function watch(page, ...origins) {
+  const wrong = [];
+  page.on('console', (message) => message.type() === 'error' && wrong.push(message.text()));
+  page.on('pageerror', (error) => wrong.push(String(error)));
+  page.on('request', (request) => origins.includes(new URL(request.url()).origin) || wrong.push(`asked for ${request.url()}`));
+  return wrong;
+}
+
+export const owner = { email: 'ana@example.com', password: 'four unrelated words here' };
+
+// Makes the owner at the setup link, in a browser of their own: nobody is signed in elsewhere for it.
+export async function makeOwner(browser, setupLink) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(setupLink);
+  await page.getByLabel('Organization').fill('Lighthouse Keepers');
+  await page.getByLabel('Your email address').fill(owner.email);
+  await page.getByLabel('Password').fill(owner.password);
+  await page.getByRole('button', { name: 'Make me the owner' }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Switchboard is yours');
+  await context.close();
 }
 
 export const test = base.extend({

@@ -37,6 +37,12 @@ export class SignIn {
   saveCodeVerifier(verifier) {
     this.kept.verifier = verifier;
   }
+  discoveryState() {
+    return this.kept.discovery;
+  }
+  saveDiscoveryState(discovery) {
+    this.kept.discovery = discovery;
+  }
   async redirectToAuthorization(url) {
     this.kept.callback = new URL(await this.browse(url.href)).searchParams;
   }

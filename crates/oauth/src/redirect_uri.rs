@@ -4,7 +4,7 @@
 //! machine listens on whatever port is free, so on loopback http the port does not count (RFC 8252 section 7.3), for
 //! `localhost` too, because the clients people use send that.
 
-use url::Url;
+use url::{Host, Url};
 
 /// Longest that is kept.
 const MAX_LENGTH: usize = 2048;
@@ -87,8 +87,14 @@ impl RedirectUri {
     }
 
     /// As a source of a `Content-Security-Policy`: where the consent form may lead.
+    ///
+    /// A policy can't name an IPv6 address (its `host-source` has no brackets): there it names the port.
     pub fn policy_source(&self) -> String {
         match self.url.scheme() {
+            scheme @ ("http" | "https") if matches!(self.url.host(), Some(Host::Ipv6(_))) => {
+                let port = self.url.port().map_or_else(String::new, |port| format!(":{port}"));
+                format!("{scheme}://*{port}")
+            }
             "http" | "https" => self.url.origin().ascii_serialization(),
             scheme => format!("{scheme}:"),
         }

@@ -132,6 +132,8 @@ fn answers_are_added_to_the_query() {
     let uri = RedirectUri::parse("https://app.example.net/cb?x=1").expect("a redirect URI");
     assert_eq!(uri.with(&[("code", "a b")]), "https://app.example.net/cb?x=1&code=a+b");
     assert_eq!(uri.policy_source(), "https://app.example.net");
+    let six = RedirectUri::parse("http://[::1]:41999/cb").expect("a redirect URI");
+    assert_eq!(six.policy_source(), "http://*:41999", "browsers pass over a source that is an IPv6 address");
     let custom = RedirectUri::parse("cursor://anysphere.cursor-mcp/oauth/callback").expect("a redirect URI");
     assert_eq!((custom.policy_source().as_str(), custom.shown_host().as_str()), ("cursor:", "cursor:"));
     assert_eq!(custom.with(&[("code", "x")]), "cursor://anysphere.cursor-mcp/oauth/callback?code=x");

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import AxeBuilder from '@axe-core/playwright';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { SignIn } from './clients/sign-in.mjs';
-import { expect, makeOwner, owner, test, watch } from './switchboard.mjs';
+import { expect, makeOwner, owner, signIn, test, watch } from './switchboard.mjs';
 
 // Where the client waits for the browser, as programs on one's own computer do.
 async function listen(host) {
@@ -12,13 +12,6 @@ async function listen(host) {
   listener.listen(0, host.replace(/[[\]]/g, ''));
   await once(listener, 'listening');
   return { origin: `http://${host}:${listener.address().port}`, close: () => listener.close() };
-}
-
-async function signIn(page) {
-  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Sign in');
-  await page.getByLabel('Email address').fill(owner.email);
-  await page.getByLabel('Password').fill(owner.password);
-  await page.getByRole('button', { name: 'Sign in' }).click();
 }
 
 // The client's whole way, in which `decide` is the person at the consent page.

@@ -53,6 +53,13 @@ export async function makeOwner(browser, setupLink) {
   await context.close();
 }
 
+export async function signIn(page) {
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Sign in');
+  await page.getByLabel('Email address').fill(owner.email);
+  await page.getByLabel('Password').fill(owner.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+}
+
 export const test = base.extend({
   switchboard: async ({}, use) => {
     const directory = mkdtempSync(join(tmpdir(), 'switchboard-e2e-'));

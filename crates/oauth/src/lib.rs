@@ -13,6 +13,8 @@ mod registration;
 mod request;
 mod resource;
 mod scopes;
+#[cfg(test)]
+mod vectors;
 mod well_known_clients;
 
 pub use client_document::{ClientDocument, DocumentError, fingerprint, is_client_document_url};

@@ -9,9 +9,9 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use switchboard_catalog::direct_names;
-use switchboard_domain::{CallError, Caller, CapabilityKind, OrganizationId, Resource, Scopes};
+use switchboard_domain::{CallError, Caller, CapabilityKind, OrganizationId, Resource, Scopes, ToolkitId};
 use switchboard_mcp::{ParamHeader, RawObject};
-use switchboard_policy::{CapabilityFacts, Listed};
+use switchboard_policy::Listed;
 use switchboard_storage::ToolkitSurface;
 
 use crate::{
@@ -51,6 +51,7 @@ pub(crate) struct ViewKey {
     scopes: Vec<switchboard_domain::Scope>,
     plan: bool,
     selection: Option<Vec<String>>,
+    toolkits: Option<Arc<[ToolkitId]>>,
 }
 
 impl ViewKey {
@@ -65,6 +66,7 @@ impl ViewKey {
             scopes: scopes.iter().collect(),
             plan,
             selection,
+            toolkits: context.principal.toolkits.clone(),
         }
     }
 }
@@ -92,15 +94,16 @@ impl Broker {
         let surface = Surface::of(&snapshot, context);
         let direct = match &context.resource {
             Resource::Connection(slug) => match snapshot.by_slug(slug) {
-                Some(known) if crate::pipeline::is_visible(&snapshot, context, &surface, known) => {
+                Some(known) if crate::pipeline::is_visible(context, &surface, known) => {
                     known.connection.switches.expose_directly
                 }
                 _ => return Ok(Offer::Nothing),
             },
-            _ => match surface.toolkit {
-                Some(toolkit) => toolkit.surface == ToolkitSurface::Direct,
-                None => return Ok(Offer::Nothing),
+            Resource::Toolkit(slug) => match snapshot.toolkits.get(slug) {
+                Some(toolkit) if surface.exists() => toolkit.surface == ToolkitSurface::Direct,
+                _ => return Ok(Offer::Nothing),
             },
+            Resource::Default | Resource::Api => return Ok(Offer::Nothing),
         };
         Ok(if direct { Offer::Direct } else { Offer::Search })
     }
@@ -144,13 +147,12 @@ impl Broker {
         context: &CallContext,
     ) -> Result<DirectTools, switchboard_storage::StorageError> {
         let surface = Surface::of(snapshot, context);
-        let policies = snapshot.policies(context, surface.toolkit);
         let mut included: Vec<&Known> =
             snapshot.connections.values().filter(|known| surface.may_include(known)).collect();
         included.sort_by_key(|known| known.connection.name_prefix());
         let mut shown: Vec<(String, String, String)> = Vec::new();
         for known in included {
-            let on = policies.on_connection(context.requester(), known.facts(context));
+            let on = surface.on(known, context);
             if on.closed().is_some() {
                 continue;
             }
@@ -159,15 +161,7 @@ impl Broker {
             let rows = tx.capabilities().definitions(connection.organization, connection.id).await?;
             for (kind, name, row) in rows {
                 let Some(capability) = known.catalog.capabilities.get(name.as_str()) else { continue };
-                let facts = CapabilityFacts {
-                    name: &name,
-                    kind,
-                    admitted: connection.tools.admits(&name),
-                    offered: surface.includes(known, &name),
-                    state: capability.state,
-                    destructive_hint: capability.destructive_hint,
-                };
-                let is_shown = matches!(on.list(&facts), Listed::Shown(_));
+                let is_shown = matches!(on.list(&name, capability), Listed::Shown(_));
                 if let (true, CapabilityKind::Tool, Some(definition)) = (is_shown, kind, row.approved) {
                     shown.push((connection.name_prefix(), name, definition));
                 }

@@ -9,7 +9,7 @@ use switchboard_domain::{
     CapabilityName, CapabilityState, ConnectionStatus, CredentialOwner, ErrorCode, Timestamp,
 };
 use switchboard_mcp::{RawObject, param_values};
-use switchboard_policy::{CapabilityFacts, Decision, Permit, Purpose, Reason};
+use switchboard_policy::{Decision, Permit, Reason};
 
 use crate::{
     Broker, CallContext, CallFailure, Execute, Executed,
@@ -114,24 +114,15 @@ impl Broker {
             .get(&name.name)
             .filter(|capability| capability.kind == CapabilityKind::Tool)
             .ok_or_else(|| {
-                if is_visible(snapshot, call.context, &surface, known) {
+                if is_visible(call.context, &surface, known) {
                     not_yet_usable(self, known, call.context).unwrap_or_else(unknown)
                 } else {
                     unknown()
                 }
             })?;
-        let capability_facts = CapabilityFacts {
-            name: &name.name,
-            kind: capability.kind,
-            admitted: known.connection.tools.admits(&name.name),
-            offered: surface.includes(known, &name.name),
-            state: pin_of(capability, request.schema_digest.as_deref()),
-            destructive_hint: capability.destructive_hint,
-        };
         // 5. decide
-        let policies = snapshot.policies(call.context, surface.toolkit);
-        let on_connection = policies.on_connection(call.context.requester(), known.facts(call.context));
-        let permit = match on_connection.execute(&capability_facts, Purpose::Execute) {
+        let state = pin_of(capability, request.schema_digest.as_deref());
+        let permit = match surface.on(known, call.context).execute(&name.name, capability, state) {
             Decision::Allow(permit) => permit,
             Decision::RequireApproval { trace, .. } => {
                 call.record.decision = Some("require_approval".into());
@@ -374,15 +365,8 @@ fn read_arguments(arguments: Option<&RawValue>) -> Result<Value, CallError> {
 }
 
 /// Whether this caller may know that the connection exists.
-pub(crate) fn is_visible(
-    snapshot: &Snapshot,
-    context: &CallContext,
-    surface: &Surface<'_>,
-    known: &Known,
-) -> bool {
-    let policies = snapshot.policies(context, surface.toolkit);
-    let closed = policies.on_connection(context.requester(), known.facts(context)).closed();
-    surface.may_include(known) && closed != Some(Reason::NotGranted)
+pub(crate) fn is_visible(context: &CallContext, surface: &Surface<'_>, known: &Known) -> bool {
+    surface.may_include(known) && surface.on(known, context).closed() != Some(Reason::NotGranted)
 }
 
 /// A granted connection without tools because it lacks something: say what, instead of "unknown".

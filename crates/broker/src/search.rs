@@ -11,13 +11,13 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use switchboard_catalog::{ConnectionSet, EntryRef, SearchQuery};
-use switchboard_domain::{CallError, CapabilityKind, ConnectionId, ErrorCode, Slug};
-use switchboard_policy::{CapabilityFacts, ConnectionPolicy, Listed, PolicySet, Reason, RuleAction};
+use switchboard_domain::{CallError, ConnectionId, ErrorCode, Slug};
+use switchboard_policy::{Listed, Reason, RuleAction};
 
 use crate::{
     Broker, CallContext, CallFailure, Detail, Search,
     snapshot::{Known, Snapshot},
-    surface::Surface,
+    surface::{OnConnection, Surface},
     text,
 };
 
@@ -30,7 +30,6 @@ const MAX_STATUSES: usize = 5;
 pub(crate) struct View<'s> {
     snapshot: &'s Snapshot,
     surface: &'s Surface<'s>,
-    policies: PolicySet,
     context: &'s CallContext,
     /// Connections that a grant reaches and this endpoint includes, closed ones too.
     granted: Vec<&'s Known>,
@@ -38,20 +37,18 @@ pub(crate) struct View<'s> {
 
 impl<'s> View<'s> {
     pub(crate) fn of(snapshot: &'s Snapshot, context: &'s CallContext, surface: &'s Surface<'s>) -> Self {
-        let policies = snapshot.policies(context, surface.toolkit);
         let granted = snapshot
             .connections
             .values()
             .filter(|known| surface.may_include(known))
             .filter(|known| {
-                let on = policies.on_connection(context.requester(), known.facts(context));
                 !matches!(
-                    on.closed(),
+                    surface.on(known, context).closed(),
                     Some(Reason::NotGranted | Reason::NotSelected | Reason::ExcludedByMode)
                 )
             })
             .collect();
-        Self { snapshot, surface, policies, context, granted }
+        Self { snapshot, surface, context, granted }
     }
 
     pub(crate) fn usable(&self) -> ConnectionSet {
@@ -62,36 +59,29 @@ impl<'s> View<'s> {
             .collect()
     }
 
-    fn on<'v>(&'v self, known: &'v Known) -> ConnectionPolicy<'v> {
-        self.policies.on_connection(self.context.requester(), known.facts(self.context))
+    fn on<'v>(&'v self, known: &'v Known) -> OnConnection<'v> {
+        self.surface.on(known, self.context)
     }
 
     /// Whether a match may be shown; what search shows, execute would decide by the same function.
     pub(crate) fn shows(&self, entry: &EntryRef<'_>) -> bool {
         let known = self.snapshot.connections.get(&entry.connection());
-        known.is_some_and(|known| matches!(self.list(known, &self.on(known), entry), Listed::Shown(_)))
+        known.is_some_and(|known| matches!(list(known, &self.on(known), entry), Listed::Shown(_)))
     }
 
-    fn decision(&self, on: Option<&ConnectionPolicy<'_>>, entry: &EntryRef<'_>) -> RuleAction {
+    fn decision(&self, on: Option<&OnConnection<'_>>, entry: &EntryRef<'_>) -> RuleAction {
         let known = self.snapshot.connections.get(&entry.connection());
-        match known.zip(on).map(|(known, on)| self.list(known, on, entry)) {
+        match known.zip(on).map(|(known, on)| list(known, on, entry)) {
             Some(Listed::Shown(trace)) => trace.action,
             _ => RuleAction::Block,
         }
     }
+}
 
-    fn list(&self, known: &Known, on: &ConnectionPolicy<'_>, entry: &EntryRef<'_>) -> Listed {
-        match known.catalog.capabilities.get(entry.name()) {
-            Some(capability) => on.list(&CapabilityFacts {
-                name: entry.name(),
-                kind: CapabilityKind::Tool,
-                admitted: known.connection.tools.admits(entry.name()),
-                offered: self.surface.includes(known, entry.name()),
-                state: capability.state,
-                destructive_hint: capability.destructive_hint,
-            }),
-            None => Listed::Hidden(Reason::Gone),
-        }
+fn list(known: &Known, on: &OnConnection<'_>, entry: &EntryRef<'_>) -> Listed {
+    match known.catalog.capabilities.get(entry.name()) {
+        Some(capability) => on.list(entry.name(), capability),
+        None => Listed::Hidden(Reason::Gone),
     }
 }
 
@@ -116,12 +106,12 @@ impl Broker {
             view.granted.iter().copied().partition(|known| self.is_usable(known, context));
         let allowed: ConnectionSet = usable.iter().map(|known| known.connection.id).collect();
         // A policy per connection, looked up once: the filter runs for every candidate.
-        let policies: HashMap<ConnectionId, ConnectionPolicy<'_>> =
+        let policies: HashMap<ConnectionId, OnConnection<'_>> =
             usable.iter().map(|known| (known.connection.id, view.on(known))).collect();
         let shown = |entry: EntryRef<'_>| {
             let id = entry.connection();
             match (snapshot.connections.get(&id), policies.get(&id)) {
-                (Some(known), Some(on)) => matches!(view.list(known, on, &entry), Listed::Shown(_)),
+                (Some(known), Some(on)) => matches!(list(known, on, &entry), Listed::Shown(_)),
                 _ => false,
             }
         };
@@ -252,6 +242,13 @@ fn unknown_connection(view: &View<'_>, slug: &str) -> CallError {
 }
 
 fn hint(view: &View<'_>, query: &str, empty: bool, fits_well: bool) -> Option<String> {
+    if view.granted.is_empty() && view.context.principal.toolkits.is_some() {
+        return Some(
+            "The toolkits that this client was narrowed to when it signed in show nothing to you now. \
+             Sign in again to choose others."
+                .into(),
+        );
+    }
     if view.granted.is_empty() {
         return Some(
             "No connection is granted to you yet. Ask an admin of your organization for access.".into(),

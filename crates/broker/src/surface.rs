@@ -1,98 +1,192 @@
-//! Step 3 of a call: what an endpoint shows at all.
+//! Step 3 of a call: what an endpoint shows at all, and under which rules.
 
-use switchboard_domain::{CapabilityPattern, ConnectionOwner, Resource};
+use switchboard_domain::{CapabilityPattern, CapabilityState, ConnectionOwner, Principal, Resource};
+use switchboard_policy::{
+    CapabilityFacts, ConnectionPolicy, Decision, Listed, PolicySet, Purpose, Reason, RuleAction,
+};
 use switchboard_storage::Toolkit;
 
 use crate::{
     context::CallContext,
-    snapshot::{Known, Snapshot},
+    snapshot::{Capability, Known, Snapshot},
 };
 
-/// The connections and capabilities that a request's endpoint includes.
+/// The connections and capabilities that a request's endpoint includes: one part, or on `/mcp` one for each toolkit
+/// that a person narrowed the client to. Without a part, the endpoint does not exist for this caller.
 #[derive(Debug)]
 pub(crate) struct Surface<'s> {
-    pub(crate) toolkit: Option<&'s Toolkit>,
-    patterns: Vec<CapabilityPattern>,
+    parts: Vec<Part<'s>>,
+}
+
+#[derive(Debug)]
+struct Part<'s> {
     scope: Scope<'s>,
+    policies: PolicySet,
 }
 
 #[derive(Debug)]
 enum Scope<'s> {
     All,
-    Toolkit,
+    Toolkit { toolkit: &'s Toolkit, patterns: Vec<CapabilityPattern> },
     Connection(&'s str),
-    /// The endpoint does not exist for this caller: it shows nothing.
-    Nothing,
 }
 
 impl<'s> Surface<'s> {
     pub(crate) fn of(snapshot: &'s Snapshot, context: &CallContext) -> Self {
-        let bare = |scope| Surface { toolkit: None, patterns: Vec::new(), scope };
-        match &context.resource {
-            Resource::Default => bare(Scope::All),
-            Resource::Api => bare(Scope::Nothing),
-            Resource::Connection(slug) => match snapshot.by_slug(slug) {
-                Some(known) => bare(Scope::Connection(known.connection.slug.as_str())),
-                None => bare(Scope::Nothing),
+        let bare = |scope| Part { scope, policies: snapshot.policies(context, None) };
+        let of_toolkit = |toolkit: &'s Toolkit| Part {
+            scope: Scope::Toolkit {
+                toolkit,
+                // A pattern that can't be read includes nothing.
+                patterns: toolkit.patterns.iter().filter_map(|pattern| pattern.parse().ok()).collect(),
             },
-            Resource::Toolkit(slug) => match snapshot.toolkits.get(slug) {
-                Some(toolkit) if admits(toolkit, context) => Surface {
-                    toolkit: Some(toolkit),
-                    // A pattern that can't be read includes nothing.
-                    patterns: toolkit.patterns.iter().filter_map(|pattern| pattern.parse().ok()).collect(),
-                    scope: Scope::Toolkit,
-                },
-                _ => bare(Scope::Nothing),
-            },
-        }
+            policies: snapshot.policies(context, Some(toolkit)),
+        };
+        let admitted = |toolkit: &&Toolkit| admits(toolkit, &context.principal);
+        let parts = match (&context.resource, &context.principal.toolkits) {
+            (Resource::Default, None) => vec![bare(Scope::All)],
+            // A toolkit that is gone, or no longer for this caller, shows nothing; the others go on.
+            (Resource::Default, Some(chosen)) => {
+                let is_chosen = |toolkit: &&Toolkit| chosen.contains(&toolkit.id);
+                snapshot.toolkits.values().filter(is_chosen).filter(admitted).map(of_toolkit).collect()
+            }
+            (Resource::Connection(slug), None) => {
+                let known = snapshot.by_slug(slug);
+                known
+                    .map(|known| bare(Scope::Connection(known.connection.slug.as_str())))
+                    .into_iter()
+                    .collect()
+            }
+            (Resource::Toolkit(slug), None) => {
+                snapshot.toolkits.get(slug).filter(admitted).map(of_toolkit).into_iter().collect()
+            }
+            // Only tokens for `/mcp` are ever narrowed.
+            (Resource::Api, _) | (Resource::Connection(_) | Resource::Toolkit(_), Some(_)) => Vec::new(),
+        };
+        Self { parts }
     }
 
     /// Whether the endpoint exists for this caller.
     pub(crate) fn exists(&self) -> bool {
-        !matches!(self.scope, Scope::Nothing)
+        !self.parts.is_empty()
     }
 
     /// Whether the endpoint may include anything of this connection.
     pub(crate) fn may_include(&self, known: &Known) -> bool {
+        self.parts.iter().any(|part| part.scope.may_include(known))
+    }
+
+    /// The rules of this endpoint, looked up for one connection.
+    pub(crate) fn on<'v>(&'v self, known: &'v Known, context: &'v CallContext) -> OnConnection<'v> {
+        let on = |part: &'v Part<'s>| {
+            (&part.scope, part.policies.on_connection(context.requester(), known.facts(context)))
+        };
+        OnConnection { known, parts: self.parts.iter().map(on).collect() }
+    }
+}
+
+impl Scope<'_> {
+    fn may_include(&self, known: &Known) -> bool {
         let connection = &*known.connection;
-        match self.scope {
-            Scope::All => true,
-            Scope::Nothing => false,
-            Scope::Connection(slug) => {
-                connection.slug.as_str() == slug && connection.owner == ConnectionOwner::Organization
+        match self {
+            Self::All => true,
+            Self::Connection(slug) => {
+                connection.slug.as_str() == *slug && connection.owner == ConnectionOwner::Organization
             }
-            Scope::Toolkit => {
+            Self::Toolkit { toolkit, patterns } => {
                 let personal = connection.owner != ConnectionOwner::Organization;
-                let organizations_own = self.toolkit.is_some_and(|toolkit| toolkit.owner.is_none());
                 // An organization's toolkit never reaches a personal connection.
-                !(personal && organizations_own)
-                    && self
-                        .patterns
+                !(personal && toolkit.owner.is_none())
+                    && patterns
                         .iter()
                         .any(|pattern| pattern.slug().is_none_or(|slug| slug == connection.name_prefix()))
             }
         }
     }
 
-    pub(crate) fn includes(&self, known: &Known, name: &str) -> bool {
+    fn includes(&self, known: &Known, name: &str) -> bool {
         self.may_include(known)
-            && match self.scope {
-                Scope::Toolkit => {
+            && match self {
+                Self::Toolkit { patterns, .. } => {
                     let prefix = known.connection.name_prefix();
-                    self.patterns.iter().any(|pattern| pattern.matches(&prefix, name))
+                    patterns.iter().any(|pattern| pattern.matches(&prefix, name))
                 }
-                _ => true,
+                Self::All | Self::Connection(_) => true,
             }
     }
 }
 
-/// Both lists empty: whoever is granted the connections.
-fn admits(toolkit: &Toolkit, context: &CallContext) -> bool {
-    let member = context.principal.member();
+/// One connection as a surface shows it. Of several toolkits the most permissive decides, as each of them would let
+/// its caller in by itself; none of them can loosen what the organization and the member say.
+#[derive(Debug)]
+pub(crate) struct OnConnection<'v> {
+    known: &'v Known,
+    parts: Vec<(&'v Scope<'v>, ConnectionPolicy<'v>)>,
+}
+
+impl OnConnection<'_> {
+    /// Why nothing on this connection can be used, if so. No rule has a part in that, so all parts say the same.
+    pub(crate) fn closed(&self) -> Option<Reason> {
+        self.parts.first().map_or(Some(Reason::NotGranted), |(_, on)| on.closed())
+    }
+
+    pub(crate) fn list(&self, name: &str, capability: &Capability) -> Listed {
+        let order = |listed: &Listed| match listed {
+            Listed::Shown(trace) => (0, trace.action),
+            Listed::Hidden(reason) => denied(*reason),
+        };
+        let listed = self.most_permissive(name, capability, |on, facts| on.list(facts), order);
+        listed.unwrap_or(Listed::Hidden(Reason::NotOffered))
+    }
+
+    /// Whether it may run now, `state` being what the caller's digest makes of its pin.
+    pub(crate) fn execute(&self, name: &str, capability: &Capability, state: CapabilityState) -> Decision {
+        let order = |decision: &Decision| match decision {
+            Decision::Allow(_) => (0, RuleAction::Allow),
+            Decision::RequireApproval { trace, .. } => (0, trace.action),
+            Decision::Deny(reason) => denied(*reason),
+        };
+        let capability = Capability { state, ..capability.clone() };
+        let decide =
+            |on: &ConnectionPolicy<'_>, facts: &CapabilityFacts<'_>| on.execute(facts, Purpose::Execute);
+        let decision = self.most_permissive(name, &capability, decide, order);
+        decision.unwrap_or(Decision::Deny(Reason::NotOffered))
+    }
+
+    fn most_permissive<T, O: Ord>(
+        &self,
+        name: &str,
+        capability: &Capability,
+        decide: impl Fn(&ConnectionPolicy<'_>, &CapabilityFacts<'_>) -> T,
+        order: impl Fn(&T) -> O,
+    ) -> Option<T> {
+        let decisions = self.parts.iter().map(|(scope, on)| {
+            let facts = CapabilityFacts {
+                name,
+                kind: capability.kind,
+                admitted: self.known.connection.tools.admits(name),
+                offered: scope.includes(self.known, name),
+                state: capability.state,
+                destructive_hint: capability.destructive_hint,
+            };
+            decide(on, &facts)
+        });
+        decisions.min_by_key(order)
+    }
+}
+
+/// What a toolkit leaves out says less than what it refuses.
+fn denied(reason: Reason) -> (u8, RuleAction) {
+    (if reason == Reason::NotOffered { 2 } else { 1 }, RuleAction::Block)
+}
+
+/// Whether a toolkit is for this caller. Both lists empty: whoever is granted the connections.
+pub(crate) fn admits(toolkit: &Toolkit, principal: &Principal) -> bool {
+    let member = principal.member();
     if let Some(owner) = toolkit.owner {
         return member == Some(owner);
     }
     (toolkit.members.is_empty() && toolkit.teams.is_empty())
         || member.is_some_and(|member| toolkit.members.contains(&member))
-        || toolkit.teams.iter().any(|team| context.principal.teams.contains(team))
+        || toolkit.teams.iter().any(|team| principal.teams.contains(team))
 }

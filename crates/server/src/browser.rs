@@ -129,6 +129,11 @@ impl Fields {
         self.secret(name).map(SecretValue::expose)
     }
 
+    /// Every value of a field that may be repeated.
+    pub(crate) fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.expose())
+    }
+
     pub(crate) fn secret(&self, name: &str) -> Option<&SecretValue> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }

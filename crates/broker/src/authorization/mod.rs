@@ -19,7 +19,7 @@ use switchboard_storage::{OauthClient, OauthGrant, StorageError};
 use crate::{Broker, DataKeyError, audit};
 
 pub use clients::RegisteredClient;
-pub use requests::{Asked, PendingAuthorization};
+pub use requests::{Asked, PendingAuthorization, ToolkitChoice};
 pub use tokens::{CodeExchange, PresentedClient, Refresh, TokenAnswer};
 
 /// Registrations a minute from one source: some clients register with every sign-in.
@@ -103,7 +103,9 @@ impl Broker {
             resource: Some(grant.resource.clone()),
             target: Some(grant.id.to_string()),
             outcome: Some(outcome),
-            details: Some(json!({ "scopes": grant.scopes, "redirect_uri": grant.redirect_uri })),
+            details: Some(json!({
+                "scopes": grant.scopes, "redirect_uri": grant.redirect_uri, "toolkits": grant.toolkits,
+            })),
             ..AuditRecord::default()
         };
         let event = audit::event(grant.organization, self.clock().now(), AuditPhase::Event, action, record);

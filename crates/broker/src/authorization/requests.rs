@@ -1,16 +1,16 @@
 //! A person decides: the request waits under an address only their browser was told, tied to a cookie of that
 //! browser, and is decided once, by whoever is signed in there (THREATS S1, S8).
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{AuditOutcome, OauthGrantId, Resource, Scopes, SecretValue};
+use switchboard_domain::{AuditOutcome, OauthGrantId, Resource, Scopes, SecretValue, ToolkitId};
 use switchboard_oauth::{AuthorizationRequest, ErrorCode, OauthError, RedirectUri, ResourceIndicator};
 use switchboard_storage::{OauthClient, OauthCode, OauthGrant, OauthRequest};
 use switchboard_vault::{TokenHash, TokenKind, issue, issue_opaque, parse_opaque};
 
 use super::{AuthorizationError, check, tokens};
-use crate::{Broker, session::SignedIn};
+use crate::{Broker, session::SignedIn, surface};
 
 /// How long a person has to decide.
 const WAITS: Duration = Duration::from_secs(600);
@@ -51,6 +51,14 @@ pub struct PendingAuthorization {
     hash: [u8; 32],
     challenge: String,
     state: Option<String>,
+}
+
+/// A toolkit that a person may narrow a client to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolkitChoice {
+    pub id: ToolkitId,
+    pub name: String,
+    pub slug: String,
 }
 
 impl Broker {
@@ -126,17 +134,47 @@ impl Broker {
         })
     }
 
-    /// The person allows it: where the browser takes the code.
+    /// The toolkits this person may use, by name: what a client for `/mcp` can be narrowed to. Every other endpoint
+    /// is as narrow as it is.
+    pub fn toolkit_choices(
+        &self,
+        pending: &PendingAuthorization,
+        signed_in: &SignedIn,
+    ) -> Vec<ToolkitChoice> {
+        if pending.resource.resource != Resource::Default {
+            return Vec::new();
+        }
+        let Some(snapshot) = self.snapshot(signed_in.principal.organization) else { return Vec::new() };
+        let admitted = snapshot.toolkits.values().filter(|it| surface::admits(it, &signed_in.principal));
+        let mut choices: Vec<ToolkitChoice> = admitted
+            .map(|it| ToolkitChoice { id: it.id, name: it.name.clone(), slug: it.slug.to_string() })
+            .collect();
+        choices.sort_by(|left, right| (&left.name, &left.slug).cmp(&(&right.name, &right.slug)));
+        choices
+    }
+
+    /// The person allows it, for everything they may use or (`toolkits`) for what some toolkits show of it: where the
+    /// browser takes the code.
     pub async fn allow_authorization(
         &self,
         pending: &PendingAuthorization,
         signed_in: &SignedIn,
+        toolkits: Option<BTreeSet<ToolkitId>>,
     ) -> Result<String, AuthorizationError> {
         if !self.is_of_organization(pending, signed_in) || pending.resource.resource == Resource::Api {
             return Err(expired());
         }
+        if let Some(chosen) = &toolkits {
+            let choices = self.toolkit_choices(pending, signed_in);
+            let is_choice = |id: &ToolkitId| choices.iter().any(|choice| choice.id == *id);
+            if chosen.is_empty() || !chosen.iter().all(is_choice) {
+                let text = "a toolkit that was chosen is not there for you: load the page again and choose";
+                return Err(OauthError::invalid_request(text).into());
+            }
+        }
         let now = self.clock().now();
-        let grant = self.grant(pending, signed_in);
+        let toolkits = toolkits.map(|chosen| chosen.into_iter().collect());
+        let grant = OauthGrant { toolkits, ..self.grant(pending, signed_in) };
         let code = issue(TokenKind::AuthorizationCode, self.random());
         let stored = OauthCode {
             hash: code.hash.0,

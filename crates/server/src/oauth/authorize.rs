@@ -3,6 +3,8 @@
 //! Until the client and its redirect URI are known to belong together every error is a page; never a redirect
 //! (RFC 6749 section 4.1.2.1, THREATS S2).
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::{
     body::Body,
@@ -11,9 +13,9 @@ use axum::{
 };
 use switchboard_broker::{
     SignedIn,
-    authorization::{Asked, AuthorizationError, PendingAuthorization},
+    authorization::{Asked, AuthorizationError, PendingAuthorization, ToolkitChoice},
 };
-use switchboard_domain::Scope;
+use switchboard_domain::{Scope, ToolkitId};
 use switchboard_oauth::{AuthorizationRequest, ClientPart, Parameters};
 use url::{Url, form_urlencoded};
 
@@ -35,6 +37,7 @@ struct Consent<'a> {
     loopback: bool,
     resource: &'a str,
     may: &'a [&'static str],
+    toolkits: &'a [ToolkitChoice],
     email: &'a str,
     action: &'a str,
     form_token: &'a str,
@@ -136,6 +139,7 @@ pub(super) async fn show(
         loopback: pending.redirect_uri.is_loopback(),
         resource: &resource,
         may: &may,
+        toolkits: &state.broker.toolkit_choices(&pending, &signed_in),
         email: &signed_in.email,
         action: &format!("{PATH}/{handle}"),
         form_token: &browser::form_token(&state, &headers),
@@ -175,21 +179,41 @@ pub(super) async fn decide(
         Ok(found) => found,
         Err(response) => return *response,
     };
-    let Some(fields) = Fields::read(&state, request, &[]).await else { return not_the_form() };
-    if !fields.are_among(&["form_token", "decision"]) || !browser::has_form_token(&state, &headers, &fields) {
+    let Some(fields) = Fields::read(&state, request, &["toolkit"]).await else { return not_the_form() };
+    let known = fields.are_among(&["form_token", "decision", "reach", "toolkit"]);
+    if !known || !browser::has_form_token(&state, &headers, &fields) {
         return not_the_form();
     }
     if !state.broker.is_of_organization(&pending, &signed_in) {
         return other_organization();
     }
     let decided = match fields.get("decision") {
-        Some("allow") => state.broker.allow_authorization(&pending, &signed_in).await,
+        Some("allow") => match chosen_toolkits(&fields) {
+            Ok(toolkits) => state.broker.allow_authorization(&pending, &signed_in, toolkits).await,
+            Err(response) => return *response,
+        },
         Some("deny") => state.broker.deny_authorization(&pending, &signed_in).await,
         _ => return not_the_form(),
     };
     match decided {
         Ok(to) => browser::see_other(&to),
         Err(error) => failed(&error),
+    }
+}
+
+/// What the person narrowed the client to; `None`: everything they may use. A form that says both is refused rather
+/// than read as one of them.
+fn chosen_toolkits(fields: &Fields) -> Result<Option<BTreeSet<ToolkitId>>, Box<Response<Body>>> {
+    let ids: Result<BTreeSet<ToolkitId>, _> = fields.all("toolkit").map(str::parse).collect();
+    let Ok(ids) = ids else { return Err(Box::new(not_the_form())) };
+    match (fields.get("reach"), ids.is_empty()) {
+        (None | Some("everything"), true) => Ok(None),
+        (Some("toolkits"), false) => Ok(Some(ids)),
+        (Some("toolkits"), true) => Err(Box::new(undecided("You chose toolkits but ticked none."))),
+        (Some("everything"), false) => {
+            Err(Box::new(undecided("You chose everything and ticked toolkits as well.")))
+        }
+        _ => Err(Box::new(not_the_form())),
     }
 }
 
@@ -228,6 +252,12 @@ fn other_organization() -> Response<Body> {
     let text = "The address this app asks for belongs to another organization than the one you are signed in to. \
                 Sign out, sign in there, and start again in the app.";
     message(StatusCode::FORBIDDEN, "Another organization", text, None)
+}
+
+fn undecided(what: &str) -> Response<Body> {
+    let text =
+        format!("{what} Nothing was allowed yet: go back, choose one of the two, and press Allow again.");
+    message(StatusCode::BAD_REQUEST, "What may it use?", &text, None)
 }
 
 fn not_the_form() -> Response<Body> {

@@ -8,37 +8,37 @@ use switchboard_testkit::{
     on_both,
 };
 
-const EMAIL: &str = "mia@example.test";
+pub(crate) const EMAIL: &str = "mia@example.test";
 /// RFC 7636 appendix B.
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const CALLBACK: &str = "http://127.0.0.1:41999/callback";
 
-async fn register(app: &App, body: Value) -> McpReply {
+pub(crate) async fn register(app: &App, body: Value) -> McpReply {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     app.client_at("/oauth/register", None).send(Method::POST, headers, body.to_string()).await
 }
 
-async fn public_client(app: &App) -> String {
+pub(crate) async fn public_client(app: &App) -> String {
     let body = json!({ "client_name": "Agent <b>", "redirect_uris": ["http://127.0.0.1/callback"] });
     let reply = register(app, body).await;
     assert_eq!(reply.status.as_u16(), 201, "{}", reply.text());
     reply.json()["client_id"].as_str().unwrap().to_owned()
 }
 
-fn form(fields: &[(&str, &str)]) -> String {
+pub(crate) fn form(fields: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-async fn post(app: &App, path: &str, fields: &[(&str, &str)]) -> McpReply {
+pub(crate) async fn post(app: &App, path: &str, fields: &[(&str, &str)]) -> McpReply {
     let mut headers = HeaderMap::new();
     let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
     headers.insert(header::CONTENT_TYPE, kind);
     app.client_at(path, None).send(Method::POST, headers, form(fields)).await
 }
 
-fn request(client: &str, more: &[(&str, &str)]) -> String {
+pub(crate) fn request(client: &str, more: &[(&str, &str)]) -> String {
     let mut fields = vec![
         ("response_type", "code"),
         ("client_id", client),
@@ -53,7 +53,7 @@ fn request(client: &str, more: &[(&str, &str)]) -> String {
 }
 
 /// What the answer at the client's address says.
-fn answer(reply: &McpReply, name: &str) -> Option<String> {
+pub(crate) fn answer(reply: &McpReply, name: &str) -> Option<String> {
     let url: url::Url = reply.location().parse().unwrap();
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
@@ -69,7 +69,7 @@ async fn code(browser: &Browser, asked: &str) -> String {
     answer(&allowed, "code").expect("a code")
 }
 
-async fn exchange(app: &App, client: &str, code: &str, more: &[(&str, &str)]) -> McpReply {
+pub(crate) async fn exchange(app: &App, client: &str, code: &str, more: &[(&str, &str)]) -> McpReply {
     let mut fields = vec![
         ("grant_type", "authorization_code"),
         ("client_id", client),
@@ -82,17 +82,17 @@ async fn exchange(app: &App, client: &str, code: &str, more: &[(&str, &str)]) ->
     post(app, "/oauth/token", &fields).await
 }
 
-async fn refresh(app: &App, client: &str, token: &str) -> McpReply {
+pub(crate) async fn refresh(app: &App, client: &str, token: &str) -> McpReply {
     let fields = [("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token)];
     post(app, "/oauth/token", &fields).await
 }
 
-fn field(reply: &McpReply, name: &str) -> String {
+pub(crate) fn field(reply: &McpReply, name: &str) -> String {
     let answer = reply.json();
     answer[name].as_str().unwrap_or_else(|| panic!("no {name}: {answer}")).to_owned()
 }
 
-async fn status_of(app: &App, path: &str, token: &str) -> u16 {
+pub(crate) async fn status_of(app: &App, path: &str, token: &str) -> u16 {
     app.client_at(path, Some(token)).modern("tools/list", json!({})).await.status.as_u16()
 }
 

@@ -55,7 +55,8 @@ class Person:
         self.email = email
         self.password = password or secrets.token_urlsafe(24)
         self.pages: list[str] = []
-        self._browser = httpx2.Client(timeout=30, trust_env=False)
+        # A connection that was idle for a while may be closed just when it is used again.
+        self._browser = httpx2.Client(timeout=30, trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0))
 
     def join(self, link: str):
         """Accepts an invitation, then leaves: the cookie of that visit does not come along."""

@@ -34,6 +34,9 @@ class Switchboard:
         self.process: Process | None = None
         # Nothing of the tests' own settings may reach the program.
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHBOARD_")}
+        # The people of the tests all sign in from one address.
+        self.environment["SWITCHBOARD_SIGN_IN_ATTEMPTS_PER_MINUTE_PER_SOURCE"] = "1000"
+        self.environment["SWITCHBOARD_SIGN_IN_ATTEMPTS_PER_MINUTE"] = "1000"
         if database_url:
             self.environment["SWITCHBOARD_DATABASE_URL"] = database_url
         self.configuration = directory / "switchboard.toml"

@@ -47,7 +47,12 @@ fn a_public_url_is_an_origin() {
 
 #[test]
 fn trusted_proxies_are_addresses_and_ranges() {
-    config(&[("server.trusted_proxies", "127.0.0.1, 10.1.0.0/16,fd00::/8")]).unwrap();
-    let message = config(&[("server.trusted_proxies", "10.1.0.0/16,caddy")]).err().unwrap().to_string();
+    let trusting = |list: &str| {
+        let environment = Environment::from([("SWITCHBOARD_TRUSTED_PROXIES", list)]);
+        Config::new(&Settings::load(&SettingFlags::default(), &environment)?)
+    };
+    let trusted = trusting("127.0.0.1, 10.1.0.0/16,fd00::/8").unwrap().trusted_proxies;
+    assert_ne!(trusted, TrustedProxies::default(), "the list is read");
+    let message = trusting("10.1.0.0/16,caddy").err().unwrap().to_string();
     assert!(message.contains("`server.trusted_proxies` has `caddy`"), "{message}");
 }

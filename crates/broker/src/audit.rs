@@ -9,8 +9,10 @@
 //! first, a database that somebody else is writing to. The end of a call is worth no commit of its own: it goes with
 //! the first entry that somebody waits for, and after [`LINGER`] at the latest by the task.
 
+mod writer;
+
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,16 +21,17 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde::Serialize;
 use switchboard_domain::{
     AuditEvent, AuditPhase, AuditRecord, Clock, OrganizationId, Random, Timestamp, WriterId,
 };
-use switchboard_storage::{AuditEntry, Db, StorageError};
-use switchboard_vault::{ChainKey, chain_hash};
+use switchboard_storage::Db;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use writer::chained_entry;
+
 use crate::keys::DataKeys;
+use writer::Writer;
 
 /// Most entries of one group.
 const GROUP: usize = 512;
@@ -94,7 +97,7 @@ impl Audit {
         random: &dyn Random,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let at_once = db.appends_at_once();
-        let writer = Writer { db, keys, id: WriterId::new(clock, random), chains: HashMap::new() };
+        let writer = Writer::new(db, keys, WriterId::new(clock, random));
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             places: Semaphore::new(QUEUE),
@@ -248,155 +251,6 @@ async fn run(shared: Arc<Shared>, finish: CancellationToken) {
         if is_last {
             return;
         }
-    }
-}
-
-/// Where one organization's chain stands.
-struct Chain {
-    key: ChainKey,
-    seq: i64,
-    hash: [u8; 32],
-}
-
-struct Writer {
-    db: Db,
-    keys: Arc<DataKeys>,
-    id: WriterId,
-    chains: HashMap<OrganizationId, Chain>,
-}
-
-impl std::fmt::Debug for Writer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Writer({})", self.id.as_uuid())
-    }
-}
-
-/// What is hashed: fixed members first, in this order, then the record's.
-#[derive(Serialize)]
-struct Canonical<'a> {
-    organization: OrganizationId,
-    writer: WriterId,
-    seq: i64,
-    at: i64,
-    phase: AuditPhase,
-    action: &'a str,
-    key: String,
-    #[serde(flatten)]
-    record: &'a AuditRecord,
-}
-
-impl Writer {
-    /// Appends on this thread; `None`, with nothing done, when that has to wait for something.
-    fn commit_now(&mut self, group: &[Queued]) -> Option<Result<(), AuditUnavailable>> {
-        let mut entries = Vec::with_capacity(group.len());
-        for Queued { event, .. } in group {
-            match self.chains.get_mut(&event.organization) {
-                Some(chain) => entries.push(chain.next(event, self.id)),
-                None => {
-                    self.rewind(&entries);
-                    return None;
-                }
-            }
-        }
-        match self.db.try_append_audit(&entries) {
-            Ok(true) => Some(Ok(())),
-            Ok(false) => {
-                self.rewind(&entries);
-                None
-            }
-            Err(error) => Some(Err(self.failed(&error, entries.len()))),
-        }
-    }
-
-    async fn commit(&mut self, group: &[Queued]) -> Result<(), AuditUnavailable> {
-        let mut entries = Vec::with_capacity(group.len());
-        let id = self.id;
-        for Queued { event, .. } in group {
-            match self.chain(event.organization).await {
-                Ok(chain) => entries.push(chain.next(event, id)),
-                Err(error) => {
-                    tracing::error!(%error, "an audit entry can't be made");
-                    self.chains.clear();
-                    return Err(AuditUnavailable);
-                }
-            }
-        }
-        self.db.append_audit(&entries).await.map_err(|error| self.failed(&error, entries.len()))
-    }
-
-    fn failed(&mut self, error: &StorageError, entries: usize) -> AuditUnavailable {
-        tracing::error!(%error, entries, "the audit log can't be written");
-        metrics::counter!("switchboard_audit_failures_total").increment(1);
-        // Where the chains stand is read again from what was really written.
-        self.chains.clear();
-        AuditUnavailable
-    }
-
-    /// The chains as before these entries, which were not appended.
-    fn rewind(&mut self, entries: &[AuditEntry]) {
-        for entry in entries.iter().rev() {
-            if let Some(chain) = self.chains.get_mut(&entry.organization) {
-                (chain.seq, chain.hash) = (entry.seq - 1, entry.previous_hash);
-            }
-        }
-    }
-
-    async fn chain(&mut self, organization: OrganizationId) -> Result<&mut Chain, crate::DataKeyError> {
-        if !self.chains.contains_key(&organization) {
-            let key = self.keys.active(organization).await?;
-            let key = ChainKey::derive(&key.key, organization);
-            let head = self.db.single().await?.audit().head(organization, self.id).await?;
-            let (seq, hash) = head.unwrap_or((0, [0; 32]));
-            self.chains.insert(organization, Chain { key, seq, hash });
-        }
-        Ok(self.chains.entry(organization).or_insert_with(|| unreachable!("inserted above")))
-    }
-}
-
-impl Chain {
-    fn next(&mut self, event: &AuditEvent, writer: WriterId) -> AuditEntry {
-        let entry = chained_entry(event, writer, self.seq + 1, &self.key, self.hash);
-        (self.seq, self.hash) = (entry.seq, entry.hash);
-        entry
-    }
-}
-
-/// The entry of an event at its place in a chain. For whoever writes entries without a broker: commands that
-/// work on the database directly, as a writer of their own.
-pub fn chained_entry(
-    event: &AuditEvent,
-    writer: WriterId,
-    seq: i64,
-    key: &ChainKey,
-    previous_hash: [u8; 32],
-) -> AuditEntry {
-    let record = &event.record;
-    let body = serde_json::to_string(&Canonical {
-        organization: event.organization,
-        writer,
-        seq,
-        at: event.at.as_micros(),
-        phase: event.phase,
-        action: event.action,
-        key: key.digest().to_string(),
-        record,
-    })
-    .unwrap_or_else(|_| "{}".into());
-    let hash = chain_hash(key, &previous_hash, body.as_bytes());
-    AuditEntry {
-        organization: event.organization,
-        writer,
-        seq,
-        at: event.at,
-        phase: event.phase,
-        action: event.action.to_owned(),
-        call_id: record.call_id.clone(),
-        actor: record.actor.as_ref().and_then(|actor| actor["id"].as_str()).map(str::to_owned),
-        target: record.target.clone(),
-        outcome: record.outcome,
-        previous_hash,
-        hash,
-        body,
     }
 }
 

@@ -20,6 +20,7 @@ mod maintenance;
 pub mod manage;
 mod pipeline;
 mod redact;
+mod refused_call;
 mod search;
 mod session;
 mod sign_in;

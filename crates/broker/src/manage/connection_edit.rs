@@ -16,9 +16,9 @@ use switchboard_storage::UpdateConnection;
 use super::{
     ApiKeyInput, ConnectionView, MemberHeader, Operation, Refusal, Target, authorize,
     connection::{owner_of_secret, refuse_read_only, slug_taken},
+    connection_authentication::Authentication,
     connection_input::{
-        Authentication, check_auth_type, check_external_key, check_name, check_tools, check_transport,
-        no_process_over_http,
+        check_auth_type, check_external_key, check_name, check_tools, check_transport, no_process_over_http,
     },
     record::Change,
     refusal::Violations,

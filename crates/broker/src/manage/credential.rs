@@ -11,7 +11,7 @@ use switchboard_domain::{
 
 use super::{
     ConnectionView, Operation, Page, PageRequest, Refusal, Target, authorize,
-    connection_input::{check_headers, check_secret},
+    connection_authentication::{check_headers, check_secret},
     connection_view::credential_owner,
     record::Change,
     refusal::Violations,

@@ -9,6 +9,7 @@
 mod audit_log;
 mod authorize;
 mod connection;
+mod connection_authentication;
 mod connection_edit;
 mod connection_input;
 mod connection_view;
@@ -32,8 +33,9 @@ mod toolkit;
 pub use audit_log::{AuditExport, AuditQuery, UsageRow, UsageView};
 pub use authorize::{Allowed, Needs, Operation, Target, authorize};
 pub use connection::{ConnectionScope, CreatedConnection};
+pub use connection_authentication::{ApiKeyInput, MemberHeader};
 pub use connection_edit::ConnectionEdit;
-pub use connection_input::{ApiKeyInput, MemberHeader, NewConnection, OwnerWord};
+pub use connection_input::{NewConnection, OwnerWord};
 pub use connection_view::{ApiKeyPlace, ConnectionView};
 pub use credential::{CredentialInput, CredentialView};
 pub use grant::{GrantsInput, GrantsView};

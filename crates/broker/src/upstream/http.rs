@@ -1,5 +1,7 @@
 //! Streamable HTTP, as a client, for both generations.
 
+mod listening;
+
 use std::{
     sync::{
         Arc,
@@ -19,7 +21,6 @@ use switchboard_mcp::{
     encode_header_value, names, parse_upstream,
 };
 use tokio::sync::broadcast;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Ask, Hint, RawResult, UpstreamAuth, UpstreamError, UpstreamLimits,
@@ -103,6 +104,11 @@ impl HttpWire {
         let deadline = Duration::from_secs(5);
         let _ =
             self.egress.send(self.exchange(Method::DELETE, headers, Bytes::new(), deadline, 64 * 1024)).await;
+    }
+
+    /// Forgets a legacy session that could not be agreed on.
+    pub(crate) fn speak_modern(&self) {
+        *self.legacy.write() = None;
     }
 
     async fn notify(&self, ask: &Ask<'_>, method: &str) -> Result<(), UpstreamError> {
@@ -330,86 +336,4 @@ fn negotiated(result: &RawResult) -> Result<HeaderValue, UpstreamError> {
         .protocol_version;
     HeaderValue::from_str(&version)
         .map_err(|_| UpstreamError::Protocol("its protocol version is not a header value".into()))
-}
-
-/// Between two tries of a listening stream that ended.
-const LISTEN_AGAIN: Duration = Duration::from_secs(30);
-/// A listening stream may be silent for as long as nothing changes.
-const LISTEN_LIFE: Duration = Duration::from_secs(24 * 3600);
-
-impl HttpWire {
-    /// Keeps a stream open on which the upstream tells of changes: a GET in the legacy generation,
-    /// `subscriptions/listen` in the modern one. A server that offers none is not asked again.
-    pub(crate) fn listen(self: &Arc<Self>, stop: CancellationToken) {
-        let wire = Arc::downgrade(self);
-        tokio::spawn(async move {
-            loop {
-                let Some(wire) = wire.upgrade() else { return };
-                let goes_on = tokio::select! {
-                    () = stop.cancelled() => return,
-                    goes_on = wire.stream_of_changes() => goes_on,
-                };
-                drop(wire);
-                if !goes_on {
-                    return;
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(LISTEN_AGAIN) => {}
-                }
-            }
-        });
-    }
-
-    /// One such stream, until it ends; whether to open another.
-    async fn stream_of_changes(&self) -> bool {
-        let Ok(response) = self.open_stream_of_changes().await else { return true };
-        let kind = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !response.status.is_success() || !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-            return response.status.is_server_error();
-        }
-        let mut decoder = SseDecoder::new(self.limits.max_event_bytes);
-        let mut body = response.body;
-        while let Some(Ok(piece)) = body.next_piece().await {
-            decoder.push(&piece);
-            loop {
-                match decoder.next_event() {
-                    Ok(Some(event)) => drop(self.event(&event.data, -1)),
-                    Ok(None) => break,
-                    Err(_) => return false,
-                }
-            }
-        }
-        true
-    }
-
-    async fn open_stream_of_changes(&self) -> Result<Response, EgressError> {
-        let listen = Ask {
-            method: "subscriptions/listen",
-            members: "\"notifications\":{\"toolsListChanged\":true}",
-            name: None,
-            params: &[],
-            deadline: LISTEN_LIFE,
-            deadline_name: "upstream.open_timeout",
-            max_bytes: u64::MAX,
-        };
-        let headers = self.headers(&listen);
-        let is_modern = self.legacy.read().is_none();
-        let (method, body) = if is_modern {
-            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            let params = params(listen.members, Some(&self.modern_meta));
-            (Method::POST, switchboard_mcp::request(id, listen.method, params.as_deref()))
-        } else {
-            (Method::GET, Bytes::new())
-        };
-        let mut request = self.exchange(method, headers, body, LISTEN_LIFE, u64::MAX);
-        request.deadlines =
-            Deadlines { total: LISTEN_LIFE, first_byte: self.limits.first_byte, idle: LISTEN_LIFE };
-        self.egress.send(request).await
-    }
-
-    /// Forgets a legacy session that could not be agreed on.
-    pub(crate) fn speak_modern(&self) {
-        *self.legacy.write() = None;
-    }
 }

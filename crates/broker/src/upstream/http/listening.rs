@@ -1,0 +1,91 @@
+//! The stream on which an upstream tells of changes.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, header};
+use switchboard_egress::{Deadlines, EgressError, Response};
+use switchboard_mcp::SseDecoder;
+use tokio_util::sync::CancellationToken;
+
+use super::{super::wire::params, Ask, HttpWire};
+
+/// Between two tries of a listening stream that ended.
+const LISTEN_AGAIN: Duration = Duration::from_secs(30);
+/// A listening stream may be silent for as long as nothing changes.
+const LISTEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+impl HttpWire {
+    /// Keeps a stream open on which the upstream tells of changes: a GET in the legacy generation,
+    /// `subscriptions/listen` in the modern one. A server that offers none is not asked again.
+    pub(crate) fn listen(self: &Arc<Self>, stop: CancellationToken) {
+        let wire = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                let Some(wire) = wire.upgrade() else { return };
+                let goes_on = tokio::select! {
+                    () = stop.cancelled() => return,
+                    goes_on = wire.stream_of_changes() => goes_on,
+                };
+                drop(wire);
+                if !goes_on {
+                    return;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(LISTEN_AGAIN) => {}
+                }
+            }
+        });
+    }
+
+    /// One such stream, until it ends; whether to open another.
+    async fn stream_of_changes(&self) -> bool {
+        let Ok(response) = self.open_stream_of_changes().await else { return true };
+        let kind = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if !response.status.is_success() || !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+            return response.status.is_server_error();
+        }
+        let mut decoder = SseDecoder::new(self.limits.max_event_bytes);
+        let mut body = response.body;
+        while let Some(Ok(piece)) = body.next_piece().await {
+            decoder.push(&piece);
+            loop {
+                match decoder.next_event() {
+                    Ok(Some(event)) => drop(self.event(&event.data, -1)),
+                    Ok(None) => break,
+                    Err(_) => return false,
+                }
+            }
+        }
+        true
+    }
+
+    async fn open_stream_of_changes(&self) -> Result<Response, EgressError> {
+        let listen = Ask {
+            method: "subscriptions/listen",
+            members: "\"notifications\":{\"toolsListChanged\":true}",
+            name: None,
+            params: &[],
+            deadline: LISTEN_LIFE,
+            deadline_name: "upstream.open_timeout",
+            max_bytes: u64::MAX,
+        };
+        let headers = self.headers(&listen);
+        let is_modern = self.legacy.read().is_none();
+        let (method, body) = if is_modern {
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            let params = params(listen.members, Some(&self.modern_meta));
+            (Method::POST, switchboard_mcp::request(id, listen.method, params.as_deref()))
+        } else {
+            (Method::GET, Bytes::new())
+        };
+        let mut request = self.exchange(method, headers, body, LISTEN_LIFE, u64::MAX);
+        request.deadlines =
+            Deadlines { total: LISTEN_LIFE, first_byte: self.limits.first_byte, idle: LISTEN_LIFE };
+        self.egress.send(request).await
+    }
+}

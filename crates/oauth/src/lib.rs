@@ -13,6 +13,7 @@ mod registration;
 mod request;
 mod resource;
 mod scopes;
+pub mod upstream;
 #[cfg(test)]
 mod vectors;
 mod well_known_clients;

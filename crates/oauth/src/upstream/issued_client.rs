@@ -21,7 +21,7 @@ pub struct ClientRequest<'a> {
 
 impl ClientRequest<'_> {
     /// The body of a registration.
-    pub fn to_json(&self) -> Value {
+    pub fn to_json(self) -> Value {
         // A program on somebody's own machine may be sent its answer over http; everything else is a web application.
         let loopback = self.redirect_uri.starts_with("http://");
         json!({
@@ -36,7 +36,7 @@ impl ClientRequest<'_> {
     }
 
     /// The document that is found at `client_id` (draft-ietf-oauth-client-id-metadata-document).
-    pub fn document(&self, client_id: &str) -> Value {
+    pub fn document(self, client_id: &str) -> Value {
         let mut document = self.to_json();
         document["client_id"] = json!(client_id);
         document

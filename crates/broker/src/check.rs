@@ -274,16 +274,18 @@ fn verdict(connection: &Connection, stopped: &Stopped) -> Verdict {
             actor: Actor::OrganizationAdmin,
             action: Some((ActionType::Connect, format!("Give {name} its credential"))),
         },
-        Stopped::Credential(error @ (CredentialError::Unreadable | CredentialError::NotAHeader(_))) => {
-            Verdict {
-                status: ConnectionStatus::ReauthRequired,
-                failed: Stage::Auth,
-                reason: "credential_unreadable".into(),
-                message: format!("The credential stored for {name} can't be used: {error}."),
-                actor: Actor::OrganizationAdmin,
-                action: Some((ActionType::Reconnect, format!("Give {name} a new credential"))),
-            }
-        }
+        Stopped::Credential(
+            error @ (CredentialError::Unreadable
+            | CredentialError::NotAHeader(_)
+            | CredentialError::NotBearer),
+        ) => Verdict {
+            status: ConnectionStatus::ReauthRequired,
+            failed: Stage::Auth,
+            reason: "credential_unreadable".into(),
+            message: format!("The credential stored for {name} can't be used: {error}."),
+            actor: Actor::OrganizationAdmin,
+            action: Some((ActionType::Reconnect, format!("Give {name} a new credential"))),
+        },
         Stopped::Credential(_) | Stopped::Storage => Verdict {
             status: connection.status.status,
             failed: Stage::Tools,

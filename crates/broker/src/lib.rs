@@ -1,7 +1,7 @@
 //! The use cases of Switchboard: the way of one call, and everything around it.
 //!
 //! Read [`pipeline`](self) first: `pipeline.rs` is the request path, top to bottom. A credential is opened by
-//! `credentials.rs` alone, an upstream is spoken to through `upstream/`, what a call knows is in `snapshot.rs`.
+//! `credentials/` alone, an upstream is spoken to through `upstream/`, what a call knows is in `snapshot.rs`.
 
 mod account;
 mod arguments;
@@ -46,7 +46,10 @@ pub use check::CheckError;
 pub use context::{
     AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search,
 };
-pub use credentials::{CredentialError, NewSecret, context_of as credential_context};
+pub use credentials::{
+    ClientAuthMethod, CredentialError, NewSecret, UpstreamClient, UpstreamTokens,
+    context_of as credential_context,
+};
 pub use direct::{DirectTools, Offer};
 pub use keys::DataKeyError;
 pub use session::{Browser, OpenedSession, SessionSettings, SignedIn};

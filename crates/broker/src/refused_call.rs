@@ -18,16 +18,18 @@ impl Broker {
             .actor(Actor::OrganizationAdmin)
             .action(ActionType::Connect, format!("Give {} its credential", connection.name), page)
             .retry("execute_capability", None),
-            CredentialError::Unreadable | CredentialError::NotAHeader(_) => CallError::new(
-                ErrorCode::ReauthRequired,
-                format!("The credential stored for {} can't be used: {error}.", connection.name),
-            )
-            .actor(Actor::OrganizationAdmin)
-            .action(
-                ActionType::Reconnect,
-                format!("Give {} a new credential", connection.name),
-                page,
-            ),
+            CredentialError::Unreadable | CredentialError::NotAHeader(_) | CredentialError::NotBearer => {
+                CallError::new(
+                    ErrorCode::ReauthRequired,
+                    format!("The credential stored for {} can't be used: {error}.", connection.name),
+                )
+                .actor(Actor::OrganizationAdmin)
+                .action(
+                    ActionType::Reconnect,
+                    format!("Give {} a new credential", connection.name),
+                    page,
+                )
+            }
             CredentialError::Storage(_) | CredentialError::Key(_) => text::unavailable(),
         }
     }

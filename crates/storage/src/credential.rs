@@ -136,6 +136,25 @@ fn owner_id(owner: CredentialOwner) -> Option<Uuid> {
     }
 }
 
+/// Whether the generation before was there.
+async fn replace(tx: &mut Tx, credential: &StoredCredential) -> Result<bool, StorageError> {
+    let info = &credential.info;
+    let replaced = execute!(
+        tx,
+        REPLACE,
+        info.organization.as_uuid(),
+        info.id.as_uuid(),
+        info.data_key.as_uuid(),
+        info.generation,
+        info.health.as_str(),
+        info.expires_at.map(Timestamp::as_micros),
+        info.updated_at.as_micros(),
+        &credential.sealed.0[..],
+        info.generation - 1,
+    )?;
+    Ok(replaced == 1)
+}
+
 impl Tx {
     pub fn credentials(&mut self) -> Credentials<'_> {
         Credentials { tx: self }
@@ -150,49 +169,47 @@ pub struct Credentials<'t> {
 
 impl Credentials<'_> {
     /// Stores a generation after the one that was seen: `info.generation` must be 1 for a new credential, and
-    /// one more than what is stored otherwise. Callers are told unless it merely replaced a working one.
+    /// one more than what is stored otherwise. Every process is told: what it opened before is void.
     pub async fn put(self, credential: &StoredCredential) -> Result<PutCredential, StorageError> {
         let info = &credential.info;
-        let (org, id) = (info.organization.as_uuid(), info.id.as_uuid());
-        let expires_at = info.expires_at.map(Timestamp::as_micros);
-        let (stored, told) = if info.generation <= 1 {
+        let stored = if info.generation <= 1 {
             let inserted = execute!(
                 self.tx,
                 INSERT,
-                org,
-                id,
+                info.organization.as_uuid(),
+                info.id.as_uuid(),
                 info.connection.as_uuid(),
                 owner_id(info.owner),
                 info.data_key.as_uuid(),
                 1_i64,
                 info.health.as_str(),
-                expires_at,
+                info.expires_at.map(Timestamp::as_micros),
                 info.updated_at.as_micros(),
                 &credential.sealed.0[..],
             )?;
-            (inserted == 1, true)
+            inserted == 1
         } else {
-            let seen = info.generation - 1;
-            let before = fetch_optional!(self.tx, HEALTH => (String,), org, id, seen)?;
-            let replaced = execute!(
-                self.tx,
-                REPLACE,
-                org,
-                id,
-                info.data_key.as_uuid(),
-                info.generation,
-                info.health.as_str(),
-                expires_at,
-                info.updated_at.as_micros(),
-                &credential.sealed.0[..],
-                seen,
-            )?;
-            (replaced == 1, before.is_some_and(|(before,)| before != info.health.as_str()))
+            replace(self.tx, credential).await?
         };
-        if stored && told {
+        if stored {
             self.tx.raise_version(info.organization).await?;
         }
         Ok(if stored { PutCredential::Stored } else { PutCredential::Stale })
+    }
+
+    /// The next generation of the same account's credential, as its provider renewed it. Who has the older one open
+    /// may go on with it until it expires, so nobody is told unless it was not healthy.
+    pub async fn renew(self, credential: &StoredCredential) -> Result<PutCredential, StorageError> {
+        let info = &credential.info;
+        let (org, id) = (info.organization.as_uuid(), info.id.as_uuid());
+        let before = fetch_optional!(self.tx, HEALTH => (String,), org, id, info.generation - 1)?;
+        if !replace(self.tx, credential).await? {
+            return Ok(PutCredential::Stale);
+        }
+        if before.is_some_and(|(before,)| before != info.health.as_str()) {
+            self.tx.raise_version(info.organization).await?;
+        }
+        Ok(PutCredential::Stored)
     }
 
     /// The same secret sealed with another key; nothing else changes.

@@ -204,6 +204,16 @@ fn read_secret(connection: &Connection, input: CredentialInput) -> Result<NewSec
                 format!("{} has `auth_type: none` and takes no credential.", connection.name),
             ));
         }
+        (AuthType::OAuth | AuthType::ClientCredentials | AuthType::UserOidc, ..) => {
+            return Err(Refusal::conflict(
+                "no_secret_taken",
+                format!(
+                    "{} has `auth_type: {}`: its tokens come from the provider, and nobody writes them here.",
+                    connection.name,
+                    connection.auth_type.as_str()
+                ),
+            ));
+        }
         (AuthType::ApiKey, Some(key), None) => {
             check_secret("api_key", &key, &mut violations);
             NewSecret::ApiKey(key)

@@ -139,7 +139,9 @@ impl From<CredentialError> for Refusal {
         match error {
             CredentialError::Storage(error) => error.into(),
             CredentialError::Key(error) => error.into(),
-            CredentialError::NotAHeader(_) => Self::invalid("validation_failed", format!("{error}.")),
+            CredentialError::NotAHeader(_) | CredentialError::NotBearer => {
+                Self::invalid("validation_failed", format!("{error}."))
+            }
             CredentialError::Missing | CredentialError::Unreadable => {
                 tracing::error!(%error, "a credential can't be stored");
                 Self::unavailable()

@@ -18,7 +18,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 use switchboard_domain::{Clock, Connection, ConnectionId, Random};
-use switchboard_domain::{CredentialOwner, OrganizationId};
+use switchboard_domain::{CredentialId, CredentialOwner, OrganizationId};
 use switchboard_egress::Egress;
 use switchboard_policy::{MaintenancePermit, Permit};
 use tokio::sync::{OnceCell, mpsc};
@@ -39,7 +39,20 @@ struct SessionKey {
     connection: ConnectionId,
     revision: i64,
     owner: CredentialOwner,
+    credential: Option<CredentialId>,
     generation: i64,
+}
+
+impl SessionKey {
+    fn new(connection: &Connection, owner: CredentialOwner, auth: &UpstreamAuth) -> Self {
+        Self {
+            connection: connection.id,
+            revision: connection.revision,
+            owner,
+            credential: auth.credential,
+            generation: auth.generation,
+        }
+    }
 }
 
 /// Why an upstream may be spoken to: a decision about a call, or work without a caller. Nothing gets a session
@@ -154,11 +167,11 @@ impl Upstreams {
             Err(error) => error,
         };
         if matches!(error, UpstreamError::SessionExpired) {
-            self.forget(connection, owner, auth.generation, &session);
+            self.forget(connection, owner, &session);
             return self.session(proof, connection, owner, auth).await?.request(ask).await;
         }
         if matches!(error, UpstreamError::Closed { .. }) || changed_generation(&session, &error) {
-            self.forget(connection, owner, auth.generation, &session);
+            self.forget(connection, owner, &session);
         }
         Err(error)
     }
@@ -172,12 +185,7 @@ impl Upstreams {
         auth: UpstreamAuth,
     ) -> Result<Arc<UpstreamSession>, UpstreamError> {
         prove(proof, connection)?;
-        let key = SessionKey {
-            connection: connection.id,
-            revision: connection.revision,
-            owner,
-            generation: auth.generation,
-        };
+        let key = SessionKey::new(connection, owner, &auth);
         let slot = {
             let mut sessions = self.sessions.lock();
             if sessions.get(&key).and_then(|slot| slot.get()).is_some_and(|session| session.is_closed()) {
@@ -232,12 +240,7 @@ impl Upstreams {
 
     /// Takes a session that a check opened into the pool, unless there is one.
     pub(crate) fn adopt(&self, connection: &Connection, owner: CredentialOwner, session: UpstreamSession) {
-        let key = SessionKey {
-            connection: connection.id,
-            revision: connection.revision,
-            owner,
-            generation: session.auth.generation,
-        };
+        let key = SessionKey::new(connection, owner, &session.auth);
         let session = Arc::new(session);
         let slot: Slot = Arc::default();
         if slot.set(Arc::clone(&session)).is_err() {
@@ -264,14 +267,8 @@ impl Upstreams {
         UpstreamSession::open(&self.egress, &self.target(connection, auth), &self.limits).await
     }
 
-    fn forget(
-        &self,
-        connection: &Connection,
-        owner: CredentialOwner,
-        generation: i64,
-        session: &Arc<UpstreamSession>,
-    ) {
-        let key = SessionKey { connection: connection.id, revision: connection.revision, owner, generation };
+    fn forget(&self, connection: &Connection, owner: CredentialOwner, session: &Arc<UpstreamSession>) {
+        let key = SessionKey::new(connection, owner, &session.auth);
         let mut sessions = self.sessions.lock();
         let is_same =
             sessions.get(&key).and_then(|slot| slot.get()).is_some_and(|kept| Arc::ptr_eq(kept, session));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
-use switchboard_domain::SecretValue;
+use switchboard_domain::{CredentialId, SecretValue};
 use switchboard_mcp::MODERN;
 
 use super::UpstreamError;
@@ -33,6 +33,8 @@ pub(crate) struct Ask<'a> {
 pub(crate) struct UpstreamAuth {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) secrets: Vec<SecretValue>,
+    /// `None` where nothing is stored.
+    pub(crate) credential: Option<CredentialId>,
     /// Counts replacements of the credential: a session of an older one is not used again.
     pub(crate) generation: i64,
 }

@@ -16,4 +16,5 @@ mod search_size;
 mod setup_page;
 mod sign_in;
 mod support;
+mod upstream_tokens;
 mod upstreams;

@@ -165,8 +165,8 @@ on_both! {
         tx.commit().await.unwrap();
         let before = version(&database, org).await;
         let mut tx = database.db.write().await.unwrap();
-        assert_eq!(tx.credentials().put(&credential(2, b"two", shared)).await.unwrap(), PutCredential::Stored);
-        assert_eq!(tx.credentials().put(&credential(2, b"late", shared)).await.unwrap(), PutCredential::Stale);
+        assert_eq!(tx.credentials().renew(&credential(2, b"two", shared)).await.unwrap(), PutCredential::Stored);
+        assert_eq!(tx.credentials().renew(&credential(2, b"late", shared)).await.unwrap(), PutCredential::Stale);
         let old = credential(1, b"", shared).info;
         let failed = CredentialHealth::ReauthRequired;
         assert!(!tx.credentials().set_health(&old, failed, at(9)).await.unwrap(), "a loser marks nothing");

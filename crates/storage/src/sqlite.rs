@@ -19,7 +19,7 @@ use std::{
 };
 
 use sqlx::{
-    SqlitePool,
+    Connection as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -85,6 +85,9 @@ impl Sqlite {
                 .max_lifetime(None)
                 // A connection to a file can't go stale, and the question would cost as much as a statement.
                 .test_before_acquire(false)
+                // On a full disk SQLite itself rolls a transaction back and then refuses to roll back again: sqlx
+                // takes it to be open for good, and the connection could never write again.
+                .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
         };
         let writer = base.clone().journal_mode(SqliteJournalMode::Wal);
         let write = pool(1)

@@ -22,6 +22,34 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     ended.fails_with(1, &["The data directory file/data can't be used", "--data-dir"]);
 }
 
+/// Nobody, not even root, makes a directory there.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_place_where_this_user_may_not_write_is_named_with_what_to_do() {
+    for place in ["/sys/switchboard", "/sys/kernel"] {
+        let ended = Place::sqlite().run(&["serve", "--data-dir", place]);
+        let parts = [&format!("The data directory {place} can't be used"), "Make it writable", "--data-dir"];
+        ended.fails_with(1, &parts);
+    }
+}
+
+#[test]
+fn a_damaged_database_stops_the_start_and_says_what_to_do() {
+    let place = Place::sqlite();
+    place.create_owner();
+    let path = place.data().join("switchboard.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The first page says what the file is; the rest is gone.
+    bytes[8192..].fill(0xa5);
+    std::fs::write(&path, &bytes).unwrap();
+    for command in
+        [&["serve", "--listen", "127.0.0.1:0"][..], &["admin", "create-organization", "--slug", "x"]]
+    {
+        place.run(command).fails_with(1, &["switchboard.db is damaged", "restore the last backup"]);
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), bytes, "what is left may still be rescued");
+}
+
 #[test]
 fn a_corrupt_database_is_not_touched() {
     let place = Place::sqlite();

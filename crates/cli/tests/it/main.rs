@@ -5,6 +5,8 @@ mod backup;
 mod bad_start;
 mod configuration;
 mod demo;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod keys;
 mod organization;
 mod program;

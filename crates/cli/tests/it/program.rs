@@ -85,10 +85,16 @@ impl Place {
         self.path("data")
     }
 
-    #[expect(clippy::disallowed_methods, reason = "these tests start the real program")]
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-        command.args(arguments).current_dir(self.directory.path()).env_clear().env("TZ", "UTC");
+        self.command_behind(&[], arguments)
+    }
+
+    /// Behind another program, with the program and its arguments as that one's last arguments.
+    #[expect(clippy::disallowed_methods, reason = "these tests start the real program")]
+    fn command_behind(&self, before: &[&str], arguments: &[&str]) -> Command {
+        let words = [before, &[env!("CARGO_BIN_EXE_switchboard")], arguments].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).current_dir(self.directory.path()).env_clear().env("TZ", "UTC");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -134,7 +140,16 @@ impl Place {
     }
 
     pub fn start_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
-        let mut command = self.command(&[arguments, &["--listen", "127.0.0.1:0"]].concat());
+        self.start_behind(&[], arguments, environment)
+    }
+
+    /// Starts it so that a write beyond a limit of file sizes fails, as on a full disk, and does not end it.
+    pub fn start_on_a_disk_that_can_fill(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
+        self.start_behind(&["bash", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""], arguments, environment)
+    }
+
+    fn start_behind(&self, before: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Server {
+        let mut command = self.command_behind(before, &[arguments, &["--listen", "127.0.0.1:0"]].concat());
         command.envs(environment.iter().copied());
         Server::wait(command.spawn().expect("the program starts"))
     }

@@ -42,6 +42,7 @@ use url::Url;
 
 pub use account::{PasswordChange, Reauthentication};
 pub use audit::{AuditUnavailable, chained_entry};
+pub use authorization::AuthorizationSettings;
 pub use check::CheckError;
 pub use context::{
     AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search,
@@ -85,6 +86,7 @@ pub struct Settings {
     pub retry_every: Duration,
     pub session: SessionSettings,
     pub sign_in: SignInSettings,
+    pub authorization: AuthorizationSettings,
 }
 
 impl Default for Settings {
@@ -94,6 +96,7 @@ impl Default for Settings {
             retry_every: Duration::from_secs(60),
             session: SessionSettings::default(),
             sign_in: SignInSettings::default(),
+            authorization: AuthorizationSettings::default(),
         }
     }
 }
@@ -158,7 +161,7 @@ impl Broker {
             compiled: arguments::CompiledTools::new(4_000),
             direct_lists: direct::kept_lists(),
             sign_in_limits: sign_in::SignInLimits::new(options.settings.sign_in),
-            authorization_limits: authorization::AuthorizationLimits::default(),
+            authorization_limits: authorization::AuthorizationLimits::new(&options.settings.authorization),
             egress,
             schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
             settings: options.settings,

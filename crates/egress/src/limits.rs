@@ -72,7 +72,7 @@ limits! {
         /// OAuth and protected-resource metadata documents.
         metadata_document_bytes = 256 * KIB,
         /// A client metadata document that a client id points to.
-        client_metadata_bytes = 5 * KIB,
+        client_metadata_bytes = 64 * KIB,
         /// The answer to a dynamic client registration.
         registration_response_bytes = 64 * KIB,
         /// The answer of a token endpoint.

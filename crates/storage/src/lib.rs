@@ -28,6 +28,7 @@ mod oauth_request;
 mod organization;
 mod postgres;
 mod row;
+mod service_account;
 mod session;
 mod setup_link;
 mod snapshot;
@@ -56,13 +57,14 @@ pub use oauth_client::{OauthClient, OauthClientKind, OauthClients};
 pub use oauth_grant::{OauthCode, OauthGrant, OauthGrants, OauthRefreshToken};
 pub use oauth_request::{OauthRequest, OauthRequests};
 pub use organization::{InsertOrganization, Organization, Organizations};
+pub use service_account::{ServiceAccount, ServiceAccounts, UpdateServiceAccount};
 pub use session::{Session, SessionOwner, Sessions};
 pub use setup_link::{SetupLinkFacts, SetupLinks};
 pub use snapshot::{Snapshot, SnapshotConnection};
 pub use sqlite::Faults;
 pub use statement::{Dialect, Statement};
 pub use team::{InsertTeam, Team, Teams};
-pub use token::{ServiceAccount, StoredToken, TokenGrant, TokenKind, TokenOwner, Tokens};
+pub use token::{StoredToken, TokenGrant, TokenKind, TokenOwner, Tokens};
 pub use toolkit::{Policies, PolicyDocument, PolicyLayer, Toolkit, ToolkitSurface, Toolkits};
 pub use transaction::Tx;
 
@@ -85,6 +87,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         oauth_grant::ALL,
         oauth_request::ALL,
         organization::ALL,
+        service_account::ALL,
         session::ALL,
         setup_link::ALL,
         team::ALL,

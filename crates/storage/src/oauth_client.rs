@@ -1,14 +1,15 @@
-//! AI clients that sign people in: registered by themselves, known by a document, or made by an admin. They belong
-//! to no organization; only a static one has an owner.
+//! AI clients that sign people in: registered by themselves, known by a document, or made by an admin; and the secrets
+//! of service accounts. They belong to no organization; only what an admin made has an owner.
 
+use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use switchboard_domain::{OauthClientId, OrganizationId, Timestamp};
+use switchboard_domain::{OauthClientId, OrganizationId, Scopes, Timestamp};
 use uuid::Uuid;
 
 use crate::{
     StorageError, Tx,
     row::{digest, document, text, word},
-    statement::{execute, fetch_optional, statements},
+    statement::{execute, fetch_all, fetch_optional, statements},
 };
 
 /// How a client came to be known.
@@ -20,6 +21,8 @@ pub enum OauthClientKind {
     Document,
     /// An admin made it.
     Static,
+    /// A service account, by a secret of its own.
+    ServiceAccount,
 }
 
 impl OauthClientKind {
@@ -28,11 +31,14 @@ impl OauthClientKind {
             Self::Dynamic => "dynamic",
             Self::Document => "document",
             Self::Static => "static",
+            Self::ServiceAccount => "service_account",
         }
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Dynamic, Self::Document, Self::Static].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Dynamic, Self::Document, Self::Static, Self::ServiceAccount]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
     }
 }
 
@@ -60,14 +66,25 @@ pub struct OauthClient {
     pub disabled_at: Option<Timestamp>,
     /// Where it registered from.
     pub source: Option<String>,
+    /// The most it may be given; `None`: whatever such a client may have.
+    pub scopes: Option<Scopes>,
+}
+
+/// What is kept of a client beside its columns.
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scopes: Option<Scopes>,
 }
 
 statements! {
-    INSERT = "INSERT INTO oauth_client (id, client_id, kind, owner_organization_id, name, redirect_uris, secret_hash, fingerprint, created_at, updated_at, fresh_until, last_used_at, expires_at, disabled_at, source, metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, NULL, $11, NULL, $12, '{}') ON CONFLICT DO NOTHING";
-    FIND = "SELECT id, client_id, kind, owner_organization_id, name, redirect_uris, secret_hash, fingerprint, created_at, fresh_until, last_used_at, expires_at, disabled_at, source FROM oauth_client WHERE client_id = $1";
+    INSERT = "INSERT INTO oauth_client (id, client_id, kind, owner_organization_id, name, redirect_uris, secret_hash, fingerprint, created_at, updated_at, fresh_until, last_used_at, expires_at, disabled_at, source, metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, NULL, $11, NULL, $12, $13) ON CONFLICT DO NOTHING";
+    FIND = "SELECT id, client_id, kind, owner_organization_id, name, redirect_uris, secret_hash, fingerprint, created_at, fresh_until, last_used_at, expires_at, disabled_at, source, metadata FROM oauth_client WHERE client_id = $1";
+    LIST_OF_SERVICE_ACCOUNTS = "SELECT id, client_id, kind, owner_organization_id, name, redirect_uris, secret_hash, fingerprint, created_at, fresh_until, last_used_at, expires_at, disabled_at, source, metadata FROM oauth_client WHERE owner_organization_id = $1 AND kind = 'service_account'";
     UPDATE_DOCUMENT = "UPDATE oauth_client SET name = $2, redirect_uris = $3, fingerprint = $4, fresh_until = $5, updated_at = $6 WHERE id = $1";
     /// A client that somebody allowed stays.
     USED = "UPDATE oauth_client SET last_used_at = $2, expires_at = NULL WHERE id = $1";
+    SET_SECRET = "UPDATE oauth_client SET secret_hash = $2, metadata = $3, updated_at = $4 WHERE id = $1";
     DELETE = "DELETE FROM oauth_client WHERE id = $1";
     FORGET_EXPIRED = "DELETE FROM oauth_client WHERE expires_at < $1";
 }
@@ -88,6 +105,7 @@ struct Row {
     expires_at: Option<i64>,
     disabled_at: Option<i64>,
     source: Option<String>,
+    metadata: Json<Metadata>,
 }
 
 impl TryFrom<Row> for OauthClient {
@@ -109,6 +127,7 @@ impl TryFrom<Row> for OauthClient {
             expires_at: row.expires_at.map(Timestamp::from_micros),
             disabled_at: row.disabled_at.map(Timestamp::from_micros),
             source: row.source,
+            scopes: row.metadata.0.scopes,
         })
     }
 }
@@ -129,6 +148,7 @@ impl OauthClients<'_> {
     /// `false` when the `client_id` is known already.
     pub async fn insert(self, client: &OauthClient) -> Result<bool, StorageError> {
         let redirect_uris = document(&client.redirect_uris, "redirect URIs")?;
+        let metadata = document(&Metadata { scopes: client.scopes }, "client metadata")?;
         let inserted = execute!(
             self.tx,
             INSERT,
@@ -144,6 +164,7 @@ impl OauthClients<'_> {
             client.fresh_until.map(Timestamp::as_micros),
             client.expires_at.map(Timestamp::as_micros),
             client.source.as_deref(),
+            &metadata,
         )?;
         Ok(inserted == 1)
     }
@@ -151,6 +172,15 @@ impl OauthClients<'_> {
     /// By the id that it calls itself, disabled and expired ones too.
     pub async fn find(self, client_id: &str) -> Result<Option<OauthClient>, StorageError> {
         fetch_optional!(self.tx, FIND => Row, text(client_id))?.map(Row::try_into).transpose()
+    }
+
+    /// The secrets of an organization's service accounts.
+    pub async fn list_of_service_accounts(
+        self,
+        organization: OrganizationId,
+    ) -> Result<Vec<OauthClient>, StorageError> {
+        let rows = fetch_all!(self.tx, LIST_OF_SERVICE_ACCOUNTS => Row, organization.as_uuid())?;
+        rows.into_iter().map(Row::try_into).collect()
     }
 
     /// What a newer copy of its document says.
@@ -172,6 +202,18 @@ impl OauthClients<'_> {
     /// Somebody allowed it: it is no longer one that nobody used.
     pub async fn used(self, id: OauthClientId, now: Timestamp) -> Result<(), StorageError> {
         execute!(self.tx, USED, id.as_uuid(), now.as_micros()).map(drop)
+    }
+
+    /// Another secret, and the most it may be given; the one before is of no use any more.
+    pub async fn set_secret(
+        self,
+        id: OauthClientId,
+        hash: &[u8; 32],
+        scopes: Option<Scopes>,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let metadata = document(&Metadata { scopes }, "client metadata")?;
+        execute!(self.tx, SET_SECRET, id.as_uuid(), &hash[..], &metadata, now.as_micros()).map(drop)
     }
 
     /// With all that it was ever allowed.

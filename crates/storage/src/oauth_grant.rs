@@ -1,11 +1,12 @@
-//! What people allowed AI clients: grants, the codes that open them, the refresh tokens that keep them going.
+//! What people allowed AI clients, and service accounts themselves: grants, the codes that open them, the refresh
+//! tokens that keep them going.
 //!
 //! A code and a refresh token say themselves which organization they are of: their hashes are unique among all.
 
 use sqlx::types::Json;
 use switchboard_domain::{
-    DataKeyId, MemberId, OauthClientId, OauthGrantId, OrganizationId, RefreshTokenId, Scopes, Timestamp,
-    ToolkitId,
+    Caller, DataKeyId, MemberId, OauthClientId, OauthGrantId, OrganizationId, RefreshTokenId, Scopes,
+    ServiceAccountId, Timestamp, ToolkitId,
 };
 use uuid::Uuid;
 
@@ -15,12 +16,12 @@ use crate::{
     statement::{execute, fetch_optional, statements},
 };
 
-/// What a member allowed a client.
+/// What a member allowed a client, or a service account asked for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OauthGrant {
     pub id: OauthGrantId,
     pub organization: OrganizationId,
-    pub member: MemberId,
+    pub caller: Caller,
     pub client: OauthClientId,
     /// Of the client as it was when it was allowed.
     pub client_fingerprint: [u8; 32],
@@ -57,20 +58,21 @@ pub struct OauthRefreshToken {
 }
 
 statements! {
-    INSERT = "INSERT INTO oauth_grant (organization_id, id, member_id, service_account_id, oauth_client_id, client_fingerprint, resource, scopes, toolkits, redirect_uri, created_at, last_used_at, expires_at, revoked_at, revoked_reason) VALUES ($1, $2, $3, NULL, $4, $5, $6, $7, $8, $9, $10, NULL, $11, NULL, NULL)";
+    INSERT = "INSERT INTO oauth_grant (organization_id, id, member_id, service_account_id, oauth_client_id, client_fingerprint, resource, scopes, toolkits, redirect_uri, created_at, last_used_at, expires_at, revoked_at, revoked_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, $12, NULL, NULL)";
     REVOKE = "UPDATE oauth_grant SET revoked_at = $3, revoked_reason = $4 WHERE organization_id = $1 AND id = $2 AND revoked_at IS NULL";
+    REVOKE_OF_CLIENT = "UPDATE oauth_grant SET revoked_at = $3, revoked_reason = $4 WHERE organization_id = $1 AND oauth_client_id = $2 AND revoked_at IS NULL";
     /// Whoever leaves and comes back signs in to their clients again.
     REVOKE_OF_MEMBER = "UPDATE oauth_grant SET revoked_at = $3, revoked_reason = 'member' WHERE organization_id = $1 AND member_id = $2 AND revoked_at IS NULL";
     USED = "UPDATE oauth_grant SET last_used_at = $3, expires_at = $4 WHERE organization_id = $1 AND id = $2";
     INSERT_CODE = "INSERT INTO oauth_code (organization_id, oauth_grant_id, hash, redirect_uri, code_challenge, created_at, expires_at, used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL)";
     /// The code says which organization it is of: its hash is unique among all.
-    FIND_BY_CODE = "SELECT g.organization_id, g.id, g.member_id, g.oauth_client_id, g.client_fingerprint, g.resource, g.scopes, g.toolkits, g.redirect_uri AS grant_redirect_uri, g.created_at, g.expires_at, g.revoked_at, c.hash, c.redirect_uri, c.code_challenge, c.expires_at AS code_expires_at, c.used_at FROM oauth_code c JOIN oauth_grant g ON g.organization_id = c.organization_id AND g.id = c.oauth_grant_id WHERE c.hash = $1";
+    FIND_BY_CODE = "SELECT g.organization_id, g.id, g.member_id, g.service_account_id, g.oauth_client_id, g.client_fingerprint, g.resource, g.scopes, g.toolkits, g.redirect_uri AS grant_redirect_uri, g.created_at, g.expires_at, g.revoked_at, c.hash, c.redirect_uri, c.code_challenge, c.expires_at AS code_expires_at, c.used_at FROM oauth_code c JOIN oauth_grant g ON g.organization_id = c.organization_id AND g.id = c.oauth_grant_id WHERE c.hash = $1";
     USE_CODE = "UPDATE oauth_code SET used_at = $3 WHERE organization_id = $1 AND hash = $2 AND used_at IS NULL";
     INSERT_REFRESH_TOKEN = "INSERT INTO oauth_refresh_token (organization_id, id, oauth_grant_id, hash, created_at, expires_at, used_at, data_key_id, successor) VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, NULL)";
     /// The refresh token says which organization it is of: its hash is unique among all.
-    FIND_BY_REFRESH_TOKEN = "SELECT g.organization_id, g.id, g.member_id, g.oauth_client_id, g.client_fingerprint, g.resource, g.scopes, g.toolkits, g.redirect_uri AS grant_redirect_uri, g.created_at, g.expires_at, g.revoked_at, r.id AS refresh_id, r.hash, r.created_at AS refresh_created_at, r.expires_at AS refresh_expires_at, r.used_at, r.data_key_id, r.successor FROM oauth_refresh_token r JOIN oauth_grant g ON g.organization_id = r.organization_id AND g.id = r.oauth_grant_id WHERE r.hash = $1";
+    FIND_BY_REFRESH_TOKEN = "SELECT g.organization_id, g.id, g.member_id, g.service_account_id, g.oauth_client_id, g.client_fingerprint, g.resource, g.scopes, g.toolkits, g.redirect_uri AS grant_redirect_uri, g.created_at, g.expires_at, g.revoked_at, r.id AS refresh_id, r.hash, r.created_at AS refresh_created_at, r.expires_at AS refresh_expires_at, r.used_at, r.data_key_id, r.successor FROM oauth_refresh_token r JOIN oauth_grant g ON g.organization_id = r.organization_id AND g.id = r.oauth_grant_id WHERE r.hash = $1";
     USE_REFRESH_TOKEN = "UPDATE oauth_refresh_token SET used_at = $3, data_key_id = $4, successor = $5 WHERE organization_id = $1 AND id = $2 AND used_at IS NULL";
-    FIND = "SELECT organization_id, id, member_id, oauth_client_id, client_fingerprint, resource, scopes, toolkits, redirect_uri AS grant_redirect_uri, created_at, expires_at, revoked_at FROM oauth_grant WHERE organization_id = $1 AND id = $2";
+    FIND = "SELECT organization_id, id, member_id, service_account_id, oauth_client_id, client_fingerprint, resource, scopes, toolkits, redirect_uri AS grant_redirect_uri, created_at, expires_at, revoked_at FROM oauth_grant WHERE organization_id = $1 AND id = $2";
     FORGET_CODES = "DELETE FROM oauth_code WHERE organization_id = $1 AND expires_at < $2";
     FORGET_REFRESH_TOKENS = "DELETE FROM oauth_refresh_token WHERE organization_id = $1 AND expires_at < $2";
     /// A data key that is to go must not be held by what nobody may ask for any more.
@@ -83,6 +85,7 @@ struct Row {
     organization_id: Uuid,
     id: Uuid,
     member_id: Option<Uuid>,
+    service_account_id: Option<Uuid>,
     oauth_client_id: Uuid,
     client_fingerprint: Vec<u8>,
     resource: String,
@@ -122,11 +125,15 @@ impl TryFrom<Row> for OauthGrant {
     type Error = StorageError;
 
     fn try_from(row: Row) -> Result<Self, StorageError> {
-        let member = row.member_id.ok_or(StorageError::Unreadable("grant owner"))?;
+        let caller = match (row.member_id, row.service_account_id) {
+            (Some(id), None) => Caller::Member(MemberId::from_uuid(id)),
+            (None, Some(id)) => Caller::ServiceAccount(ServiceAccountId::from_uuid(id)),
+            _ => return Err(StorageError::Unreadable("grant owner")),
+        };
         Ok(Self {
             id: OauthGrantId::from_uuid(row.id),
             organization: OrganizationId::from_uuid(row.organization_id),
-            member: MemberId::from_uuid(member),
+            caller,
             client: OauthClientId::from_uuid(row.oauth_client_id),
             client_fingerprint: digest(&row.client_fingerprint, "client fingerprint")?,
             resource: row.resource,
@@ -172,6 +179,14 @@ impl TryFrom<RefreshRow> for (OauthGrant, OauthRefreshToken) {
     }
 }
 
+/// The two columns of an owner, of which one is empty.
+pub(crate) fn owner(caller: Caller) -> (Option<Uuid>, Option<Uuid>) {
+    match caller {
+        Caller::Member(id) => (Some(id.as_uuid()), None),
+        Caller::ServiceAccount(id) => (None, Some(id.as_uuid())),
+    }
+}
+
 impl Tx {
     pub fn oauth_grants(&mut self) -> OauthGrants<'_> {
         OauthGrants { tx: self }
@@ -186,6 +201,7 @@ pub struct OauthGrants<'t> {
 
 impl OauthGrants<'_> {
     pub async fn insert(self, grant: &OauthGrant) -> Result<(), StorageError> {
+        let (member, service_account) = owner(grant.caller);
         let scopes = document(&grant.scopes, "grant scopes")?;
         let toolkits =
             grant.toolkits.as_ref().map(|toolkits| document(toolkits, "grant toolkits")).transpose()?;
@@ -194,7 +210,8 @@ impl OauthGrants<'_> {
             INSERT,
             grant.organization.as_uuid(),
             grant.id.as_uuid(),
-            grant.member.as_uuid(),
+            member,
+            service_account,
             grant.client.as_uuid(),
             &grant.client_fingerprint[..],
             &grant.resource,
@@ -228,6 +245,20 @@ impl OauthGrants<'_> {
         let (org, grant) = (organization.as_uuid(), id.as_uuid());
         let ended = execute!(self.tx, REVOKE, org, grant, now.as_micros(), reason)? == 1;
         self.tx.tokens().revoke_of_grant(organization, id, now).await?;
+        Ok(ended)
+    }
+
+    /// Ends everything that one client was given in this organization; how many grants that were.
+    pub async fn revoke_of_client(
+        self,
+        organization: OrganizationId,
+        client: OauthClientId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let org = organization.as_uuid();
+        let ended = execute!(self.tx, REVOKE_OF_CLIENT, org, client.as_uuid(), now.as_micros(), reason)?;
+        self.tx.tokens().revoke_of_client(organization, client, now).await?;
         Ok(ended)
     }
 

@@ -1,15 +1,14 @@
-//! Tokens we issued, by their SHA-256, and service accounts. A lookup brings everything authentication needs
-//! in one round trip.
+//! Tokens we issued, by their SHA-256. A lookup brings everything authentication needs in one round trip.
 
 use sqlx::types::Json;
 use switchboard_domain::{
-    Caller, MemberId, OauthGrantId, OrganizationId, Role, Scopes, ServiceAccountId, TeamId, Timestamp,
-    TokenId, ToolkitId,
+    Caller, MemberId, OauthClientId, OauthGrantId, OrganizationId, Role, Scopes, ServiceAccountId, TeamId,
+    Timestamp, TokenId, ToolkitId,
 };
 use uuid::Uuid;
 
 use crate::{
-    MemberStatus, StorageError, Tx,
+    MemberStatus, StorageError, Tx, oauth_grant,
     row::{digest, document, role, text, word},
     statement::{execute, fetch_all, fetch_optional, statements},
 };
@@ -81,16 +80,6 @@ pub struct TokenOwner {
     pub teams: Vec<TeamId>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceAccount {
-    pub id: ServiceAccountId,
-    pub organization: OrganizationId,
-    pub name: String,
-    pub role: Role,
-    pub status: MemberStatus,
-    pub created_at: Timestamp,
-}
-
 statements! {
     INSERT = "INSERT INTO token (organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at, oauth_grant_id, toolkits, client) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, NULL, $13, $14, $15, $16)";
     /// The token itself says which organization it is of: its hash is unique among all.
@@ -103,6 +92,7 @@ statements! {
     LIST_OF_MEMBER = "SELECT organization_id, id, kind, member_id, service_account_id, name, hash, prefix, last_four, scopes, resource, expires_at, last_used_at, revoked_at, created_at, oauth_grant_id, toolkits, client FROM token WHERE organization_id = $1 AND member_id = $2 AND kind <> 'oauth' ORDER BY id DESC";
     /// What an AI client was given under one grant ends together.
     REVOKE_OF_GRANT = "UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND oauth_grant_id = $2 AND revoked_at IS NULL";
+    REVOKE_OF_CLIENT = "UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND revoked_at IS NULL AND oauth_grant_id IN (SELECT id FROM oauth_grant WHERE organization_id = $1 AND oauth_client_id = $2)";
     REVOKE_OF_MEMBER = "UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND member_id = $2 AND revoked_at IS NULL";
     /// Access tokens live an hour; what is over for a day serves nothing any more.
     FORGET_EXPIRED = "DELETE FROM token WHERE organization_id = $1 AND kind = 'oauth' AND expires_at < $2";
@@ -111,9 +101,6 @@ statements! {
         sqlite: "UPDATE token SET last_used_at = used.value ->> 2 FROM json_each($1) AS used WHERE token.organization_id = unhex(used.value ->> 0) AND token.id = unhex(used.value ->> 1) AND (token.last_used_at IS NULL OR token.last_used_at < used.value ->> 2)",
         postgres: "UPDATE token SET last_used_at = (used.value ->> 2)::bigint FROM json_array_elements($1::json) AS used WHERE token.organization_id = (used.value ->> 0)::uuid AND token.id = (used.value ->> 1)::uuid AND (token.last_used_at IS NULL OR token.last_used_at < (used.value ->> 2)::bigint)"
     };
-    INSERT_SERVICE_ACCOUNT = "INSERT INTO service_account (organization_id, id, name, role, status, created_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
-    LIST_SERVICE_ACCOUNTS = "SELECT organization_id, id, name, role, status, created_at FROM service_account WHERE organization_id = $1 ORDER BY name";
-    SET_SERVICE_ACCOUNT_STATUS = "UPDATE service_account SET status = $3 WHERE organization_id = $1 AND id = $2";
 }
 
 #[derive(sqlx::FromRow)]
@@ -145,16 +132,6 @@ struct OwnerRow {
     role: String,
     status: String,
     teams: Json<Vec<Uuid>>,
-}
-
-#[derive(sqlx::FromRow)]
-struct ServiceAccountRow {
-    organization_id: Uuid,
-    id: Uuid,
-    name: String,
-    role: String,
-    status: String,
-    created_at: i64,
 }
 
 impl TryFrom<Row> for StoredToken {
@@ -204,21 +181,6 @@ impl TryFrom<OwnerRow> for TokenOwner {
     }
 }
 
-impl TryFrom<ServiceAccountRow> for ServiceAccount {
-    type Error = StorageError;
-
-    fn try_from(row: ServiceAccountRow) -> Result<Self, StorageError> {
-        Ok(Self {
-            id: ServiceAccountId::from_uuid(row.id),
-            organization: OrganizationId::from_uuid(row.organization_id),
-            name: row.name,
-            role: role(&row.role)?,
-            status: word(&row.status, MemberStatus::from_word, "service account status")?,
-            created_at: Timestamp::from_micros(row.created_at),
-        })
-    }
-}
-
 impl Tx {
     pub fn tokens(&mut self) -> Tokens<'_> {
         Tokens { tx: self }
@@ -233,10 +195,7 @@ pub struct Tokens<'t> {
 
 impl Tokens<'_> {
     pub async fn insert(self, token: &StoredToken) -> Result<(), StorageError> {
-        let (member, service_account) = match token.caller {
-            Caller::Member(id) => (Some(id.as_uuid()), None),
-            Caller::ServiceAccount(id) => (None, Some(id.as_uuid())),
-        };
+        let (member, service_account) = oauth_grant::owner(token.caller);
         let scopes = document(&token.scopes, "token scopes")?;
         let grant = token.grant.as_ref();
         let toolkits = grant.and_then(|grant| grant.toolkits.as_ref());
@@ -320,6 +279,18 @@ impl Tokens<'_> {
         Ok(ended)
     }
 
+    /// Ends every access token that one client was given in this organization.
+    pub(crate) async fn revoke_of_client(
+        self,
+        organization: OrganizationId,
+        client: OauthClientId,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let (org, client) = (organization.as_uuid(), client.as_uuid());
+        execute!(self.tx, REVOKE_OF_CLIENT, org, client, now.as_micros())?;
+        self.tx.raise_version(organization).await
+    }
+
     /// Ends everything a member's clients and scripts hold.
     pub async fn revoke_of_member(
         self,
@@ -359,42 +330,5 @@ impl Tokens<'_> {
             .collect();
         let used = serde_json::to_string(&used).map_err(|_| StorageError::Unreadable("token use"))?;
         execute!(self.tx, TOUCH, &used).map(drop)
-    }
-
-    /// `false` when the name is taken.
-    pub async fn insert_service_account(self, account: &ServiceAccount) -> Result<bool, StorageError> {
-        let inserted = execute!(
-            self.tx,
-            INSERT_SERVICE_ACCOUNT,
-            account.organization.as_uuid(),
-            account.id.as_uuid(),
-            text(&account.name),
-            account.role.as_str(),
-            account.status.as_str(),
-            account.created_at.as_micros(),
-        )?;
-        Ok(inserted == 1)
-    }
-
-    pub async fn service_accounts(
-        self,
-        organization: OrganizationId,
-    ) -> Result<Vec<ServiceAccount>, StorageError> {
-        fetch_all!(self.tx, LIST_SERVICE_ACCOUNTS => ServiceAccountRow, organization.as_uuid())?
-            .into_iter()
-            .map(ServiceAccountRow::try_into)
-            .collect()
-    }
-
-    pub async fn set_service_account_status(
-        self,
-        organization: OrganizationId,
-        id: ServiceAccountId,
-        status: MemberStatus,
-    ) -> Result<bool, StorageError> {
-        let (org, id) = (organization.as_uuid(), id.as_uuid());
-        let updated = execute!(self.tx, SET_SERVICE_ACCOUNT_STATUS, org, id, status.as_str())? == 1;
-        self.tx.raise_version(organization).await?;
-        Ok(updated)
     }
 }

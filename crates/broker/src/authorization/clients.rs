@@ -5,26 +5,23 @@ use std::{net::IpAddr, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use switchboard_domain::{OauthClientId, SecretValue, Timestamp};
-use switchboard_egress::{ByteLimit, Deadlines, Redirects, Request};
+use switchboard_egress::{Deadlines, Redirects, Request};
 use switchboard_oauth::{
-    ClientAuthentication, ClientDocument, RedirectUri, Registration, fingerprint, is_client_document_url,
-    well_known_client,
+    ClientAuthentication, ClientDocument, ErrorCode, OauthError, RedirectUri, Registration, fingerprint,
+    is_client_document_url, well_known_client,
 };
 use switchboard_storage::{OauthClient, OauthClientKind};
 use switchboard_vault::{TokenKind, issue};
 
-use super::{AuthorizationError, check};
+use super::{AuthorizationError, settings::check};
 use crate::{Broker, text};
 
-/// A client that registered and that nobody allowed is forgotten after this.
-const UNUSED: Duration = Duration::from_secs(24 * 3600);
 /// How long a document is believed that says nothing on it, and a copy of one that can't be had.
 const FRESH: Duration = Duration::from_secs(3600);
 const FRESHEST: Duration = Duration::from_secs(300);
 const STALEST: Duration = Duration::from_secs(24 * 3600);
 /// To fetch a document.
 const FETCH: Duration = Duration::from_secs(5);
-const MAX_DOCUMENT: ByteLimit = ByteLimit { name: "oauth.max_client_document_bytes", bytes: 64 * 1024 };
 
 /// A client that just registered; its secret is shown this once.
 #[derive(Debug)]
@@ -35,12 +32,22 @@ pub struct RegisteredClient {
 }
 
 impl Broker {
+    /// Whether clients may register themselves.
+    pub fn takes_registrations(&self) -> bool {
+        self.settings().authorization.dynamic_registration
+    }
+
     /// Dynamic registration (RFC 7591). What the client says of itself is kept as its word only.
     pub async fn register_oauth_client(
         &self,
         registration: Registration,
         source: Option<IpAddr>,
     ) -> Result<RegisteredClient, AuthorizationError> {
+        if !self.takes_registrations() {
+            let text = "clients can't register themselves here (setting `oauth.dynamic_registration`): use one with a \
+                        metadata document, or ask an admin to make a client";
+            return Err(OauthError::new(ErrorCode::AccessDenied, text).into());
+        }
         check(&self.0.authorization_limits.registrations, source, "oauth.registrations_per_minute")?;
         let now = self.clock().now();
         let id = OauthClientId::new(self.clock(), self.random());
@@ -58,9 +65,10 @@ impl Broker {
             created_at: now,
             fresh_until: None,
             last_used_at: None,
-            expires_at: Some(now.plus(UNUSED)),
+            expires_at: Some(now.plus(self.settings().authorization.unused_client_lifetime)),
             disabled_at: None,
             source: source.map(|source| source.to_string()),
+            scopes: None,
         };
         let mut tx = self.db().write().await?;
         tx.oauth_clients().insert(&client).await?;
@@ -144,9 +152,10 @@ impl Broker {
             created_at: now,
             fresh_until: Some(fresh_until),
             last_used_at: None,
-            expires_at: Some(now.plus(UNUSED)),
+            expires_at: Some(now.plus(self.settings().authorization.unused_client_lifetime)),
             disabled_at: None,
             source: None,
+            scopes: None,
         };
         let mut tx = self.db().write().await?;
         if !tx.oauth_clients().insert(&client).await? {
@@ -164,14 +173,15 @@ impl Broker {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let egress = &self.0.egress;
+        let most = egress.limits().client_metadata_bytes();
         let request = Request {
             method: Method::GET,
             url: egress.check_url(client_id).map_err(|error| error.to_string())?,
             headers,
             body: Bytes::new(),
             deadlines: Deadlines { total: FETCH, first_byte: FETCH, idle: FETCH },
-            max_wire_bytes: MAX_DOCUMENT,
-            max_inflated_bytes: MAX_DOCUMENT,
+            max_wire_bytes: most,
+            max_inflated_bytes: most,
             redirects: Redirects::Refuse,
             accept_gzip: false,
         };

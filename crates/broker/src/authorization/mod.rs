@@ -1,54 +1,34 @@
 //! The authorization server: AI clients become known, a person allows one, it gets tokens for one endpoint.
 //!
-//! Read in the order of a sign-in: [`clients`](self) (who asks), `requests` (a person decides), `tokens` (a code and
-//! later refresh tokens become access tokens). Tokens are opaque: what they allow is looked up, so that what was
+//! Read in the order of a sign-in: [`clients`](self) (who asks), `requests` (a person decides), `exchange` (a code
+//! becomes tokens), `refresh` (they go on), `revoke` (they end). A service account asks for itself
+//! (`client_credentials`). Tokens are opaque: what they allow is looked up, so that what was
 //! revoked is over at once (`docs/adr/0006-opaque-access-tokens.md`).
 
+mod client_credentials;
 mod clients;
+mod exchange;
+mod record;
+mod refresh;
 mod requests;
+mod revoke;
+mod settings;
 mod tokens;
 
-use std::{net::IpAddr, num::NonZeroU32};
-
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
-use serde_json::json;
-use switchboard_domain::{AuditOutcome, AuditPhase, AuditRecord};
 use switchboard_oauth::{ErrorCode, OauthError};
-use switchboard_storage::{OauthClient, OauthGrant, StorageError};
+use switchboard_storage::StorageError;
 
-use crate::{Broker, DataKeyError, audit};
+use crate::{Broker, DataKeyError};
 
+pub use client_credentials::ClientCredentials;
 pub use clients::RegisteredClient;
+pub use exchange::CodeExchange;
+pub use refresh::Refresh;
 pub use requests::{Asked, PendingAuthorization, ToolkitChoice};
-pub use tokens::{CodeExchange, PresentedClient, Refresh, TokenAnswer};
-
-/// Registrations a minute from one source: some clients register with every sign-in.
-const REGISTRATIONS: NonZeroU32 = NonZeroU32::new(60).expect("it is not zero");
-/// Sign-ins a minute begun from one source.
-const REQUESTS: NonZeroU32 = NonZeroU32::new(120).expect("it is not zero");
-/// Client documents fetched a minute, for everybody together.
-const FETCHES: NonZeroU32 = NonZeroU32::new(120).expect("it is not zero");
-/// The same for one source.
-const FETCHES_PER_SOURCE: NonZeroU32 = NonZeroU32::new(20).expect("it is not zero");
-
-#[derive(Debug)]
-pub(crate) struct AuthorizationLimits {
-    registrations: DefaultKeyedRateLimiter<Option<IpAddr>>,
-    requests: DefaultKeyedRateLimiter<Option<IpAddr>>,
-    fetches: DefaultDirectRateLimiter,
-    fetches_of_source: DefaultKeyedRateLimiter<Option<IpAddr>>,
-}
-
-impl Default for AuthorizationLimits {
-    fn default() -> Self {
-        Self {
-            registrations: RateLimiter::keyed(Quota::per_minute(REGISTRATIONS)),
-            requests: RateLimiter::keyed(Quota::per_minute(REQUESTS)),
-            fetches: RateLimiter::direct(Quota::per_minute(FETCHES)),
-            fetches_of_source: RateLimiter::keyed(Quota::per_minute(FETCHES_PER_SOURCE)),
-        }
-    }
-}
+pub use revoke::ActiveToken;
+pub(crate) use settings::AuthorizationLimits;
+pub use settings::AuthorizationSettings;
+pub use tokens::{PresentedClient, TokenAnswer};
 
 /// Why the authorization server does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +41,8 @@ pub enum AuthorizationError {
     Storage(#[from] StorageError),
     #[error(transparent)]
     Key(#[from] DataKeyError),
+    #[error("it can't be put on record, so it is not done")]
+    Unrecorded,
 }
 
 impl AuthorizationError {
@@ -73,45 +55,10 @@ impl AuthorizationError {
     }
 }
 
-fn check(
-    limiter: &DefaultKeyedRateLimiter<Option<IpAddr>>,
-    source: Option<IpAddr>,
-    limit: &'static str,
-) -> Result<(), AuthorizationError> {
-    limiter.check_key(&source).map_err(|until| {
-        let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
-        AuthorizationError::TooMany { limit, retry_after: wait.as_secs() + 1 }
-    })
-}
-
 impl Broker {
     /// Our issuer identifier: the public origin, without a path.
     pub fn issuer(&self) -> &str {
         self.public_url().as_str().trim_end_matches('/')
-    }
-
-    async fn record_authorization(
-        &self,
-        action: &'static str,
-        grant: &OauthGrant,
-        client: &OauthClient,
-        outcome: AuditOutcome,
-    ) {
-        let record = AuditRecord {
-            actor: Some(json!({ "type": "member", "id": grant.member })),
-            client: Some(client.client_id.clone()),
-            resource: Some(grant.resource.clone()),
-            target: Some(grant.id.to_string()),
-            outcome: Some(outcome),
-            details: Some(json!({
-                "scopes": grant.scopes, "redirect_uri": grant.redirect_uri, "toolkits": grant.toolkits,
-            })),
-            ..AuditRecord::default()
-        };
-        let event = audit::event(grant.organization, self.clock().now(), AuditPhase::Event, action, record);
-        if self.audit().write(event).await.is_err() {
-            tracing::error!(action, "a step of a client's sign-in could not be put on record");
-        }
     }
 
     /// Removes requests, codes, tokens and clients that are over.
@@ -122,7 +69,8 @@ impl Broker {
         tx.oauth_clients().forget_expired(now).await?;
         for organization in tx.organizations().list().await? {
             let id = organization.id;
-            tx.oauth_grants().forget_expired(id, now.minus(tokens::GRACE), now.minus(tokens::KEPT)).await?;
+            let grace = now.minus(self.settings().authorization.refresh_grace);
+            tx.oauth_grants().forget_expired(id, grace, now.minus(tokens::KEPT)).await?;
         }
         tx.commit().await
     }

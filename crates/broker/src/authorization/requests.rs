@@ -4,18 +4,16 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{AuditOutcome, OauthGrantId, Resource, Scopes, SecretValue, ToolkitId};
+use switchboard_domain::{Caller, OauthGrantId, Resource, Scopes, SecretValue, ToolkitId};
 use switchboard_oauth::{AuthorizationRequest, ErrorCode, OauthError, RedirectUri, ResourceIndicator};
 use switchboard_storage::{OauthClient, OauthCode, OauthGrant, OauthRequest};
 use switchboard_vault::{TokenHash, TokenKind, issue, issue_opaque, parse_opaque};
 
-use super::{AuthorizationError, check, tokens};
+use super::{AuthorizationError, record::Step, settings::check};
 use crate::{Broker, session::SignedIn, surface};
 
 /// How long a person has to decide.
 const WAITS: Duration = Duration::from_secs(600);
-/// How long the client has to fetch its tokens.
-const CODE: Duration = Duration::from_secs(60);
 
 /// What is kept of a request while it waits.
 #[derive(Debug, Serialize, Deserialize)]
@@ -180,9 +178,10 @@ impl Broker {
             hash: code.hash.0,
             redirect_uri: grant.redirect_uri.clone(),
             code_challenge: pending.challenge.clone(),
-            expires_at: now.plus(CODE),
+            expires_at: now.plus(self.settings().authorization.code_lifetime),
             used_at: None,
         };
+        self.prepare_record(grant.organization).await?;
         let mut tx = self.db().write().await?;
         if !tx.oauth_requests().decide(&pending.hash, now).await? {
             return Err(expired());
@@ -190,8 +189,7 @@ impl Broker {
         tx.oauth_grants().insert(&grant).await?;
         tx.oauth_grants().insert_code(&grant, &stored, now).await?;
         tx.oauth_clients().used(pending.client.id, now).await?;
-        tx.commit().await?;
-        self.record_authorization("oauth.consent", &grant, &pending.client, AuditOutcome::Ok).await;
+        self.commit_step(tx, Step::done("oauth.consent", &grant, &pending.client)).await?;
         Ok(self.answer(&pending.redirect_uri, pending.state.as_deref(), &[("code", code.secret.expose())]))
     }
 
@@ -201,13 +199,14 @@ impl Broker {
         pending: &PendingAuthorization,
         signed_in: &SignedIn,
     ) -> Result<String, AuthorizationError> {
+        let grant = self.grant(pending, signed_in);
+        self.prepare_record(grant.organization).await?;
         let mut tx = self.db().write().await?;
         if !tx.oauth_requests().decide(&pending.hash, self.clock().now()).await? {
             return Err(expired());
         }
-        tx.commit().await?;
-        let grant = self.grant(pending, signed_in);
-        self.record_authorization("oauth.deny", &grant, &pending.client, AuditOutcome::Refused).await;
+        let step = Step::done("oauth.deny", &grant, &pending.client).refused("access_denied");
+        self.commit_step(tx, step).await?;
         let denied = OauthError::new(ErrorCode::AccessDenied, "the person did not allow it");
         Ok(self.error_answer(&pending.redirect_uri, pending.state.as_deref(), &denied))
     }
@@ -217,7 +216,7 @@ impl Broker {
         OauthGrant {
             id: OauthGrantId::new(self.clock(), self.random()),
             organization: signed_in.principal.organization,
-            member: signed_in.member,
+            caller: Caller::Member(signed_in.member),
             client: pending.client.id,
             client_fingerprint: pending.client.fingerprint,
             resource: pending.resource.path(),
@@ -225,7 +224,7 @@ impl Broker {
             toolkits: None,
             redirect_uri: pending.redirect_uri.as_str().to_owned(),
             created_at: now,
-            expires_at: now.plus(tokens::IDLE),
+            expires_at: now.plus(self.settings().authorization.refresh_token_lifetime),
             revoked_at: None,
         }
     }

@@ -65,7 +65,10 @@ operations! {
     PutTeamMembers = "team.members", Admin, Writes;
     ListServiceAccounts = "service_account.list", Admin, Reads;
     CreateServiceAccount = "service_account.create", Admin, Writes;
-    DisableServiceAccount = "service_account.disable", Admin, Writes;
+    ReadServiceAccount = "service_account.read", Admin, Reads;
+    UpdateServiceAccount = "service_account.update", Admin, Writes;
+    RemoveServiceAccount = "service_account.remove", Admin, Writes;
+    CreateServiceAccountSecret = "service_account.secret", Admin, Writes;
     ListTokens = "token.list", Membership, Reads;
     CreateToken = "token.create", Membership, Writes;
     CreateServiceToken = "token.create_service", Admin, Writes;

@@ -24,6 +24,7 @@ mod people;
 mod policy;
 mod record;
 mod refusal;
+mod service_account;
 mod session;
 mod setup;
 mod token;
@@ -44,9 +45,12 @@ pub use known_server::Resolved;
 pub use membership::{MemberEdit, StatusWord};
 pub use organization::{OrganizationEdit, OrganizationView, SettingsEdit, SettingsView};
 pub use page::{Page, PageRequest};
-pub use people::{MemberView, NewServiceAccount, NewTeam, ServiceAccountView, TeamMembers, TeamView};
+pub use people::{MemberView, NewTeam, TeamMembers, TeamView};
 pub use policy::{ExplainRequest, Rules};
 pub use refusal::{Refusal, RefusalKind, Violation};
+pub use service_account::{
+    CreatedSecret, NewSecret, NewServiceAccount, ProgramRole, ServiceAccountEdit, ServiceAccountView,
+};
 pub use session::SessionView;
 pub use setup::{SetupDone, SetupError, SetupLinkState, SetupRequest};
 pub use token::{CreatedToken, NewToken, TokenView};

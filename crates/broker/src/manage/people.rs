@@ -1,13 +1,11 @@
-//! Members, teams and service accounts.
+//! Members and teams.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use switchboard_domain::{
-    Caller, MemberId, OrganizationId, Principal, Role, ServiceAccountId, TeamId, Timestamp,
-};
-use switchboard_storage::{InsertTeam, Member, MemberStatus, ServiceAccount, Team};
+use switchboard_domain::{Caller, MemberId, OrganizationId, Principal, Role, TeamId, Timestamp};
+use switchboard_storage::{InsertTeam, Member, MemberStatus, Team};
 
 use super::{
     Operation, Page, PageRequest, Refusal, Target, authorize, connection_input::check_name, record::Change,
@@ -63,40 +61,6 @@ pub struct NewTeam {
 pub struct TeamMembers {
     #[schema(value_type = Vec<String>)]
     pub members: Vec<MemberId>,
-}
-
-/// A program that acts for itself.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = ServiceAccount)]
-pub struct ServiceAccountView {
-    #[schema(value_type = String)]
-    pub id: ServiceAccountId,
-    pub name: String,
-    #[schema(value_type = String)]
-    pub role: Role,
-    /// `active`, or `suspended` when disabled.
-    pub status: &'static str,
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: Timestamp,
-}
-
-/// A service account to make. It has the role of a member; its tokens are made at `/tokens`.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewServiceAccount {
-    pub name: String,
-}
-
-impl From<ServiceAccount> for ServiceAccountView {
-    fn from(account: ServiceAccount) -> Self {
-        Self {
-            id: account.id,
-            name: account.name,
-            role: account.role,
-            status: account.status.as_str(),
-            created_at: account.created_at,
-        }
-    }
 }
 
 fn member_view(member: Member, teams: Vec<TeamId>) -> MemberView {
@@ -228,62 +192,5 @@ impl Broker {
             return Err(Refusal::not_found());
         }
         self.commit_change(&allowed, tx, Change::of(id).with(json!({ "name": before.name }))).await
-    }
-
-    pub async fn list_service_accounts(
-        &self,
-        principal: &Principal,
-        page: &PageRequest,
-    ) -> Result<Page<ServiceAccountView>, Refusal> {
-        let _allowed = authorize(principal, Operation::ListServiceAccounts, Target::Organization)?;
-        let mut accounts =
-            self.db().single().await?.tokens().service_accounts(principal.organization).await?;
-        let key = |account: &ServiceAccount| format!("{}|{}", account.name, account.id);
-        accounts.sort_by_key(key);
-        Ok(page.cut(accounts, key)?.map(ServiceAccountView::from))
-    }
-
-    pub async fn create_service_account(
-        &self,
-        principal: &Principal,
-        new: NewServiceAccount,
-    ) -> Result<ServiceAccountView, Refusal> {
-        let allowed = authorize(principal, Operation::CreateServiceAccount, Target::Organization)?;
-        let mut violations = Violations::default();
-        check_name(&new.name, &mut violations);
-        violations.into_result()?;
-        let account = ServiceAccount {
-            id: ServiceAccountId::new(self.clock(), self.random()),
-            organization: principal.organization,
-            name: new.name.trim().to_owned(),
-            role: Role::Member,
-            status: MemberStatus::Active,
-            created_at: self.clock().now(),
-        };
-        let mut tx = self.db().write().await?;
-        if !tx.tokens().insert_service_account(&account).await? {
-            return Err(Refusal::conflict(
-                "name_taken",
-                format!("There is a service account `{}` already.", account.name),
-            ));
-        }
-        let change = Change::of(account.id).with(json!({ "name": account.name }));
-        self.commit_change(&allowed, tx, change).await?;
-        Ok(account.into())
-    }
-
-    /// Its tokens stop working within a second.
-    pub async fn disable_service_account(
-        &self,
-        principal: &Principal,
-        id: ServiceAccountId,
-    ) -> Result<(), Refusal> {
-        let allowed = authorize(principal, Operation::DisableServiceAccount, Target::Organization)?;
-        let organization = principal.organization;
-        let mut tx = self.db().write().await?;
-        if !tx.tokens().set_service_account_status(organization, id, MemberStatus::Suspended).await? {
-            return Err(Refusal::not_found());
-        }
-        self.commit_change(&allowed, tx, Change::of(id)).await
     }
 }

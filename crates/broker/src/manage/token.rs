@@ -238,9 +238,7 @@ impl Broker {
         organization: OrganizationId,
         id: ServiceAccountId,
     ) -> Result<Caller, Refusal> {
-        let accounts = self.db().single().await?.tokens().service_accounts(organization).await?;
-        let found = accounts.into_iter().find(|account| account.id == id);
-        match found {
+        match self.db().single().await?.service_accounts().find(organization, id).await? {
             Some(account) if account.status == MemberStatus::Active => Ok(Caller::ServiceAccount(id)),
             Some(account) => Err(Refusal::conflict(
                 "service_account_disabled",

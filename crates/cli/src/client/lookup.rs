@@ -24,6 +24,12 @@ pub(crate) const MEMBER: Kind =
     Kind { one: "member", path: "/members", name: "email", list: "switchboard member list" };
 pub(crate) const TEAM: Kind =
     Kind { one: "team", path: "/teams", name: "name", list: "switchboard team list" };
+pub(crate) const SERVICE_ACCOUNT: Kind = Kind {
+    one: "service account",
+    path: "/service-accounts",
+    name: "name",
+    list: "switchboard service-account list",
+};
 pub(crate) const INVITATION: Kind =
     Kind { one: "invitation", path: "/invitations", name: "email", list: "switchboard member invitations" };
 

@@ -19,6 +19,7 @@ mod policy;
 mod reference;
 mod search;
 mod serve;
+mod service_account;
 mod team;
 mod token;
 mod toolkit;
@@ -46,7 +47,7 @@ Run it
 
 Use it (--server, --token)
   connection           add | list | show | check | refresh | remove
-  grant | toolkit | policy | member | team | token | audit
+  grant | toolkit | policy | member | team | service-account | token | audit
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -84,6 +85,8 @@ enum Command {
     Member(member::Arguments),
     /// Named sets of members
     Team(team::Arguments),
+    /// Programs that act for themselves
+    ServiceAccount(service_account::Arguments),
     /// Access tokens
     Token(token::Arguments),
     /// Who did what, and how it was decided
@@ -153,6 +156,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Member(arguments) => member::run(&arguments),
         Command::Team(arguments) => team::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::ServiceAccount(arguments) => service_account::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use switchboard_domain::Scope;
 
 use crate::{
-    client::{ServerFlags, cell},
+    client::{SERVICE_ACCOUNT, ServerFlags, cell},
     failure::Failure,
     output::{self, table},
 };
@@ -12,6 +12,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Examples
   switchboard token create --name laptop --scope mcp:read --scope mcp:write
+  switchboard token create --name ci --scope mcp:read --service-account nightly-reports
   switchboard token list
   switchboard token revoke tok_01jb2m3x8ye0bvnr8z3h2q5c7d")]
 pub(crate) struct Arguments {
@@ -23,7 +24,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Make a token for yourself; it is shown once
+    /// Make a token for yourself or a service account; it is shown once
     Create {
         /// What it is for
         #[arg(long)]
@@ -37,6 +38,9 @@ enum Command {
         /// Days until it expires [default: 90]
         #[arg(long, value_name = "DAYS")]
         expires_in_days: Option<u32>,
+        /// Name or id of the service account it is for (admins)
+        #[arg(long, value_name = "NAME")]
+        service_account: Option<String>,
     },
     /// Your tokens: how they begin and end, never the whole
     List {
@@ -53,13 +57,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let client = arguments.server.client()?;
         let json = arguments.server.json;
         match &arguments.command {
-            Command::Create { name, scopes, resource, expires_in_days } => {
+            Command::Create { name, scopes, resource, expires_in_days, service_account } => {
                 let mut body = json!({"name": name, "scopes": scopes});
                 if let Some(resource) = resource {
                     body["resource"] = json!(resource);
                 }
                 if let Some(days) = expires_in_days {
                     body["expires_in_days"] = json!(days);
+                }
+                if let Some(account) = service_account {
+                    body["service_account"] = json!(client.id_of(&SERVICE_ACCOUNT, account).await?);
                 }
                 let made = client.post("/tokens", &body).await?;
                 if json { output::print_json(&made) } else { output::print(&cell(&made, "token")) }

@@ -8,6 +8,7 @@ const S: fn(&'static str, &'static str, Kind, &'static str, &'static str) -> Set
 pub(crate) static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(|| {
     let mut settings = main();
     settings.extend(people());
+    settings.extend(authorization());
     settings.extend(egress());
     settings.extend(egress_limits());
     settings.extend(upstream());
@@ -56,6 +57,22 @@ fn people() -> Vec<Setting> {
 }
 
 #[rustfmt::skip]
+fn authorization() -> Vec<Setting> {
+    vec![
+        S("oauth.dynamic_registration", "OAUTH_DYNAMIC_REGISTRATION", Kind::Switch, "true", "Let AI clients register themselves (RFC 7591). Without, only clients with a metadata document of their own and those that an admin made can sign people in."),
+        S("oauth.code_lifetime", "OAUTH_CODE_LIFETIME", Kind::Duration, "60s", "How long a client may take to turn the code it was sent into tokens."),
+        S("oauth.access_token_lifetime", "OAUTH_ACCESS_TOKEN_LIFETIME", Kind::Duration, "1h", "How long an access token lives; the client then refreshes it by itself."),
+        S("oauth.refresh_token_lifetime", "OAUTH_REFRESH_TOKEN_LIFETIME", Kind::Duration, "720h", "A client that does not come back for this long has to sign its person in again."),
+        S("oauth.refresh_grace", "OAUTH_REFRESH_GRACE", Kind::Duration, "30s", "How long a used refresh token still gets the same successor, for a client that did not get the answer."),
+        S("oauth.unused_client_lifetime", "OAUTH_UNUSED_CLIENT_LIFETIME", Kind::Duration, "24h", "A client that registered and that nobody allowed is forgotten after this."),
+        S("oauth.registrations_per_minute", "OAUTH_REGISTRATIONS_PER_MINUTE", Kind::Count, "60", "Clients that may register a minute from one source."),
+        S("oauth.requests_per_minute", "OAUTH_REQUESTS_PER_MINUTE", Kind::Count, "120", "Sign-ins of clients that may begin a minute from one source."),
+        S("oauth.client_documents_per_minute", "OAUTH_CLIENT_DOCUMENTS_PER_MINUTE", Kind::Count, "120", "Metadata documents of clients that are fetched a minute, for everybody together."),
+        S("oauth.client_documents_per_source_per_minute", "OAUTH_CLIENT_DOCUMENTS_PER_SOURCE_PER_MINUTE", Kind::Count, "20", "The same, for one source."),
+    ]
+}
+
+#[rustfmt::skip]
 fn egress() -> Vec<Setting> {
     vec![
         S("egress.allow_private_networks", "ALLOW_PRIVATE_NETWORKS", Kind::Switch, "false", "Allow upstreams on private networks: loopback and private ranges open, and plain http to them; link-local and metadata addresses stay closed.").flag("allow-private-networks", "BOOL"),
@@ -71,7 +88,7 @@ fn egress() -> Vec<Setting> {
 fn egress_limits() -> Vec<Setting> {
     vec![
         S("egress.limits.metadata_document_bytes", "EGRESS_LIMITS_METADATA_DOCUMENT_BYTES", Kind::Size, "256KiB", "OAuth and protected-resource metadata documents."),
-        S("egress.limits.client_metadata_bytes", "EGRESS_LIMITS_CLIENT_METADATA_BYTES", Kind::Size, "5KiB", "A client metadata document that a client id points to."),
+        S("egress.limits.client_metadata_bytes", "EGRESS_LIMITS_CLIENT_METADATA_BYTES", Kind::Size, "64KiB", "A client metadata document that a client id points to."),
         S("egress.limits.registration_response_bytes", "EGRESS_LIMITS_REGISTRATION_RESPONSE_BYTES", Kind::Size, "64KiB", "The answer to a dynamic client registration."),
         S("egress.limits.token_response_bytes", "EGRESS_LIMITS_TOKEN_RESPONSE_BYTES", Kind::Size, "64KiB", "The answer of a token endpoint."),
         S("egress.limits.logo_bytes", "EGRESS_LIMITS_LOGO_BYTES", Kind::Size, "256KiB", "A server's logo."),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use switchboard_broker::{SessionSettings, SignInSettings};
+use switchboard_broker::{AuthorizationSettings, SessionSettings, SignInSettings};
 use switchboard_domain::SecretValue;
 use switchboard_server::TrustedProxies;
 use url::{Host, Url};
@@ -102,6 +102,7 @@ pub(crate) struct Config {
     pub(crate) bootstrap: BootstrapSettings,
     pub(crate) session: SessionSettings,
     pub(crate) sign_in: SignInSettings,
+    pub(crate) authorization: AuthorizationSettings,
     pub(crate) egress: EgressSettings,
     pub(crate) upstream: UpstreamSettings,
     /// Empty unless child processes are allowed.
@@ -178,6 +179,7 @@ impl Config {
                 absolute: settings.duration("session.absolute"),
             },
             sign_in: sign_in(settings),
+            authorization: authorization(settings),
             egress: egress(settings),
             upstream: upstream(settings),
             stdio: if allow_stdio { settings.stdio.clone() } else { Vec::new() },
@@ -262,6 +264,24 @@ fn sign_in(settings: &Settings) -> SignInSettings {
     SignInSettings {
         attempts_per_minute: count("sign_in.attempts_per_minute"),
         attempts_per_minute_per_source: count("sign_in.attempts_per_minute_per_source"),
+    }
+}
+
+fn authorization(settings: &Settings) -> AuthorizationSettings {
+    let count = |key| NonZeroU32::new(settings.count(key)).unwrap_or(NonZeroU32::MIN);
+    // What lives no time at all could never be used: the least is a second. A grace may be none.
+    let lifetime = |key| settings.duration(key).max(Duration::from_secs(1));
+    AuthorizationSettings {
+        dynamic_registration: settings.switch("oauth.dynamic_registration"),
+        code_lifetime: lifetime("oauth.code_lifetime"),
+        access_token_lifetime: lifetime("oauth.access_token_lifetime"),
+        refresh_token_lifetime: lifetime("oauth.refresh_token_lifetime"),
+        refresh_grace: settings.duration("oauth.refresh_grace"),
+        unused_client_lifetime: lifetime("oauth.unused_client_lifetime"),
+        registrations_per_minute: count("oauth.registrations_per_minute"),
+        requests_per_minute: count("oauth.requests_per_minute"),
+        client_documents_per_minute: count("oauth.client_documents_per_minute"),
+        client_documents_per_source_per_minute: count("oauth.client_documents_per_source_per_minute"),
     }
 }
 

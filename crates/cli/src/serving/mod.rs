@@ -135,6 +135,7 @@ async fn assemble(
         settings: switchboard_broker::Settings {
             session: config.session,
             sign_in: config.sign_in,
+            authorization: config.authorization,
             ..switchboard_broker::Settings::default()
         },
     })

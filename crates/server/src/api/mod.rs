@@ -17,6 +17,7 @@ mod people;
 mod policies;
 mod reply;
 mod route;
+mod service_accounts;
 mod sessions;
 mod tokens;
 mod toolkits;
@@ -36,6 +37,7 @@ fn routes() -> Vec<Route> {
     [
         organization::routes(),
         people::routes(),
+        service_accounts::routes(),
         invitations::routes(),
         tokens::routes(),
         sessions::routes(),

@@ -1,9 +1,7 @@
-//! `/members`, `/teams`, `/service-accounts`
+//! `/members`, `/teams`
 
 use axum::http::StatusCode;
-use switchboard_broker::manage::{
-    MemberEdit, MemberView, NewServiceAccount, NewTeam, Operation, ServiceAccountView, TeamMembers, TeamView,
-};
+use switchboard_broker::manage::{MemberEdit, MemberView, NewTeam, Operation, TeamMembers, TeamView};
 
 use super::{
     call::Call,
@@ -47,17 +45,6 @@ pub(super) fn routes() -> Vec<Route> {
             .says("Replace who is in a team")
             .takes::<TeamMembers>()
             .answers::<TeamView>(StatusCode::OK),
-        get("/service-accounts", Operation::ListServiceAccounts, service_accounts)
-            .says("List service accounts")
-            .query::<PageQuery>()
-            .answers_page::<ServiceAccountView>(),
-        post("/service-accounts", Operation::CreateServiceAccount, create_service_account)
-            .says("Make a service account")
-            .takes::<NewServiceAccount>()
-            .answers::<ServiceAccountView>(StatusCode::CREATED),
-        delete("/service-accounts/{id}", Operation::DisableServiceAccount, disable_service_account)
-            .says("Disable a service account: its tokens stop working")
-            .answers_nothing(),
     ]
 }
 
@@ -98,19 +85,4 @@ async fn delete_team(call: Call) -> Result<Reply, Problem> {
 async fn put_team_members(call: Call) -> Result<Reply, Problem> {
     let wanted = call.body()?;
     Reply::json(&call.broker().put_team_members(&call.principal, call.path("id")?, wanted).await?)
-}
-
-async fn service_accounts(call: Call) -> Result<Reply, Problem> {
-    let page = call.query::<PageQuery>()?.into();
-    Reply::json(&call.broker().list_service_accounts(&call.principal, &page).await?)
-}
-
-async fn create_service_account(call: Call) -> Result<Reply, Problem> {
-    let account = call.broker().create_service_account(&call.principal, call.body()?).await?;
-    Ok(Reply::json(&account)?.created(format!("/api/v1/service-accounts/{}", account.id)))
-}
-
-async fn disable_service_account(call: Call) -> Result<Reply, Problem> {
-    call.broker().disable_service_account(&call.principal, call.path("id")?).await?;
-    Ok(Reply::nothing())
 }

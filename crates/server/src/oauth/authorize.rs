@@ -231,7 +231,7 @@ fn failed(error: &AuthorizationError) -> Response<Body> {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
             response
         }
-        AuthorizationError::Storage(_) | AuthorizationError::Key(_) => {
+        AuthorizationError::Storage(_) | AuthorizationError::Key(_) | AuthorizationError::Unrecorded => {
             tracing::error!(%error, "a client's sign-in can't go on");
             message(
                 StatusCode::SERVICE_UNAVAILABLE,

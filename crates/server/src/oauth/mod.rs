@@ -23,8 +23,16 @@ use crate::ServerState;
 /// Paths that a page of any origin may ask: no cookie counts there.
 pub(crate) fn is_open_to_pages(path: &str) -> bool {
     path.starts_with("/.well-known/")
-        || ["/oauth/token", "/oauth/register", "/oauth/revoke", "/oauth/jwks.json", "/token", "/register"]
-            .contains(&path)
+        || [
+            "/oauth/token",
+            "/oauth/register",
+            "/oauth/revoke",
+            "/oauth/introspect",
+            "/oauth/jwks.json",
+            "/token",
+            "/register",
+        ]
+        .contains(&path)
 }
 
 pub(crate) fn router() -> Router<ServerState> {
@@ -49,6 +57,7 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/oauth/token", post(tokens::token))
         .route("/token", post(tokens::token))
         .route("/oauth/revoke", post(tokens::revoke))
+        .route("/oauth/introspect", post(tokens::introspect))
         .layer(for_pages);
     Router::new()
         .route("/oauth/authorize", get(authorize::start))
@@ -58,7 +67,8 @@ pub(crate) fn router() -> Router<ServerState> {
 }
 
 async fn metadata(State(state): State<ServerState>) -> Response<Body> {
-    json_answer(StatusCode::OK, &authorization_server_metadata(state.config.origin()))
+    let metadata = authorization_server_metadata(state.config.origin(), state.broker.takes_registrations());
+    json_answer(StatusCode::OK, &metadata)
 }
 
 /// Access tokens are opaque: there is no key that could check one.
@@ -96,7 +106,7 @@ fn failed(error: &AuthorizationError) -> Response<Body> {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
             response
         }
-        AuthorizationError::Storage(_) | AuthorizationError::Key(_) => {
+        AuthorizationError::Storage(_) | AuthorizationError::Key(_) | AuthorizationError::Unrecorded => {
             tracing::error!(%error, "the authorization server can't answer");
             let text = "Switchboard can't reach its own records right now; try again in a moment";
             refused(&OauthError::new(ErrorCode::TemporarilyUnavailable, text))

@@ -1,4 +1,4 @@
-//! `/oauth/token` and `/oauth/revoke`: forms in, JSON out.
+//! `/oauth/token`, `/oauth/revoke` and `/oauth/introspect`: forms in, JSON out.
 
 use axum::{
     body::Body,
@@ -8,7 +8,9 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::json;
-use switchboard_broker::authorization::{CodeExchange, PresentedClient, Refresh, TokenAnswer};
+use switchboard_broker::authorization::{
+    ActiveToken, ClientCredentials, CodeExchange, PresentedClient, Refresh, TokenAnswer,
+};
 use switchboard_domain::SecretValue;
 use switchboard_oauth::{ErrorCode, OauthError, Parameters};
 use url::form_urlencoded;
@@ -120,9 +122,14 @@ pub(super) async fn token(State(state): State<ServerState>, request: Request) ->
             let scope = form.parameters.get("scope");
             state.broker.refresh(&client, &Refresh { token, scope, resources: &resources }).await
         }
+        Some("client_credentials") => {
+            let scope = form.parameters.get("scope");
+            let asked = ClientCredentials { scope, resources: &resources };
+            state.broker.client_credentials(&client, &asked).await
+        }
         None => return refused(&OauthError::invalid_request("`grant_type` is missing")),
         Some(_) => {
-            let text = "`grant_type` has to be authorization_code or refresh_token";
+            let text = "`grant_type` has to be authorization_code, refresh_token or client_credentials";
             return refused(&OauthError::new(ErrorCode::UnsupportedGrantType, text));
         }
     };
@@ -133,13 +140,15 @@ pub(super) async fn token(State(state): State<ServerState>, request: Request) ->
 }
 
 fn granted(answer: &TokenAnswer) -> Response<Body> {
-    let body = json!({
+    let mut body = json!({
         "access_token": answer.access_token.expose(),
         "token_type": "Bearer",
         "expires_in": answer.expires_in,
-        "refresh_token": answer.refresh_token.expose(),
         "scope": answer.scopes.to_string(),
     });
+    if let Some(token) = &answer.refresh_token {
+        body["refresh_token"] = json!(token.expose());
+    }
     json_answer(StatusCode::OK, &body)
 }
 
@@ -161,4 +170,46 @@ pub(super) async fn revoke(State(state): State<ServerState>, request: Request) -
         Ok(()) => json_answer(StatusCode::OK, &json!({})),
         Err(error) => failed(&error),
     }
+}
+
+/// RFC 7662: a client with a secret asks about its own tokens. All others are not active, and nothing more is said.
+pub(super) async fn introspect(State(state): State<ServerState>, request: Request) -> Response<Body> {
+    let form = match Form::read(&state, request).await {
+        Ok(form) => form,
+        Err(error) => return refused(&error),
+    };
+    let client = match state.broker.authenticate_oauth_client(&form.client()).await {
+        Ok(client) => client,
+        Err(error) => return failed(&error),
+    };
+    let token = match form.get("token") {
+        Ok(token) => token,
+        Err(error) => return refused(&error),
+    };
+    match state.broker.introspect(&client, token).await {
+        Ok(None) => json_answer(StatusCode::OK, &json!({ "active": false })),
+        Ok(Some(token)) => {
+            json_answer(StatusCode::OK, &facts(&token, &client.client_id, state.config.origin()))
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn facts(token: &ActiveToken, client_id: &str, origin: &str) -> serde_json::Value {
+    let mut facts = json!({
+        "active": true,
+        "iss": origin,
+        "client_id": client_id,
+        "sub": token.subject,
+        "aud": format!("{origin}{}", token.resource),
+        "scope": token.scopes.to_string(),
+        "iat": token.issued_at.as_secs(),
+    });
+    if let Some(expires_at) = token.expires_at {
+        facts["exp"] = json!(expires_at.as_secs());
+    }
+    if token.is_access_token {
+        facts["token_type"] = json!("Bearer");
+    }
+    facts
 }

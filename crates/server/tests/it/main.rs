@@ -13,6 +13,7 @@ mod oauth_vectors;
 mod one_call;
 mod protocol;
 mod search_size;
+mod service_accounts;
 mod setup_page;
 mod sign_in;
 mod support;

@@ -176,7 +176,7 @@ on_both! {
         let mut tx = app.db.write().await.unwrap();
         let hash = switchboard_vault::parse(&first).unwrap().hash;
         let (grant, _) = tx.oauth_grants().find_by_refresh_token(hash.as_bytes()).await.unwrap().unwrap();
-        assert_eq!(grant.member, mia);
+        assert_eq!(grant.caller, switchboard_domain::Caller::Member(mia));
         let future = app.broker.clock().now().plus(std::time::Duration::from_secs(60));
         tx.oauth_grants().forget_expired(app.organization, future, switchboard_domain::Timestamp::from_micros(0)).await.unwrap();
         tx.commit().await.unwrap();
@@ -184,6 +184,35 @@ on_both! {
         assert_eq!(status_of(&app, "/mcp", &access).await, 401, "the family is closed");
         let next = field(&second, "refresh_token");
         assert_eq!(refresh(&app, &client, &next).await.json()["error"], "invalid_grant");
+        app.stop().await;
+    }
+
+    async fn a_successor_that_was_used_is_given_to_nobody_again(database) {
+        let app = App::start(database.db.clone()).await;
+        app.member_with_password(EMAIL, Role::Member).await;
+        let (client, browser) = (public_client(&app).await, app.signed_in(EMAIL).await);
+        let code = code(&browser, &request(&client, &[])).await;
+        let first = field(&exchange(&app, &client, &code, &[]).await, "refresh_token");
+        let second = field(&refresh(&app, &client, &first).await, "refresh_token");
+        let third = refresh(&app, &client, &second).await;
+        let access = field(&third, "access_token");
+        assert_eq!(status_of(&app, "/mcp", &access).await, 200);
+        let copied = refresh(&app, &client, &first).await;
+        assert_eq!(copied.json()["error"], "invalid_grant", "the answer did arrive: this is a copy, grace or not");
+        assert_eq!(status_of(&app, "/mcp", &access).await, 401, "the family is closed");
+        assert_eq!(refresh(&app, &client, &field(&third, "refresh_token")).await.json()["error"], "invalid_grant");
+        app.stop().await;
+    }
+
+    async fn nobody_registers_where_the_operator_says_so(database) {
+        let mut options = switchboard_testkit::app::AppOptions::default();
+        options.settings.authorization.dynamic_registration = false;
+        let app = App::start_with(database.db.clone(), options).await;
+        let refused = register(&app, json!({ "redirect_uris": ["http://127.0.0.1/callback"] })).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["error"].as_str()), (403, Some("access_denied")));
+        assert!(refused.text().contains("oauth.dynamic_registration"), "{}", refused.text());
+        let metadata = app.browser().get("/.well-known/oauth-authorization-server").await.json();
+        assert!(metadata.get("registration_endpoint").is_none(), "{metadata}");
         app.stop().await;
     }
 

@@ -125,7 +125,7 @@ on_both! {
             status: MemberStatus::Active,
             created_at: at(0),
         };
-        assert!(tx.tokens().insert_service_account(&bot).await.unwrap());
+        assert!(tx.service_accounts().insert(&bot).await.unwrap());
         let service = token(&database, org, Caller::ServiceAccount(bot.id), 2);
         tx.tokens().insert(&service).await.unwrap();
         tx.commit().await.unwrap();

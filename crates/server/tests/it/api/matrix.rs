@@ -81,6 +81,7 @@ fn body_of(route: &RouteFacts) -> Option<Value> {
         }
         ("POST", "/toolkits") => json!({ "slug": "new", "patterns": ["*"] }),
         ("POST", "/teams" | "/service-accounts") => json!({ "name": "New" }),
+        ("POST", "/service-accounts/{id}/secret") => json!({}),
         ("POST", "/invitations") => json!({ "email": "new@example.test" }),
         ("POST", "/tokens") => json!({ "name": "new", "scopes": ["api"] }),
         ("POST", "/connections/{id}/tools/review") => {
@@ -183,7 +184,8 @@ on_both! {
         for route in route_facts() {
             let Some(Value::Object(mut body)) = body_of(&route) else { continue };
             // Who may give which role is decided; it is no member that slips through.
-            let gives_roles = matches!(route.path, "/invitations" | "/members/{id}");
+            let gives_roles =
+                matches!(route.path, "/invitations" | "/members/{id}" | "/service-accounts" | "/service-accounts/{id}");
             for extra in ["role", "organization", "organization_id", "owner_member_id", "is_admin"] {
                 if extra == "role" && gives_roles {
                     continue;

@@ -65,9 +65,20 @@ on_both! {
         let program = Rest::with_token(&app, Some(token));
         program.get("/organization").await.ok(200);
         program.get("/members").await.refused(404, "not_found");
-        owner.delete(&format!("/service-accounts/{id}")).await.ok(204);
+        let path = format!("/service-accounts/{id}");
+        owner.patch(&path, &json!({ "status": "suspended" })).await.ok(200);
         program.get("/organization").await.refused(401, "unauthenticated");
         owner.post("/tokens", &new).await.refused(409, "service_account_disabled");
+        let again = owner.patch(&path, &json!({ "status": "active", "role": "admin" })).await.ok(200);
+        assert_eq!((again["status"].as_str(), again["role"].as_str()), (Some("active"), Some("admin")));
+        program.get("/members").await.ok(200);
+        owner.post("/service-accounts", &json!({ "name": "other" })).await.ok(201);
+        owner.patch(&path, &json!({ "name": "other" })).await.refused(409, "name_taken");
+        owner.patch(&path, &json!({ "role": "owner" })).await.refused(422, "validation_failed");
+        owner.delete(&path).await.ok(204);
+        program.get("/organization").await.refused(401, "unauthenticated");
+        owner.get(&path).await.refused(404, "not_found");
+        owner.delete(&path).await.refused(404, "not_found");
         app.stop().await;
     }
 }

@@ -90,7 +90,7 @@ impl Broker {
         checked.is_none_or(|at| self.clock().now().since(at) >= spread)
     }
 
-    /// Removes sessions and access tokens that are over. Doing it on two replicas at once does no harm.
+    /// Removes sessions, access tokens and approvals that are over. Doing it on two replicas at once does no harm.
     pub async fn forget_what_is_over(&self) -> Result<(), StorageError> {
         let now = self.clock().now();
         let unused = now.minus(self.settings().session.idle);
@@ -99,6 +99,7 @@ impl Broker {
             let mut tx = self.db().write().await?;
             tx.sessions().forget(organization, now, unused).await?;
             tx.tokens().forget_expired(organization, now).await?;
+            tx.approvals().forget(organization, now.minus(self.settings().approval.kept)).await?;
             tx.commit().await?;
         }
         self.forget_expired_authorizations().await

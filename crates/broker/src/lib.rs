@@ -4,6 +4,7 @@
 //! `credentials/` alone, an upstream is spoken to through `upstream/`, what a call knows is in `snapshot.rs`.
 
 mod account;
+mod approvals;
 mod arguments;
 mod audit;
 mod authenticate;
@@ -41,6 +42,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 pub use account::{PasswordChange, Reauthentication};
+pub use approvals::ApprovalSettings;
 pub use audit::{AuditUnavailable, chained_entry};
 pub use authorization::AuthorizationSettings;
 pub use check::CheckError;
@@ -87,6 +89,7 @@ pub struct Settings {
     pub session: SessionSettings,
     pub sign_in: SignInSettings,
     pub authorization: AuthorizationSettings,
+    pub approval: ApprovalSettings,
 }
 
 impl Default for Settings {
@@ -97,6 +100,7 @@ impl Default for Settings {
             session: SessionSettings::default(),
             sign_in: SignInSettings::default(),
             authorization: AuthorizationSettings::default(),
+            approval: ApprovalSettings::default(),
         }
     }
 }
@@ -298,6 +302,10 @@ impl Broker {
 
     pub(crate) fn credentials(&self) -> &credentials::Credentials {
         &self.0.credentials
+    }
+
+    pub(crate) fn data_keys(&self) -> &keys::DataKeys {
+        &self.0.keys
     }
 
     pub(crate) fn upstreams(&self) -> &upstream::Upstreams {

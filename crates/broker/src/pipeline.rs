@@ -9,10 +9,11 @@ use switchboard_domain::{
     CapabilityState, CredentialOwner, ErrorCode, Timestamp,
 };
 use switchboard_mcp::{RawObject, param_values};
-use switchboard_policy::{Decision, Permit, Reason};
+use switchboard_policy::{Decision, Permit, Purpose, Reason};
 
 use crate::{
     Broker, CallContext, CallFailure, Execute, Executed,
+    approvals::{Asked, HeldCall},
     arguments::CompiledTool,
     audit,
     redact::{redact, redact_text},
@@ -121,20 +122,45 @@ impl Broker {
                 }
             })?;
         // 5. decide
-        let state = pin_of(capability, request.schema_digest.as_deref());
-        let permit = match surface.on(known, call.context).execute(&name.name, capability, state) {
+        let capability =
+            Capability { state: pin_of(capability, request.schema_digest.as_deref()), ..capability.clone() };
+        let on = surface.on(known, call.context);
+        let decision = on.execute(&name.name, &capability, Purpose::Execute);
+        if let Decision::Deny(reason) = decision {
+            call.record.decision = Some(format!("deny:{}", reason.as_str()));
+            return Err(match reason.error_code() {
+                ErrorCode::UnknownCapability => unknown(),
+                _ => denied(self, reason, &name, known),
+            });
+        }
+        let tool = self.compiled(known, &name.name, &capability).await?;
+        let arguments = read_arguments(request.arguments)?;
+        tool.validate(&arguments)?;
+        let permit = match decision {
             Decision::Allow(permit) => permit,
-            Decision::RequireApproval { trace, .. } => {
+            Decision::Deny(_) => return Err(unknown()),
+            Decision::RequireApproval { requirement, trace } => {
                 call.record.decision = Some("require_approval".into());
                 call.record.rule = trace.source.map(|source| source.to_string());
-                return Err(text::approval_needed(&name));
-            }
-            Decision::Deny(reason) => {
-                call.record.decision = Some(format!("deny:{}", reason.as_str()));
-                return Err(match reason.error_code() {
-                    ErrorCode::UnknownCapability => unknown(),
-                    _ => denied(self, reason, &name, known),
-                });
+                let held = HeldCall {
+                    context: call.context,
+                    known,
+                    name: &name,
+                    capability: &capability,
+                    requirement: &requirement,
+                    trace,
+                    asked: Asked {
+                        arguments: request.arguments.map_or("{}", RawValue::get).to_owned(),
+                        intent: request.intent.clone(),
+                    },
+                    record: &call.record,
+                };
+                let permit = self.permit_approved(&held, request.approval_id.as_deref(), &on).await;
+                call.record.approval = match &permit {
+                    Ok(permit) => permit.approval().map(|id| id.to_string()),
+                    Err(error) => approval_in(error),
+                };
+                permit?
             }
         };
         call.record.decision = Some("allow".into());
@@ -143,9 +169,6 @@ impl Broker {
             CredentialOwner::Shared => "shared".into(),
             CredentialOwner::Member(id) => id.to_string(),
         });
-        let tool = self.compiled(known, &name.name, capability).await?;
-        let arguments = read_arguments(request.arguments)?;
-        tool.validate(&arguments)?;
         Ok(Prepared {
             permit,
             known,
@@ -323,6 +346,11 @@ fn pin_of(capability: &Capability, digest: Option<&str>) -> CapabilityState {
     } else {
         capability.state
     }
+}
+
+/// The approval that an error is about.
+fn approval_in(error: &CallError) -> Option<String> {
+    Some(error.details.as_ref()?["approval_id"].as_str()?.to_owned())
 }
 
 fn read_arguments(arguments: Option<&RawValue>) -> Result<Value, CallError> {

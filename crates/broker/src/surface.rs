@@ -1,6 +1,6 @@
 //! Step 3 of a call: what an endpoint shows at all, and under which rules.
 
-use switchboard_domain::{CapabilityPattern, CapabilityState, ConnectionOwner, Principal, Resource};
+use switchboard_domain::{CapabilityPattern, ConnectionOwner, Principal, Resource};
 use switchboard_policy::{
     CapabilityFacts, ConnectionPolicy, Decision, Listed, PolicySet, Purpose, Reason, RuleAction,
 };
@@ -139,17 +139,15 @@ impl OnConnection<'_> {
         listed.unwrap_or(Listed::Hidden(Reason::NotOffered))
     }
 
-    /// Whether it may run now, `state` being what the caller's digest makes of its pin.
-    pub(crate) fn execute(&self, name: &str, capability: &Capability, state: CapabilityState) -> Decision {
+    /// Whether it may run now.
+    pub(crate) fn execute(&self, name: &str, capability: &Capability, purpose: Purpose<'_>) -> Decision {
         let order = |decision: &Decision| match decision {
             Decision::Allow(_) => (0, RuleAction::Allow),
             Decision::RequireApproval { trace, .. } => (0, trace.action),
             Decision::Deny(reason) => denied(*reason),
         };
-        let capability = Capability { state, ..capability.clone() };
-        let decide =
-            |on: &ConnectionPolicy<'_>, facts: &CapabilityFacts<'_>| on.execute(facts, Purpose::Execute);
-        let decision = self.most_permissive(name, &capability, decide, order);
+        let decide = |on: &ConnectionPolicy<'_>, facts: &CapabilityFacts<'_>| on.execute(facts, purpose);
+        let decision = self.most_permissive(name, capability, decide, order);
         decision.unwrap_or(Decision::Deny(Reason::NotOffered))
     }
 

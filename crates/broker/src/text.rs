@@ -1,6 +1,6 @@
 //! Texts that several steps say, and texts of others made safe to pass on.
 
-use switchboard_domain::{ActionType, Actor, CallError, CapabilityName, ErrorCode};
+use switchboard_domain::{Actor, CallError, ErrorCode};
 
 /// One line of a stranger's text: no control or invisible characters, at most `most` characters.
 pub(crate) fn one_line(text: &str, most: usize) -> String {
@@ -16,16 +16,4 @@ pub(crate) fn unavailable() -> CallError {
     .retryable()
     .actor(Actor::Operator)
     .retry("execute_capability", Some(5))
-}
-
-/// Approvals can't be given yet, so a rule that asks for one holds the call for good.
-pub(crate) fn approval_needed(name: &CapabilityName) -> CallError {
-    CallError::new(
-        ErrorCode::PolicyBlocked,
-        format!(
-            "A rule wants a person to approve {name} first, which this version can't arrange: it is blocked."
-        ),
-    )
-    .actor(Actor::OrganizationAdmin)
-    .action(ActionType::Contact, "Ask an admin to change the rule", None)
 }

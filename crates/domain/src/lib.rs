@@ -6,6 +6,7 @@
 //! `docs/ARCHITECTURE.md` for the vocabulary: one word per concept, the same in code, API and console.
 
 mod access;
+mod approval;
 mod audit;
 mod capability;
 mod clock;
@@ -19,6 +20,7 @@ mod secret;
 mod status;
 
 pub use access::{Grant, GrantSubject, Grants, Scope, Scopes};
+pub use approval::ApprovalStatus;
 pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditPhase, AuditRecord};
 pub use capability::{CapabilityKind, CapabilityState, Fingerprint};
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};

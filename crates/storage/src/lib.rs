@@ -8,6 +8,7 @@
 //! Nothing here opens a secret: [`Sealed`] bytes come from the vault and go back to it.
 //! See `docs/adr/0002-one-sql-text-two-databases.md`.
 
+mod approval;
 mod audit;
 mod capability;
 mod changes;
@@ -40,6 +41,7 @@ mod token;
 mod toolkit;
 mod transaction;
 
+pub use approval::{Approval, Approvals};
 pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter, UsageCount};
 pub use capability::{Capabilities, CapabilityRow, Definition, LightCapability};
 pub use changes::{Change, Changes};
@@ -73,6 +75,7 @@ pub use switchboard_vault::Sealed;
 /// Every statement there is, for the tests that prepare each on both databases and read its text.
 pub fn statements() -> impl Iterator<Item = Statement> {
     [
+        approval::ALL,
         audit::ALL,
         capability::ALL,
         connection::ALL,

@@ -1,6 +1,8 @@
 //! Who may do what in administration: one function, asked by every use case (THREATS Z1 to Z5).
 
-use switchboard_domain::{Caller, Connection, ConnectionOwner, Grants, MemberId, Principal};
+use switchboard_domain::{Caller, Connection, ConnectionOwner, Grants, MemberId, Principal, Proof};
+use switchboard_policy::{ApprovalRequirement, Decider};
+use switchboard_storage::Approval;
 
 use super::Refusal;
 
@@ -47,6 +49,10 @@ pub enum Needs {
     Management,
     /// The caller's own, or an admin.
     Ownership,
+    /// Whose agent asked for an approval, whoever may decide it, an admin.
+    Involvement,
+    /// Whom the rules name as approver; not with the token, or through the client, that asked.
+    Decision,
 }
 
 operations! {
@@ -110,6 +116,10 @@ operations! {
     ReadOwnPolicies = "own_policies.read", Membership, Reads;
     PutOwnPolicies = "own_policies.put", Membership, Writes;
     ExplainPolicies = "policies.explain", Ownership, Reads;
+    ListApprovals = "approval.list", Membership, Reads;
+    ReadApproval = "approval.read", Involvement, Reads;
+    Approve = "approval.approve", Decision, Writes;
+    Decline = "approval.decline", Decision, Writes;
     ReadAudit = "audit.read", Admin, Reads;
     ExportAudit = "audit.export", Admin, Reads;
     ReadUsage = "usage.read", Admin, Reads;
@@ -132,6 +142,11 @@ pub enum Target<'t> {
     },
     /// Something that belongs to one caller.
     Of(Caller),
+    /// A held call, and who may decide it.
+    Approval {
+        approval: &'t Approval,
+        requirement: &'t ApprovalRequirement,
+    },
 }
 
 /// Proof that [`authorize`] said yes: who, and to what. Needed to put a change on record.
@@ -183,9 +198,36 @@ pub fn authorize<'p>(
             None => admin,
         },
         (Needs::Ownership, Target::Of(owner)) => admin || principal.caller == owner,
+        (Needs::Involvement, Target::Approval { approval, requirement }) => {
+            principal.organization == approval.organization
+                && (admin
+                    || principal.caller == approval.requested_by
+                    || admits(principal, approval, requirement))
+        }
+        (Needs::Decision, Target::Approval { approval, requirement }) => {
+            !asked(principal, approval) && admits(principal, approval, requirement)
+        }
         _ => false,
     };
     if allowed { Ok(Allowed { principal, operation }) } else { Err(Refusal::forbidden()) }
+}
+
+fn admits(principal: &Principal, approval: &Approval, requirement: &ApprovalRequirement) -> bool {
+    let Some(member) = principal.member() else { return false };
+    let decider = Decider { member, role: principal.role, teams: principal.teams.to_vec() };
+    principal.organization == approval.organization && requirement.admits(&decider, approval.requested_by)
+}
+
+/// Whether this is the token, or a token of the client, that asked: what asks never decides.
+fn asked(principal: &Principal, approval: &Approval) -> bool {
+    match &principal.proof {
+        Proof::Session(_) => false,
+        Proof::Token(token) => approval.token == Some(*token),
+        Proof::Grant { token, client, .. } => {
+            approval.token == Some(*token) || approval.oauth_client.as_deref() == Some(&**client)
+        }
+        Proof::Inquiry => true,
+    }
 }
 
 fn belongs(principal: &Principal, connection: &Connection) -> bool {

@@ -6,6 +6,7 @@
 //!
 //! What may not be seen does not exist: a forbidden thing and an unknown one are refused alike (THREATS Z9).
 
+mod approval;
 mod audit_log;
 mod authorize;
 mod connection;
@@ -31,6 +32,7 @@ mod token;
 mod tool;
 mod toolkit;
 
+pub use approval::{ApprovalDecision, ApprovalQuery, ApprovalView, InboxView};
 pub use audit_log::{AuditExport, AuditQuery, UsageRow, UsageView};
 pub use authorize::{Allowed, Needs, Operation, Target, authorize};
 pub use connection::{ConnectionScope, CreatedConnection};

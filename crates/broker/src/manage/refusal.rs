@@ -61,6 +61,16 @@ impl Refusal {
         Self::new(RefusalKind::Forbidden, "insufficient_scope", message)
     }
 
+    /// They may see it, so it is told apart from what is not there.
+    pub(crate) fn not_an_approver(second_person: bool) -> Self {
+        let who = if second_person { " It takes a second person: not the one whose agent asks." } else { "" };
+        let message = format!(
+            "You may not decide this call. Those whom the rule names can, in the console or with a token of their own \
+             that has the scope `api` and did not ask itself.{who}"
+        );
+        Self { forbidden: true, ..Self::new(RefusalKind::Forbidden, "not_an_approver", message) }
+    }
+
     pub fn invalid(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Invalid, code, message)
     }

@@ -1,6 +1,7 @@
 //! The command tree, one module a command.
 
 mod admin;
+mod approval;
 mod audit;
 mod backup;
 mod call;
@@ -47,7 +48,7 @@ Run it
 
 Use it (--server, --token)
   connection           add | list | show | check | refresh | remove
-  grant | toolkit | policy | member | team | service-account | token | audit
+  grant | toolkit | policy | approval | member | team | service-account | token | audit
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -81,6 +82,8 @@ enum Command {
     Toolkit(toolkit::Arguments),
     /// Rules on what may be called, and which of them decides
     Policy(policy::Arguments),
+    /// Calls that wait for a person
+    Approval(approval::Arguments),
     /// The people of the organization
     Member(member::Arguments),
     /// Named sets of members
@@ -153,6 +156,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Grant(arguments) => grant::run(&arguments),
         Command::Toolkit(arguments) => toolkit::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
+        Command::Approval(arguments) => approval::run(&arguments),
         Command::Member(arguments) => member::run(&arguments),
         Command::Team(arguments) => team::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),

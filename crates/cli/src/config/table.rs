@@ -53,6 +53,9 @@ fn people() -> Vec<Setting> {
         S("session.absolute", "SESSION_ABSOLUTE", Kind::Duration, "168h", "However busy, a console session is over after this: the person signs in again."),
         S("sign_in.attempts_per_minute", "SIGN_IN_ATTEMPTS_PER_MINUTE", Kind::Count, "10", "Passwords tried a minute for one account from one source (an address; of IPv6 its /64)."),
         S("sign_in.attempts_per_minute_per_source", "SIGN_IN_ATTEMPTS_PER_MINUTE_PER_SOURCE", Kind::Count, "30", "Passwords tried a minute from one source, for whatever accounts."),
+        S("approval.lifetime", "APPROVAL_LIFETIME", Kind::Duration, "1h", "A call that waits for a person's approval: within this, somebody decides and the agent calls again."),
+        S("approval.max_waiting", "APPROVAL_MAX_WAITING", Kind::Count, "50", "Calls of one person or service account that may wait for an approval."),
+        S("approval.kept", "APPROVAL_KEPT", Kind::Duration, "720h", "How long an approval that is over can still be looked at; then its arguments are gone."),
     ]
 }
 

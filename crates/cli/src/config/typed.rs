@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use switchboard_broker::{AuthorizationSettings, SessionSettings, SignInSettings};
+use switchboard_broker::{ApprovalSettings, AuthorizationSettings, SessionSettings, SignInSettings};
 use switchboard_domain::SecretValue;
 use switchboard_server::TrustedProxies;
 use url::{Host, Url};
@@ -103,6 +103,7 @@ pub(crate) struct Config {
     pub(crate) session: SessionSettings,
     pub(crate) sign_in: SignInSettings,
     pub(crate) authorization: AuthorizationSettings,
+    pub(crate) approval: ApprovalSettings,
     pub(crate) egress: EgressSettings,
     pub(crate) upstream: UpstreamSettings,
     /// Empty unless child processes are allowed.
@@ -180,6 +181,11 @@ impl Config {
             },
             sign_in: sign_in(settings),
             authorization: authorization(settings),
+            approval: ApprovalSettings {
+                lifetime: settings.duration("approval.lifetime"),
+                max_waiting: settings.count("approval.max_waiting"),
+                kept: settings.duration("approval.kept"),
+            },
             egress: egress(settings),
             upstream: upstream(settings),
             stdio: if allow_stdio { settings.stdio.clone() } else { Vec::new() },

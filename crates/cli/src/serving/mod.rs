@@ -136,6 +136,7 @@ async fn assemble(
             session: config.session,
             sign_in: config.sign_in,
             authorization: config.authorization,
+            approval: config.approval,
             ..switchboard_broker::Settings::default()
         },
     })

@@ -73,6 +73,33 @@ fn connections_grants_and_tokens_by_command() {
 }
 
 #[test]
+fn a_held_call_is_approved_from_the_shell() {
+    let place = Place::sqlite();
+    let (server, token) = demo(&place);
+    let run = |arguments: &[&str]| server.client(&place, &token, arguments);
+    let rules = r#"[{"pattern": "sample.add_note", "action": "require_approval"}]"#;
+    std::fs::write(place.path("rules.json"), rules).unwrap();
+    run(&["policy", "set", "rules.json"]).ok();
+    let note = ["call", "sample.add_note", r#"{"text": "held"}"#];
+    let held = run(&note);
+    held.fails_with(1, &["approval_required"]);
+    let listed = run(&["approval", "list", "--all", "--json"]).json();
+    let id = listed["items"][0]["id"].as_str().unwrap().to_owned();
+    run(&["approval", "approve", &id]).fails_with(1, &["You may not decide this call"]);
+    let made = run(&["token", "create", "--name", "person", "--scope", "api"]).ok();
+    let person = |arguments: &[&str]| server.client(&place, made.trim(), arguments);
+    assert!(person(&["approval", "list"]).ok().contains("sample.add_note"));
+    let shown = person(&["approval", "show", &id]).ok();
+    assert!(shown.contains("\"text\": \"held\"") && shown.contains("pending"), "{shown}");
+    person(&["approval", "approve", "nonsense"]).fails_with(2, &["approval list"]);
+    person(&["approval", "approve", &id]).ok();
+    let approved = [&note[..], &["--approval", &id]].concat();
+    assert!(run(&approved).ok().contains("held"));
+    run(&approved).fails_with(1, &["approval_required"]);
+    person(&["approval", "decline", &id]).fails_with(1, &["already"]);
+}
+
+#[test]
 fn a_demo_that_is_kept_starts_again() {
     let place = Place::sqlite();
     for _ in 0..2 {

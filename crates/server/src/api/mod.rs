@@ -3,6 +3,7 @@
 //! A route names the operation it is for (`broker::manage::Operation`), so that a test can walk every route with
 //! every role; what is not in the table is not served. The OpenAPI document is made of the same table.
 
+mod approvals;
 mod audit;
 mod call;
 mod connections;
@@ -47,6 +48,7 @@ fn routes() -> Vec<Route> {
         tools::routes(),
         toolkits::routes(),
         policies::routes(),
+        approvals::routes(),
         audit::routes(),
     ]
     .into_iter()

@@ -111,6 +111,8 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
         Needs::Grant => "Whoever it is granted to.",
         Needs::Management => "Admins; the owner of a personal one.",
         Needs::Ownership => "The owner of the thing, and admins.",
+        Needs::Involvement => "Whose agent asked, whoever may decide, and admins.",
+        Needs::Decision => "Whom the rule names; never the token or the client that asked.",
     };
     let description = match route.description {
         Some(text) => format!("{text}\n\nWho: {who}"),

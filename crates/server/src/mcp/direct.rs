@@ -9,7 +9,7 @@ use axum::{
 use bytes::Bytes;
 use serde_json::{Value, value::RawValue};
 use switchboard_broker::{CallContext, Execute};
-use switchboard_mcp::{Era, ProtocolError, Request, decode_header_value, names, param_values};
+use switchboard_mcp::{Era, ProtocolError, RawObject, Request, decode_header_value, names, param_values};
 
 use super::{call, dispatch};
 use crate::ServerState;
@@ -51,9 +51,15 @@ pub(super) async fn run(
         arguments,
         schema_digest: None,
         intent: None,
-        approval_id: None,
+        approval_id: approval_id(request),
     };
     Ok(call::finish(state, context, request, state.broker.execute(context, &execute).await))
+}
+
+/// `_meta["switchboard/approval_id"]`: a direct tool's arguments are the upstream's, so it stands beside them.
+fn approval_id(request: &Request<'_>) -> Option<String> {
+    let params = RawObject::parse(request.params?).ok()?;
+    RawObject::parse(params.get("_meta")?).ok()?.read("switchboard/approval_id")
 }
 
 /// Every annotated parameter stands in its header, with the same value, or the request is refused.

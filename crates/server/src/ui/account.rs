@@ -135,15 +135,15 @@ pub(super) async fn change_password(State(state): State<ServerState>, request: R
 }
 
 /// A form of a signed-in person, from our own page.
-struct Sent {
-    signed_in: SignedIn,
-    fields: Fields,
-    form_token: String,
-    browser: Browser,
+pub(super) struct Sent {
+    pub(super) signed_in: SignedIn,
+    pub(super) fields: Fields,
+    pub(super) form_token: String,
+    pub(super) browser: Browser,
 }
 
 impl Sent {
-    async fn read(state: &ServerState, request: Request) -> Result<Self, Box<Response<Body>>> {
+    pub(super) async fn read(state: &ServerState, request: Request) -> Result<Self, Box<Response<Body>>> {
         if !browser::is_own_form(request.headers()) {
             return Err(Box::new(other_site()));
         }
@@ -160,7 +160,7 @@ impl Sent {
 }
 
 /// Who is signed in; everybody else signs in first and comes back.
-async fn person(
+pub(super) async fn person(
     state: &ServerState,
     headers: &HeaderMap,
     uri: &Uri,

@@ -2,6 +2,7 @@
 //! everything works without JavaScript, and the policy of the pages allows none.
 
 mod account;
+mod approval;
 mod assets;
 mod invitation;
 mod setup;
@@ -29,6 +30,8 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/invitations/{token}", get(invitation::show).post(invitation::accept))
         .route("/reauthenticate", get(account::show_reauthenticate).post(account::reauthenticate))
         .route("/account/password", get(account::show_password).post(account::change_password))
+        .route("/approvals", get(approval::list))
+        .route("/approvals/{id}", get(approval::show).post(approval::decide))
         .route("/setup/{token}", get(setup::show).post(setup::redeem))
         .route("/assets/{name}", get(assets::asset))
 }

@@ -4,6 +4,7 @@
 
 mod account;
 mod api;
+mod approvals;
 mod direct;
 mod hostile_upstream;
 mod members;

@@ -164,7 +164,7 @@ on_both! {
         assert_eq!((echo(&both).await, names(&both).await.len()), (Value::Null, 1));
         assert_eq!(upstream.log().executions("echo"), 1);
         rules(&app, PolicyLayer::Member(mia), "require_approval").await;
-        assert_eq!((echo(&both).await, names(&both).await.len()), (json!("policy_blocked"), 1), "shown, but held");
+        assert_eq!((echo(&both).await, names(&both).await.len()), (json!("approval_required"), 1), "shown, but held");
         rules(&app, PolicyLayer::Organization, "block").await;
         assert_eq!((echo(&both).await, names(&both).await.len()), (json!("policy_blocked"), 0));
         delete(&app, open).await;

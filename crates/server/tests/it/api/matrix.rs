@@ -1,6 +1,8 @@
 //! Every route with every role, and every id of another organization (THREATS Z2, Z3): walked from the table of
 //! routes, so that a new route is in it by itself.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 use switchboard_broker::manage::{Needs, Operation};
@@ -9,6 +11,7 @@ use switchboard_server::{RouteFacts, route_facts};
 use switchboard_testkit::{
     app::{App, McpReply},
     on_both,
+    upstream::ReferenceUpstream,
 };
 
 use super::rest::{ALL, Expect as _, Rest, app};
@@ -23,6 +26,7 @@ struct World {
     invitation: String,
     token: String,
     session: String,
+    approval: String,
 }
 
 async fn world(app: &App, owner: &Rest<'_>) -> World {
@@ -39,6 +43,7 @@ async fn world(app: &App, owner: &Rest<'_>) -> World {
         invitation: id(owner.post("/invitations", &json!({ "email": "walked@example.test" })).await.ok(201)),
         token: id(owner.post("/tokens", &token).await.ok(201)),
         session: session(app).await,
+        approval: approval(app, owner).await,
     }
 }
 
@@ -48,6 +53,21 @@ async fn session(app: &App) -> String {
     let browser = app.signed_in("owner@example.test").await;
     let listed: Value = browser.get("/api/v1/sessions").await.json();
     listed["items"][0]["id"].as_str().unwrap().to_owned()
+}
+
+/// A call of the owner's agent that a rule holds.
+async fn approval(app: &App, owner: &Rest<'_>) -> String {
+    let upstream = ReferenceUpstream::start().await;
+    app.connect("held", &upstream.url()).await;
+    let rules = json!([{ "pattern": "held.*", "action": "require_approval", "approvers": "admins" }]);
+    owner.put("/policies", &rules).await.ok(200);
+    let client = app.client(owner.token.as_deref().unwrap());
+    let refused = client.execute("held.echo", json!({ "text": "x" })).await;
+    // Nothing waits for the entry that says how a call ended, but for this.
+    while owner.get("/audit?outcome=refused").await.ok(200)["items"].as_array().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    refused["structuredContent"]["details"]["approval_id"].as_str().unwrap().to_owned()
 }
 
 fn path_of(route: &RouteFacts, world: &World) -> String {
@@ -60,6 +80,7 @@ fn path_of(route: &RouteFacts, world: &World) -> String {
         "invitations" => &world.invitation,
         "tokens" => &world.token,
         "sessions" => &world.session,
+        "approvals" => &world.approval,
         _ => "",
     };
     let path = route.path.replace("{id}", id).replace("{name}", "echo");

@@ -1,0 +1,195 @@
+//! `/approvals` and `/approvals/{id}`: where a person lets a held call through, or not. It shows the whole of what would
+//! run; nothing in it can hide. Opening it decides nothing.
+
+use askama::Template;
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, Response, StatusCode, Uri},
+};
+use switchboard_broker::{
+    SignedIn,
+    manage::{ApprovalDecision, ApprovalQuery, ApprovalView, Refusal, RefusalKind},
+};
+use switchboard_catalog::{displayed, revealed};
+use switchboard_domain::ApprovalStatus;
+
+use super::{
+    account::{Sent, person},
+    message, page,
+    sign_in::not_the_form,
+    unavailable,
+};
+use crate::{ServerState, browser};
+
+/// Longest name that is shown.
+const NAME_CHARS: usize = 200;
+
+struct Row {
+    id: String,
+    capability: String,
+    requested_by: String,
+    client: String,
+    status: &'static str,
+    created_at: String,
+    expires_at: String,
+}
+
+#[derive(Template)]
+#[template(path = "approvals.html")]
+struct List<'a> {
+    email: &'a str,
+    waiting: Vec<Row>,
+    others: Vec<Row>,
+}
+
+#[derive(Template)]
+#[template(path = "approval.html")]
+struct One<'a> {
+    problem: Option<&'a str>,
+    id: String,
+    capability: String,
+    requested_by: String,
+    client: String,
+    resource: &'a str,
+    rule: &'a str,
+    status: &'static str,
+    created_at: String,
+    expires_at: String,
+    decided: Option<String>,
+    intent: String,
+    arguments: String,
+    may_decide: bool,
+    may_take_back: bool,
+    form_token: &'a str,
+}
+
+pub(super) async fn list(State(state): State<ServerState>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    let signed_in = match person(&state, &headers, &uri).await {
+        Ok(signed_in) => signed_in,
+        Err(response) => return *response,
+    };
+    let asked = |decidable| ApprovalQuery { decidable: Some(decidable), ..ApprovalQuery::default() };
+    let listed = async {
+        let waiting = state.broker.list_approvals(&signed_in.principal, &asked(true)).await?;
+        let others = state.broker.list_approvals(&signed_in.principal, &asked(false)).await?;
+        Ok::<_, Refusal>((waiting.items, others.items))
+    };
+    match listed.await {
+        Ok((waiting, others)) => {
+            let rows = |items: Vec<ApprovalView>| items.into_iter().map(row).collect();
+            page(
+                StatusCode::OK,
+                &List { email: &signed_in.email, waiting: rows(waiting), others: rows(others) },
+            )
+        }
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn row(approval: ApprovalView) -> Row {
+    Row {
+        id: approval.id.to_string(),
+        capability: displayed(&approval.capability, NAME_CHARS),
+        requested_by: displayed(&approval.requested_by_name, NAME_CHARS),
+        client: displayed(&approval.client, NAME_CHARS),
+        status: approval.status.as_str(),
+        created_at: approval.created_at.to_string(),
+        expires_at: approval.expires_at.to_string(),
+    }
+}
+
+pub(super) async fn show(
+    State(state): State<ServerState>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let signed_in = match person(&state, &headers, &uri).await {
+        Ok(signed_in) => signed_in,
+        Err(response) => return *response,
+    };
+    show_one(&state, &signed_in, &id, &browser::form_token(&state, &headers), None).await
+}
+
+pub(super) async fn decide(
+    State(state): State<ServerState>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let sent = match Sent::read(&state, request).await {
+        Ok(sent) => sent,
+        Err(response) => return *response,
+    };
+    let decision = match sent.fields.get("decision") {
+        Some("approve") => ApprovalDecision::Approve,
+        Some("decline") => ApprovalDecision::Decline,
+        _ => return not_the_form(),
+    };
+    let Ok(parsed) = id.parse() else { return refused(&Refusal::not_found()) };
+    let principal = &sent.signed_in.principal;
+    match state.broker.decide_approval(principal, parsed, decision).await {
+        Ok(_) => browser::see_other(&format!("/approvals/{parsed}")),
+        Err(refusal) if refusal.kind == RefusalKind::Unavailable => unavailable(),
+        Err(refusal) => {
+            state.broker.record_refusal(principal, decision.operation(), &id, &refusal).await;
+            show_one(&state, &sent.signed_in, &id, &sent.form_token, Some(&refusal)).await
+        }
+    }
+}
+
+async fn show_one(
+    state: &ServerState,
+    signed_in: &SignedIn,
+    id: &str,
+    form_token: &str,
+    refusal: Option<&Refusal>,
+) -> Response<Body> {
+    let Ok(parsed) = id.parse() else { return refused(&Refusal::not_found()) };
+    let approval = match state.broker.read_approval(&signed_in.principal, parsed).await {
+        Ok(approval) => approval,
+        Err(refusal) => return refused(&refusal),
+    };
+    let arguments = approval.shown_arguments;
+    let decided = approval.decided_by_name.as_ref().map(|name| {
+        let at = approval.decided_at.map_or_else(String::new, |at| format!(", {at}"));
+        format!("{}{at}", displayed(name, NAME_CHARS))
+    });
+    let shown = One {
+        problem: refusal.map(|refusal| refusal.message.as_str()),
+        id: approval.id.to_string(),
+        capability: displayed(&approval.capability, NAME_CHARS),
+        requested_by: displayed(&approval.requested_by_name, NAME_CHARS),
+        client: displayed(&approval.client, NAME_CHARS),
+        resource: &approval.resource,
+        rule: approval.rule.as_deref().unwrap_or_default(),
+        status: approval.status.as_str(),
+        created_at: approval.created_at.to_string(),
+        expires_at: approval.expires_at.to_string(),
+        decided,
+        intent: revealed(approval.intent.as_deref().unwrap_or_default()),
+        // What can't be shown can't be approved.
+        may_decide: approval.may_decide && arguments.is_some(),
+        may_take_back: approval.may_take_back && approval.status == ApprovalStatus::Approved,
+        arguments: arguments.unwrap_or_else(|| "They can't be read any more.".into()),
+        form_token,
+    };
+    let status = match refusal.map(|refusal| refusal.kind) {
+        None => StatusCode::OK,
+        Some(RefusalKind::Conflict) => StatusCode::CONFLICT,
+        Some(_) => StatusCode::FORBIDDEN,
+    };
+    page(status, &shown)
+}
+
+fn refused(refusal: &Refusal) -> Response<Body> {
+    match refusal.kind {
+        RefusalKind::Unavailable => unavailable(),
+        _ => message(
+            StatusCode::NOT_FOUND,
+            "Nothing here for you",
+            "There is no such approval, or it is not for you: sign in as somebody who may decide it.",
+            None,
+        ),
+    }
+}

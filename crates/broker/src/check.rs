@@ -2,13 +2,14 @@
 //!
 //! A check is the only thing that makes a connection `connected`: nothing is green that was not tried.
 
+mod verdict;
+
 use std::time::Duration;
 
 use switchboard_domain::{
-    Action, ActionType, Actor, AuditOutcome, AuditPhase, AuditRecord, AuthType, Connection, ConnectionId,
-    ConnectionStatus, CredentialMode, CredentialOwner, Diagnosis, OrganizationId, Stage, Status,
+    Action, AuditOutcome, AuditPhase, AuditRecord, Connection, ConnectionId, ConnectionStatus,
+    CredentialMode, CredentialOwner, Diagnosis, OrganizationId, Stage, Status,
 };
-use switchboard_egress::EgressError;
 use switchboard_storage::{CredentialHealth, CredentialInfo, StorageError};
 
 use crate::{
@@ -48,8 +49,21 @@ struct Passed {
 
 impl Broker {
     /// Checks a connection now, stores what was found, and returns it. `owner` says whose credential is tried;
-    /// without one the shared one, or any healthy one where each member has their own.
+    /// without one the shared one, or any healthy one where each member has their own. Calls are let through again
+    /// at once, also when several failed in a row.
     pub async fn check(
+        &self,
+        organization: OrganizationId,
+        id: ConnectionId,
+        owner: Option<CredentialOwner>,
+    ) -> Result<Diagnosis, CheckError> {
+        let diagnosis = self.look_at(organization, id, owner).await?;
+        self.upstreams().gate(id).reset();
+        Ok(diagnosis)
+    }
+
+    /// A check that nobody asked for: calls that fail in a row stay held back unless it finds the connection back.
+    pub(crate) async fn look_at(
         &self,
         organization: OrganizationId,
         id: ConnectionId,
@@ -63,7 +77,9 @@ impl Broker {
         let outcome = self.try_out(known, info).await;
         let elapsed = started.elapsed();
         let (status, diagnosis) = self.judge(&known.connection, &outcome, elapsed);
-        self.upstreams().gate(id).reset();
+        if status == ConnectionStatus::Connected && known.connection.status.status != status {
+            self.upstreams().gate(id).reset();
+        }
         self.record_check(known, &status, &diagnosis, info, &outcome).await?;
         if let Ok(passed) = outcome {
             self.note_ttl(id, passed.ttl);
@@ -142,7 +158,7 @@ impl Broker {
                     },
                 );
             }
-            Err(stopped) => verdict(connection, stopped),
+            Err(stopped) => self.verdict(connection, stopped),
         };
         let action = verdict.action.map(|(kind, label)| Action { kind, label, url: page });
         (
@@ -227,10 +243,30 @@ impl Broker {
         }
         let broker = self.clone();
         self.spawn(async move {
-            if let Err(error) = broker.check(organization, id, None).await {
+            if let Err(error) = broker.look_at(organization, id, None).await {
                 tracing::warn!(%error, connection = %id, "a background check failed");
             }
         });
+    }
+
+    /// The operator's rules may have changed since the last start. What they close now is `blocked` before anybody is
+    /// let in; what they may have opened is looked at in the background. No lease: a look at each start, by each
+    /// process, is what makes the state tell the truth.
+    pub(crate) async fn judge_again(&self) {
+        for snapshot in self.all_snapshots() {
+            for known in snapshot.connections.values().filter(|known| known.connection.switches.enabled) {
+                let connection = &*known.connection;
+                let closed = self.upstreams().judge(connection).is_err();
+                let blocked = connection.status.status == ConnectionStatus::Blocked;
+                if closed && !blocked {
+                    if let Err(error) = self.look_at(connection.organization, connection.id, None).await {
+                        tracing::warn!(%error, connection = %connection.slug, "a check at the start failed");
+                    }
+                } else if blocked && !closed {
+                    self.refresh_soon(connection.organization, connection.id);
+                }
+            }
+        }
     }
 }
 
@@ -252,112 +288,4 @@ fn credential_to_try(known: &Known, owner: Option<CredentialOwner>) -> Option<&C
 fn before(failed: Stage) -> Option<Stage> {
     let at = Stage::ALL.iter().position(|stage| *stage == failed)?;
     at.checked_sub(1).map(|index| Stage::ALL[index])
-}
-
-struct Verdict {
-    status: ConnectionStatus,
-    failed: Stage,
-    reason: String,
-    message: String,
-    actor: Actor,
-    action: Option<(ActionType, String)>,
-}
-
-fn verdict(connection: &Connection, stopped: &Stopped) -> Verdict {
-    let name = &connection.name;
-    match stopped {
-        Stopped::Credential(CredentialError::Missing) => Verdict {
-            status: ConnectionStatus::NeedsConnection,
-            failed: Stage::Auth,
-            reason: "credential_missing".into(),
-            message: format!("{name} needs a credential, and none is stored."),
-            actor: Actor::OrganizationAdmin,
-            action: Some((ActionType::Connect, format!("Give {name} its credential"))),
-        },
-        Stopped::Credential(
-            error @ (CredentialError::Unreadable
-            | CredentialError::NotAHeader(_)
-            | CredentialError::NotBearer),
-        ) => Verdict {
-            status: ConnectionStatus::ReauthRequired,
-            failed: Stage::Auth,
-            reason: "credential_unreadable".into(),
-            message: format!("The credential stored for {name} can't be used: {error}."),
-            actor: Actor::OrganizationAdmin,
-            action: Some((ActionType::Reconnect, format!("Give {name} a new credential"))),
-        },
-        Stopped::Credential(_) | Stopped::Storage => Verdict {
-            status: connection.status.status,
-            failed: Stage::Tools,
-            reason: "unavailable".into(),
-            message: "Switchboard could not read or write its own records; try again.".into(),
-            actor: Actor::Operator,
-            action: Some((ActionType::Retry, format!("Check {name} again"))),
-        },
-        Stopped::Upstream(error) => of_upstream(connection, error, error.stage()),
-        Stopped::Listing(error) => {
-            let stage = match error {
-                UpstreamError::Unauthorized { .. } => Stage::Auth,
-                _ => Stage::Tools,
-            };
-            of_upstream(connection, error, stage)
-        }
-    }
-}
-
-fn of_upstream(connection: &Connection, error: &UpstreamError, failed: Stage) -> Verdict {
-    let name = &connection.name;
-    let verdict = |status, message: String, actor, action| Verdict {
-        status,
-        failed,
-        reason: error.reason().into(),
-        message,
-        actor,
-        action,
-    };
-    let told = crate::upstream::plain(&error.to_string());
-    match error {
-        UpstreamError::Egress(EgressError::Refused(_)) => verdict(
-            ConnectionStatus::Blocked,
-            format!("The address of {name} is not allowed by this server's network rules."),
-            Actor::Operator,
-            Some((ActionType::Contact, "Ask the operator of Switchboard to allow its host".into())),
-        ),
-        UpstreamError::NotAllowed(_) => {
-            verdict(ConnectionStatus::Blocked, format!("{name}: {told}."), Actor::Operator, None)
-        }
-        UpstreamError::Unauthorized { .. } if connection.auth_type == AuthType::None => Verdict {
-            status: ConnectionStatus::Error,
-            failed,
-            reason: "authentication_required".into(),
-            message: format!(
-                "{name} wants a credential, but this connection has authentication type `none`."
-            ),
-            actor: Actor::OrganizationAdmin,
-            action: Some((ActionType::Configure, format!("Set how {name} authenticates"))),
-        },
-        UpstreamError::Unauthorized { .. } => verdict(
-            ConnectionStatus::ReauthRequired,
-            format!("{name} refused the stored credential."),
-            Actor::OrganizationAdmin,
-            Some((ActionType::Reconnect, format!("Give {name} a new credential"))),
-        ),
-        UpstreamError::Egress(_)
-        | UpstreamError::Timeout { .. }
-        | UpstreamError::Closed { .. }
-        | UpstreamError::Busy
-        | UpstreamError::BreakerOpen { .. }
-        | UpstreamError::Http { status: 429 | 500.., .. } => verdict(
-            ConnectionStatus::Unreachable,
-            format!("{name} can't be reached: {told}."),
-            if failed == Stage::NameResolution { Actor::OrganizationAdmin } else { Actor::Provider },
-            Some((ActionType::Retry, format!("Check {name} again"))),
-        ),
-        _ => verdict(
-            ConnectionStatus::Error,
-            format!("{name} was reached, but {told}."),
-            Actor::OrganizationAdmin,
-            Some((ActionType::Configure, format!("Check the URL and transport of {name}"))),
-        ),
-    }
 }

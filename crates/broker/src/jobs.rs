@@ -162,7 +162,7 @@ async fn refresh_catalogs(broker: Broker) {
             let check = broker.clone();
             broker.spawn(async move {
                 let _place = place;
-                if let Err(error) = check.check(organization, connection, None).await {
+                if let Err(error) = check.look_at(organization, connection, None).await {
                     tracing::warn!(%error, %connection, "a background check failed");
                 }
             });

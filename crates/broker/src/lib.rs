@@ -73,6 +73,8 @@ pub struct BrokerOptions {
     pub upstream: UpstreamLimits,
     /// From the operator's configuration file only.
     pub stdio: Vec<StdioCommand>,
+    /// Whether child processes are started at all (`--allow-stdio`).
+    pub stdio_allowed: bool,
     pub sample_server: Option<Arc<dyn InProcessServer>>,
     /// Origin under which people and clients reach us.
     pub public_url: Url,
@@ -146,7 +148,7 @@ impl Broker {
             Arc::clone(&clock),
             Arc::clone(&random),
             upstream,
-            stdio,
+            (stdio, options.stdio_allowed),
             options.sample_server,
         );
         let broker = Self(Arc::new(Inner {
@@ -178,6 +180,7 @@ impl Broker {
             keys,
         }));
         broker.refresh_snapshots().await?;
+        broker.judge_again().await;
         broker.follow_changes(changes);
         broker.start_jobs();
         Ok(broker)

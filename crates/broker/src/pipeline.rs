@@ -6,7 +6,7 @@ use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
 use switchboard_domain::{
     AuditOutcome, AuditPhase, AuditRecord, CallError, CallId, Caller, CapabilityKind, CapabilityName,
-    CapabilityState, CredentialOwner, ErrorCode, Timestamp,
+    CapabilityState, ConnectionStatus, CredentialOwner, ErrorCode, Timestamp,
 };
 use switchboard_mcp::{RawObject, param_values};
 use switchboard_policy::{Decision, Permit, Purpose, Reason};
@@ -205,6 +205,7 @@ impl Broker {
         let outcome = self.upstreams().request(&prepared.permit, connection, auth, &ask).await;
         match outcome {
             Ok(result) => {
+                self.reached_again(known);
                 let result = redact(result, &secrets);
                 let peek = Peek::of(&result).map_err(|error| error.to_call_error(&connection.name, None))?;
                 call.record.response_bytes = Some(result.len() as u64);
@@ -228,6 +229,17 @@ impl Broker {
     fn learn_from(&self, error: &UpstreamError, known: &Known, tool: &str) {
         match error {
             UpstreamError::Unauthorized { .. } => self.credential_refused(known, error),
+            // Nothing got there: while the state still says otherwise, look soon, so that it tells the truth.
+            error
+                if error.never_got_there()
+                    && matches!(
+                        known.connection.status.status,
+                        ConnectionStatus::Connected | ConnectionStatus::Degraded
+                    ) =>
+            {
+                tracing::warn!(connection = %known.connection.slug, %error, "a call did not get there");
+                self.refresh_soon(known.connection.organization, known.connection.id);
+            }
             // Unknown tool: the catalogue is behind; look again in the background.
             UpstreamError::Rpc(rpc)
                 if rpc.code == switchboard_mcp::code::INVALID_PARAMS
@@ -237,6 +249,14 @@ impl Broker {
                 self.refresh_soon(known.connection.organization, known.connection.id);
             }
             _ => {}
+        }
+    }
+
+    /// A call got through to a connection that is said not to work: look again soon.
+    fn reached_again(&self, known: &Known) {
+        use ConnectionStatus as S;
+        if matches!(known.connection.status.status, S::Unreachable | S::Error | S::Blocked) {
+            self.refresh_soon(known.connection.organization, known.connection.id);
         }
     }
 

@@ -136,6 +136,10 @@ impl Broker {
                 "Ask the operator of Switchboard to allow its host".into(),
             ),
         };
+        // What the last check found is more to the point than what the state says in general.
+        let of_the_upstream = same && matches!(status, S::Unreachable | S::Error | S::Blocked);
+        let found = connection.status.diagnosis.as_ref().filter(|_| of_the_upstream);
+        let actor = found.and_then(|found| found.actor).or(actor);
         ShownStatus {
             status,
             reason: connection.status.reason.clone().filter(|_| same),

@@ -41,8 +41,8 @@ const BAD_PORTS: &[u16] = &[
 #[error(
     "this address is not allowed: it must be an https URL of a public host on an ordinary port, without user \
      name or password. Hosts inside a private network have to be opened by the operator \
-     (`egress.allow_private_networks`), and the operator may have limited the allowed hosts \
-     (`egress.allowed_hosts`)"
+     (--allow-private-networks, setting `egress.allow_private_networks`), and the operator may have limited \
+     the allowed hosts (`egress.allowed_hosts`)"
 )]
 pub struct Refused(());
 
@@ -52,6 +52,7 @@ pub(crate) enum Reason {
     Length,
     Characters,
     Scheme,
+    PlainHttp,
     Authority,
     Unparsable,
     BadPort,
@@ -69,7 +70,7 @@ impl Reason {
         match self {
             Self::Length => "url_length",
             Self::Characters => "url_characters",
-            Self::Scheme => "url_scheme",
+            Self::Scheme | Self::PlainHttp => "url_scheme",
             Self::Authority => "url_authority",
             Self::Unparsable => "url_unparsable",
             Self::BadPort => "bad_port",
@@ -86,6 +87,53 @@ impl Reason {
             Self::PlainHttpToPublicHost => "plain_http_to_public_host",
             Self::TooManyAddresses => "too_many_addresses",
             Self::PeerNotChecked => "peer_not_checked",
+        }
+    }
+
+    /// What is wrong with a URL as it was written. Only for reasons that [`Guard::check_url`] found in the text:
+    /// they say nothing about what lies inside the network.
+    pub(crate) const fn explanation(self) -> &'static str {
+        match self {
+            Self::Length => "Give an address of 1 to 2048 characters.",
+            Self::Characters => {
+                "The address has white space, a backslash, or control or invisible characters in it; write it without."
+            }
+            Self::Scheme => "The address must begin with https://, such as https://mcp.example.com/mcp.",
+            Self::PlainHttp => {
+                "Plain http:// is only for servers inside a private network, and those are closed here: the operator \
+                 opens them by starting Switchboard with --allow-private-networks (setting \
+                 `egress.allow_private_networks`). For a public server use https://."
+            }
+            Self::Authority => {
+                "The address must name a host after the //, without user name, password or percent signs; give a \
+                 secret as an API key or header."
+            }
+            Self::Unparsable => "The address can't be read as a URL.",
+            Self::BadPort => "The port of this address belongs to another protocol than HTTP.",
+            Self::Name(NameClass::Loopback) | Self::Address(AddressClass::Loopback) => {
+                "This address is the machine that Switchboard runs on. The operator opens it by starting Switchboard \
+                 with --allow-private-networks (setting `egress.allow_private_networks`)."
+            }
+            Self::Name(NameClass::Private) | Self::Address(AddressClass::Private) => {
+                "This address lies inside a private network. The operator opens all of them by starting Switchboard \
+                 with --allow-private-networks (setting `egress.allow_private_networks`), or single ones with the \
+                 setting `egress.private_networks`."
+            }
+            Self::Name(NameClass::Metadata) | Self::Address(AddressClass::Metadata) => {
+                "This address belongs to a cloud's metadata service or to a link; it is never opened."
+            }
+            Self::Name(_) => "The host of this address can't be a name in the DNS: check its spelling.",
+            Self::Address(_) => {
+                "This address is of a range that is reserved, for documentation for instance: no server is there."
+            }
+            Self::OwnListener => {
+                "This is the address of this Switchboard itself; give the address of another server."
+            }
+            Self::NotInAllowedHosts => {
+                "The operator allows only certain hosts (setting `egress.allowed_hosts`), and this is none of them."
+            }
+            Self::PlainHttpToPublicHost => "Plain http:// to a public host is not allowed: use https://.",
+            Self::TooManyAddresses | Self::PeerNotChecked => "This address is not allowed.",
         }
     }
 
@@ -244,7 +292,10 @@ impl Guard {
         }
         let (scheme, rest) = if let Some(rest) = text.strip_prefix("https://") {
             (Scheme::Https, rest)
-        } else if let Some(rest) = text.strip_prefix("http://").filter(|_| self.opens_anything_private()) {
+        } else if let Some(rest) = text.strip_prefix("http://") {
+            if !self.opens_anything_private() {
+                return Err(Reason::PlainHttp);
+            }
             (Scheme::Http, rest)
         } else {
             return Err(Reason::Scheme);

@@ -134,6 +134,12 @@ impl Egress {
         self.shared.guard.check_url(text).map_err(|reason| reason.refuse(&host_for_log(text)))
     }
 
+    /// What is wrong with a URL as written, for whoever wrote it; `None` when its text may be dialled. It says no more
+    /// than the text and the operator's rules do: what a name resolves to is never looked at.
+    pub fn explain_url(&self, text: &str) -> Option<&'static str> {
+        self.shared.guard.check_url(text).err().map(guard::Reason::explanation)
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.shared.connections.limits
     }

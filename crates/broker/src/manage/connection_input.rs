@@ -196,13 +196,12 @@ impl Broker {
 
     /// The URL as the guard reads it; what it dials is what is stored.
     pub(crate) fn check_connection_url(&self, url: &str, violations: &mut Violations) -> String {
-        match self.upstreams().egress().check_url(url) {
+        let egress = self.upstreams().egress();
+        match egress.check_url(url) {
             Ok(guarded) => guarded.as_str().to_owned(),
-            Err(refused) => {
-                let message = refused.to_string();
-                let sentence =
-                    message.strip_prefix("this").map_or(message.clone(), |rest| format!("This{rest}"));
-                violations.add("url", format!("{sentence}."));
+            Err(_) => {
+                let explanation = egress.explain_url(url).unwrap_or("This address is not allowed.");
+                violations.add("url", explanation);
                 String::new()
             }
         }

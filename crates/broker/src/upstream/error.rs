@@ -68,6 +68,16 @@ impl UpstreamError {
         }
     }
 
+    /// Whether nothing of the request left, for a reason that a look at the connection would find as well.
+    pub(crate) fn never_got_there(&self) -> bool {
+        match self {
+            Self::Egress(error) => matches!(error.stage(), Stage::NameResolution | Stage::Tcp | Stage::Tls),
+            Self::Closed { may_have_run, .. } => !may_have_run,
+            Self::NotAllowed(_) => true,
+            _ => false,
+        }
+    }
+
     /// The stage of a check that this failure belongs to.
     pub fn stage(&self) -> Stage {
         match self {
@@ -102,12 +112,20 @@ impl UpstreamError {
     pub fn to_call_error(&self, connection: &str, console_url: Option<String>) -> CallError {
         let say = |code, message: String| CallError::new(code, message);
         match self {
-            Self::Egress(EgressError::Refused(_)) | Self::NotAllowed(_) => say(
+            Self::Egress(EgressError::Refused(_)) => say(
                 ErrorCode::UpstreamUnreachable,
-                format!("{connection} can't be reached: its address is not allowed by this server's network rules."),
+                format!(
+                    "{connection} can't be reached: its address is not allowed by this server's network rules. Private \
+                     networks are open when Switchboard was started with --allow-private-networks."
+                ),
             )
             .actor(Actor::Operator)
             .action(ActionType::Contact, "Ask the operator of Switchboard to look at its network rules", None),
+            Self::NotAllowed(why) => {
+                say(ErrorCode::UpstreamUnreachable, format!("{connection} can't be used: {why}."))
+                    .actor(Actor::Operator)
+                    .action(ActionType::Contact, "Ask the operator of Switchboard to allow it", None)
+            }
             Self::Timeout { .. } | Self::Egress(EgressError::FirstByteTimeout { .. } | EgressError::IdleTimeout { .. }) => say(
                 ErrorCode::UpstreamTimeout,
                 format!("{connection} did not answer in time: {self}. It may have carried out the call."),

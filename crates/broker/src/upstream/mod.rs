@@ -92,6 +92,7 @@ pub(crate) struct Upstreams {
     sessions: Mutex<HashMap<SessionKey, Slot>>,
     gates: Mutex<HashMap<ConnectionId, Arc<Gate>>>,
     stdio: HashMap<String, Arc<StdioCommand>>,
+    stdio_allowed: bool,
     in_process: Option<Arc<dyn InProcessServer>>,
     changes: mpsc::UnboundedSender<ListChanged>,
 }
@@ -102,10 +103,11 @@ impl Upstreams {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         limits: UpstreamLimits,
-        stdio: Vec<StdioCommand>,
+        stdio: (Vec<StdioCommand>, bool),
         in_process: Option<Arc<dyn InProcessServer>>,
     ) -> (Self, mpsc::UnboundedReceiver<ListChanged>) {
         let (changes, receiver) = mpsc::unbounded_channel();
+        let (stdio, stdio_allowed) = stdio;
         let upstreams = Self {
             egress,
             clock,
@@ -114,6 +116,7 @@ impl Upstreams {
             sessions: Mutex::default(),
             gates: Mutex::default(),
             stdio: stdio.into_iter().map(|entry| (entry.slug.to_string(), Arc::new(entry))).collect(),
+            stdio_allowed,
             in_process,
             changes,
         };
@@ -218,9 +221,20 @@ impl Upstreams {
             url: connection.url.clone(),
             auth,
             era: connection.era,
-            stdio: self.stdio.get(connection.slug.as_str()).cloned(),
+            stdio: match self.stdio.get(connection.slug.as_str()) {
+                Some(command) => Ok(Arc::clone(command)),
+                None if self.stdio_allowed => {
+                    Err("no [[stdio]] entry of the operator's configuration file has its slug any more")
+                }
+                None => Err("child processes are started only when Switchboard runs with --allow-stdio"),
+            },
             in_process: self.in_process.clone(),
         }
+    }
+
+    /// Whether the operator's rules let this connection be spoken to, as far as that shows without asking anybody.
+    pub(crate) fn judge(&self, connection: &Connection) -> Result<(), UpstreamError> {
+        self.target(connection, UpstreamAuth::default()).judge(&self.egress)
     }
 
     /// Hears of changed tools for as long as the session lives.

@@ -40,7 +40,8 @@ pub(crate) struct Target {
     pub(crate) auth: UpstreamAuth,
     /// The generation that worked last time.
     pub(crate) era: Option<ProtocolEra>,
-    pub(crate) stdio: Option<Arc<StdioCommand>>,
+    /// The command of a stdio upstream, or why there is none.
+    pub(crate) stdio: Result<Arc<StdioCommand>, &'static str>,
     pub(crate) in_process: Option<Arc<dyn InProcessServer>>,
 }
 
@@ -73,18 +74,13 @@ impl UpstreamSession {
                 channel_session(wire, limits).await?
             }
             Transport::Stdio => {
-                let command = target.stdio.as_deref().ok_or_else(|| {
-                    UpstreamError::NotAllowed(
-                        "its command is no longer in the operator's configuration file".into(),
-                    )
-                })?;
+                let command =
+                    target.stdio.as_deref().map_err(|why| UpstreamError::NotAllowed((*why).into()))?;
                 let wire = stdio::start(egress, command, hints.clone()).await?;
                 channel_session(wire, limits).await?
             }
             Transport::InProcess => {
-                let server = target.in_process.clone().ok_or_else(|| {
-                    UpstreamError::NotAllowed("the sample server is only there in `switchboard demo`".into())
-                })?;
+                let server = target.in_process.clone().ok_or_else(no_sample)?;
                 let greeting = Greeting {
                     server_name: Some("sample".into()),
                     instructions: server.instructions(),
@@ -134,6 +130,23 @@ impl UpstreamSession {
     pub(crate) async fn close(&self) {
         if let Wire::Http(wire) = &self.wire {
             wire.close().await;
+        }
+    }
+}
+
+fn no_sample() -> UpstreamError {
+    UpstreamError::NotAllowed("the sample server is only there in `switchboard demo`".into())
+}
+
+impl Target {
+    /// Whether it would be spoken to at all, by what is known without asking anybody.
+    pub(crate) fn judge(&self, egress: &Egress) -> Result<(), UpstreamError> {
+        match self.transport {
+            Transport::StreamableHttp | Transport::Sse => check(egress, &self.url).map(drop),
+            Transport::Stdio => {
+                self.stdio.as_ref().map(drop).map_err(|why| UpstreamError::NotAllowed((*why).into()))
+            }
+            Transport::InProcess => self.in_process.as_ref().map(drop).ok_or_else(no_sample),
         }
     }
 }

@@ -130,6 +130,7 @@ async fn assemble(
         egress: startup::upstream_egress(config, own_listeners)?,
         upstream: upstream_limits(config),
         stdio: stdio(config),
+        stdio_allowed: config.stdio_not_allowed == 0,
         sample_server: sample,
         public_url: public_url.clone(),
         settings: switchboard_broker::Settings {

@@ -52,7 +52,7 @@ fn connections_grants_and_tokens_by_command() {
     assert!(run(&["connection", "check", "sample"]).ok().contains("tools"));
     assert_eq!(run(&["grant", "sample"]).ok().trim(), "everyone");
     run(&["connection", "show", "sampel"]).fails_with(1, &["did you mean `sample`?"]);
-    run(&["connection", "add", "inner", "http://169.254.169.254/mcp"]).fails_with(1, &["not allowed"]);
+    run(&["connection", "add", "inner", "https://169.254.169.254/mcp"]).fails_with(1, &["never opened"]);
     let explain = ["policy", "explain", "sample.add_note"];
     assert!(run(&explain).ok().starts_with("allow\n"));
     std::fs::write(place.path("rules.json"), r#"[{"pattern": "sample.add_note", "action": "block"}]"#)

@@ -276,3 +276,35 @@ proptest! {
         prop_assert_eq!(accepted, is_public(address.into()), "{}", url);
     }
 }
+
+/// What is wrong with the text may be told; what a name leads to may not.
+#[tokio::test]
+async fn a_refused_text_is_explained_and_a_refused_name_is_not() {
+    let closed = closed_egress();
+    for (url, said) in [
+        ("linear.app/mcp", "must begin with https://"),
+        ("ftp://example.com/", "must begin with https://"),
+        ("http://127.0.0.1:3001/mcp", "--allow-private-networks"),
+        ("https://127.0.0.1:3001/mcp", "the machine that Switchboard runs on"),
+        ("https://10.0.0.7/mcp", "private network"),
+        ("https://tools.corp/mcp", "private network"),
+        ("https://192.0.2.1/mcp", "reserved"),
+        ("https://169.254.169.254/", "metadata"),
+        ("https://user:secret@example.com/", "without user name"),
+        ("https://example.com:22/", "another protocol"),
+        ("https://example.com /", "white space"),
+        ("", "1 to 2048"),
+    ] {
+        let explained = closed.explain_url(url).unwrap_or_default();
+        assert!(explained.contains(said), "{url}: {explained}");
+        assert!(!explained.contains("secret@"), "{explained}");
+    }
+    let open = Egress::new(EgressConfig {
+        allow_private_networks: true,
+        own_listeners: vec!["127.0.0.1:8080".parse().unwrap()],
+        ..EgressConfig::default()
+    })
+    .unwrap();
+    assert!(open.explain_url("http://127.0.0.1:8080/mcp").unwrap().contains("this Switchboard itself"));
+    assert_eq!(closed.explain_url("https://inside.example.com/"), None, "its addresses are nobody's to know");
+}

@@ -12,6 +12,7 @@ mod narrowed;
 mod oauth;
 mod oauth_vectors;
 mod one_call;
+mod operator_rules;
 mod protocol;
 mod search_size;
 mod service_accounts;

@@ -96,6 +96,7 @@ impl App {
             keyring: Arc::clone(&keyring),
             egress,
             upstream: options.upstream,
+            stdio_allowed: !options.stdio.is_empty(),
             stdio: options.stdio,
             sample_server: options.sample_server,
             public_url: public_url.clone(),

@@ -17,6 +17,18 @@ pub(crate) fn print(text: &str) {
     let _ = write!(stdout, "{text}{end}").and_then(|()| stdout.flush());
 }
 
+/// This program as the next command calls it: by its name where that was enough, else by its whole path, because the
+/// command may be pasted in another directory.
+pub(crate) fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let path = std::path::Path::new(&called);
+    if path.components().count() < 2 {
+        return "switchboard".into();
+    }
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string();
+    if whole.contains(char::is_whitespace) { format!("'{whole}'") } else { whole }
+}
+
 pub(crate) fn print_json(value: &Value) {
     print(&serde_json::to_string_pretty(value).unwrap_or_default());
 }

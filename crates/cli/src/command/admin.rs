@@ -1,4 +1,5 @@
-//! `switchboard admin …`: on the database directly, on an empty data directory too, also while a server runs.
+//! `switchboard admin …`: on the database directly, also while a server runs. What makes the first of something works
+//! on an empty data directory too; everything else refuses there, because the directory is most likely another one.
 
 use std::{io::Read as _, path::PathBuf, time::Duration};
 
@@ -10,7 +11,7 @@ use crate::{
     failure::Failure,
     operator::{NewOwner, NewToken, Operator},
     output,
-    startup::{SETUP_LINK_LIFETIME, new_setup_link},
+    startup::{self, SETUP_LINK_LIFETIME, new_setup_link},
     telemetry,
 };
 
@@ -114,7 +115,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = super::load(&common.settings)?;
     telemetry::for_command(&config.log)?;
     super::command_runtime()?.block_on(async {
-        let operator = Operator::open(&config).await?;
+        let operator = match &arguments.command {
+            Command::CreateOrganization { .. } | Command::CreateOwner { .. } => {
+                Operator::open(&config).await?
+            }
+            Command::SetupLink { .. } | Command::ResetPassword { .. } | Command::CreateToken { .. } => {
+                Operator::open_existing(&config).await?
+            }
+        };
         let outcome = act(&arguments.command, &config, &operator).await;
         operator.db.close().await;
         outcome
@@ -127,8 +135,11 @@ async fn act(command: &Command, config: &Config, operator: &Operator) -> Result<
         Command::CreateOrganization { slug, name, .. } => {
             let made = operator.create_organization(slug, name.as_deref().unwrap_or(slug.as_str())).await?;
             let text = format!(
-                "Organization `{}` made. Next: switchboard admin create-owner --organization {} …",
-                made.slug, made.slug
+                "Organization `{}` made. Next: {} admin create-owner {} --organization {} --email E --password-file F",
+                made.slug,
+                output::program(),
+                config.flags_for_admin(),
+                made.slug
             );
             tell(common, &json!({"id": made.id, "slug": made.slug, "name": made.name}), &text);
         }
@@ -142,8 +153,12 @@ async fn act(command: &Command, config: &Config, operator: &Operator) -> Result<
             };
             let (organization, member) = operator.create_owner(&owner).await?;
             let text = format!(
-                "{} owns `{}` now. Next: switchboard admin create-token --email {} --scope api --scope mcp:read --scope mcp:write",
-                member.email, organization.slug, member.email
+                "{} owns `{}` now. Next: {} admin create-token {} --email {} --scope api --scope mcp:read --scope mcp:write",
+                member.email,
+                organization.slug,
+                output::program(),
+                config.flags_for_admin(),
+                member.email
             );
             tell(
                 common,
@@ -183,7 +198,10 @@ async fn setup_link(config: &Config, operator: &Operator, common: &Common) -> Re
             "There is an owner already, so a setup link would do nothing. For a lost password: switchboard admin reset-password --email E --password-file F",
         ));
     }
-    let public_url = config.public_url_for(config.listen);
+    // The address that the server was last started with, unless this command was told another.
+    let told = config.public_url.is_some() || config.listen != Config::DEFAULT_LISTEN;
+    let served = if told { None } else { startup::last_public_url(config) };
+    let public_url = served.unwrap_or_else(|| config.public_url_for(config.listen));
     let link = new_setup_link(&operator.db, &public_url, &*operator.clock, &*operator.random).await?;
     let minutes = SETUP_LINK_LIFETIME.as_secs() / 60;
     if !common.json {

@@ -96,7 +96,7 @@ async fn prepare(operator: Operator, public_url: Url) -> Result<String, Failure>
 
 /// What to type next. Every line works as it stands.
 fn first_call(origin: &str, password: &str, token: &str) -> String {
-    let program = std::env::args().next().unwrap_or_else(|| "switchboard".into());
+    let program = crate::output::program();
     format!(
         "Signed in as {EMAIL} with the password {password}\n\
          The token below is good for a day. Paste this into another terminal:\n\

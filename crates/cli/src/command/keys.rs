@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = super::load(&options.settings)?;
     telemetry::for_command(&config.log)?;
     super::command_runtime()?.block_on(async {
-        let mut operator = Operator::open(&config).await?;
+        let mut operator = Operator::open_existing(&config).await?;
         let outcome = match &arguments.command {
             Command::List { options } => list(&operator, options).await,
             Command::Verify { options } => verify(&operator, options).await,

@@ -1,6 +1,13 @@
 //! What the settings mean: typed values, and the rules between them.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use switchboard_broker::{ApprovalSettings, AuthorizationSettings, SessionSettings, SignInSettings};
 use switchboard_domain::SecretValue;
@@ -88,6 +95,8 @@ pub(crate) struct DatabaseSettings {
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
+    /// The configuration file that was read, if one was.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) listen: SocketAddr,
     /// As given; see [`Config::public_url_for`].
     pub(crate) public_url: Option<Url>,
@@ -158,9 +167,8 @@ impl Config {
         }
         Ok(Self {
             data_dir: PathBuf::from(settings.text("data_dir").unwrap_or("./data")),
-            listen: settings
-                .address("server.listen")
-                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            file: settings.file.clone(),
+            listen: settings.address("server.listen").unwrap_or(Self::DEFAULT_LISTEN),
             public_url,
             allowed_hosts: settings.list("server.allowed_hosts").to_vec(),
             trusted_proxies,
@@ -202,6 +210,24 @@ impl Config {
         })
     }
 
+    pub(crate) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+    /// What `admin` has to be told to work on the same data from another directory, as flags. A password in a
+    /// database URL is for nobody's terminal: its place is named instead.
+    pub(crate) fn flags_for_admin(&self) -> String {
+        let mut flags = Vec::new();
+        if let Some(file) = &self.file {
+            flags.push(format!("--config {}", quoted(file)));
+        }
+        if self.database.url.is_some() {
+            flags.push("--database-url \"$SWITCHBOARD_DATABASE_URL\"".into());
+        }
+        if self.database.url.is_none() || self.master_key.is_none() {
+            flags.push(format!("--data-dir {}", quoted(&self.data_dir)));
+        }
+        flags.join(" ")
+    }
+
     /// Nobody but this machine may talk to us without TLS, unless the operator says so.
     pub(crate) fn check_for_serving(&self) -> Result<(), ConfigError> {
         let is_https = self.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
@@ -229,6 +255,13 @@ impl Config {
         };
         Url::parse(&format!("http://{host}:{port}")).expect("an address and a port make a URL")
     }
+}
+
+/// An absolute path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string();
+    let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c));
+    if plain { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 fn wrong_public_url(url: &Url) -> Option<&'static str> {

@@ -31,6 +31,12 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
+    /// Opens what is there; where nothing is, nothing is made.
+    pub(crate) async fn open_existing(config: &Config) -> Result<Self, Failure> {
+        startup::require_data(config).await?;
+        Self::open(config).await
+    }
+
     /// Opens what the settings name, on an empty data directory too.
     pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
         startup::prepare_if_needed(config)?;

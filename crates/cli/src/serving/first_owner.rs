@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     failure::Failure,
     operator::{NewOwner, Operator},
+    output,
     startup::{SETUP_LINK_LIFETIME, new_setup_link},
 };
 
@@ -49,9 +50,12 @@ pub(super) async fn see_to(
                 write_private(&link_file, &link)?;
             }
             Ok(Some(format!(
-                "No owner yet. Open this link once (expires in {} min):\n{}\n(new link: switchboard admin setup-link)",
+                "No owner yet. Open this link once (expires in {} min):\n{}\n(new link: {} admin setup-link {} --public-url {})",
                 SETUP_LINK_LIFETIME.as_secs() / 60,
-                link.expose()
+                link.expose(),
+                output::program(),
+                config.flags_for_admin(),
+                public_url.as_str().trim_end_matches('/')
             )))
         }
     }

@@ -59,8 +59,11 @@ pub(crate) async fn serve(config: Config, demo: Option<Demo>) -> Result<(), Fail
     let is_sqlite = config.database.url.is_none();
     let made = startup::prepare_if_needed(&config)?;
     transcript.data(&config, made);
-    let _lock = if is_sqlite { Some(startup::ServeLock::take(&config.data_dir)?) } else { None };
+    let mut lock = if is_sqlite { Some(startup::ServeLock::take(&config.data_dir)?) } else { None };
     let reserved = listener::reserve(config.listen)?;
+    if let Some(lock) = &mut lock {
+        lock.note(&config.public_url_for(reserved.address()?));
+    }
     let metrics_listener = config.metrics_listen.map(listener::reserve).transpose()?;
     let opened = startup::open(&config).await?;
     transcript.database(&config, &opened);

@@ -4,9 +4,11 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{self, Write as _},
+    io::{self, Seek as _, Write as _},
     path::Path,
 };
+
+use url::Url;
 
 use crate::{config::Config, failure::Failure};
 
@@ -56,7 +58,7 @@ fn make(path: &Path) -> io::Result<()> {
 
 /// Held while serving; the operating system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct ServeLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(crate) struct ServeLock(File);
 
 impl ServeLock {
     pub(crate) fn take(data_dir: &Path) -> Result<Self, Failure> {
@@ -70,10 +72,8 @@ impl ServeLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = std::fs::read_to_string(&path).unwrap_or_default();
-                let holder = holder
-                    .trim()
-                    .parse::<u32>()
-                    .map_or_else(|_| String::new(), |id| format!(" (process {id})"));
+                let process = holder.lines().next().and_then(|line| line.trim().parse::<u32>().ok());
+                let holder = process.map_or_else(String::new, |id| format!(" (process {id})"));
                 return Err(Failure::failed(format!(
                     "Another Switchboard{holder} serves {}. Stop it first, or give this one a directory of its own with \
                      --data-dir; several servers for one organization need PostgreSQL (--database-url).",
@@ -86,6 +86,22 @@ impl ServeLock {
         let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         Ok(Self(file))
     }
+
+    /// Notes where it is served, for links that `admin` makes. Nothing else depends on it.
+    pub(crate) fn note(&mut self, public_url: &Url) {
+        let note = format!("{}\n{public_url}\n", std::process::id());
+        let noted =
+            self.0.set_len(0).and_then(|()| self.0.rewind()).and_then(|()| self.0.write_all(note.as_bytes()));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "where this is served can't be noted in serve.lock");
+        }
+    }
+}
+
+/// The public URL of the server that works, or last worked, on this data directory.
+pub(crate) fn last_public_url(config: &Config) -> Option<Url> {
+    let note = std::fs::read_to_string(config.data_dir.join("serve.lock")).ok()?;
+    Url::parse(note.lines().nth(1)?).ok()
 }
 
 #[cfg(test)]

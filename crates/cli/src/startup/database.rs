@@ -64,6 +64,29 @@ pub(crate) async fn open(config: &Config) -> Result<Opened, Failure> {
     }
 }
 
+/// Refuses where nobody ever started Switchboard: most likely the directory is another one.
+pub(crate) async fn require_data(config: &Config) -> Result<(), Failure> {
+    if config.database.url.is_none() && !sqlite_path(&config.data_dir).exists() {
+        let directory = config.data_dir.display();
+        return Err(Failure::failed(format!(
+            "There is no Switchboard data in {directory}. Give the server's data directory with --data-dir \
+             (SWITCHBOARD_DATA_DIR), or make a first owner: switchboard admin create-owner --data-dir {directory} \
+             --email E --password-file F"
+        )));
+    }
+    let db = Db::open(&options(config), Migrations::Ignore).await?;
+    let status = db.schema_status().await;
+    db.close().await;
+    if status?.applied > 0 {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "There is no Switchboard data in {}. Check --database-url and --data-dir, or make a first owner: switchboard \
+         admin create-owner --email E --password-file F",
+        location_for_people(config)
+    )))
+}
+
 async fn bring_up_to_date(db: &Db, config: &Config) -> Result<(i64, SchemaStatus), Failure> {
     let before = db.schema_status().await?.applied;
     if config.database.migrate {

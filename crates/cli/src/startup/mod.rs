@@ -7,8 +7,8 @@ mod keys;
 mod notify;
 mod setup_link;
 
-pub(crate) use data_dir::{ServeLock, prepare_if_needed};
-pub(crate) use database::{Opened, location_for_people, open, options, sqlite_path};
+pub(crate) use data_dir::{ServeLock, last_public_url, prepare_if_needed};
+pub(crate) use database::{Opened, location_for_people, open, options, require_data, sqlite_path};
 pub(crate) use egress::{operator_egress, upstream_egress};
 pub(crate) use keys::{KeyPlace, OpenedKeys, check_keys, load_keyring, open_keys};
 pub(crate) use notify::Notify;

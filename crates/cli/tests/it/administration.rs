@@ -25,6 +25,43 @@ fn an_empty_directory_is_enough() {
 }
 
 #[test]
+fn where_nothing_is_only_a_first_owner_or_organization_is_made() {
+    for place in Place::each() {
+        for command in [
+            &["create-token", "--email", "ana@example.com", "--scope", "api"] as &[&str],
+            &["setup-link"],
+            &["reset-password", "--email", "ana@example.com", "--password-file", "password"],
+        ] {
+            place.run(&[&["admin"], command].concat()).fails_with(1, &["no Switchboard data", "--data-dir"]);
+        }
+        place.run(&["keys", "list"]).fails_with(1, &["no Switchboard data"]);
+        assert!(!place.data().exists(), "nothing was made");
+        place.run(&["admin", "create-organization", "--slug", "labs"]).ok();
+        assert!(place.run(&["admin", "setup-link"]).ok().contains("/setup/"));
+    }
+}
+
+#[test]
+fn the_hint_for_a_new_setup_link_makes_one_that_works() {
+    let place = Place::sqlite();
+    let mut server = place.serve(&[]);
+    let hint = server.line_with("new link:");
+    let port = server.url.rsplit(':').next().unwrap();
+    assert!(
+        hint.contains("--data-dir /") && hint.contains(&format!("--public-url http://127.0.0.1:{port}")),
+        "{hint}"
+    );
+    let (_, command) = hint.split_once("admin ").unwrap();
+    let words: Vec<&str> = command.trim_end_matches(')').split_whitespace().collect();
+    let link = place.run(&[&["admin"], &words[..]].concat()).ok();
+    let path = link.trim().strip_prefix(&server.url).expect("a link to where it is served").to_owned();
+    assert!(http(&server, &format!("GET {path} HTTP/1.1"), "").contains("Set up Switchboard"));
+    // Without any flag too: the data directory says where it is served.
+    let again = place.run(&["admin", "setup-link"]).ok();
+    assert!(again.starts_with(&server.url), "{again}");
+}
+
+#[test]
 fn wrong_input_is_refused_with_what_would_be_right() {
     let place = Place::sqlite();
     let scope = ["admin", "create-token", "--email", "ana@example.com", "--scope", "write"];

@@ -15,7 +15,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -75,6 +75,8 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Free places in the queue.
     places: Semaphore,
+    /// Calls under way.
+    calls: AtomicUsize,
     /// Somebody is about to commit what is queued.
     is_led: AtomicBool,
     /// The task will look at the queue when its pause is over.
@@ -101,6 +103,7 @@ impl Audit {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             places: Semaphore::new(QUEUE),
+            calls: AtomicUsize::new(0),
             is_led: AtomicBool::new(false),
             is_due: AtomicBool::new(false),
             now: Notify::new(),
@@ -120,11 +123,19 @@ impl Audit {
         if !self.shared.at_once {
             self.shared.now.notify_one();
         } else if let Some(lead) = Lead::take(&self.shared) {
-            // Runs what else is ready on this thread; what that puts on record joins the group.
-            tokio::task::yield_now().await;
+            if self.shared.calls.load(Ordering::Relaxed) > 1 {
+                // Runs what else is ready on this thread; what that puts on record joins the group.
+                tokio::task::yield_now().await;
+            }
             lead.commit().await;
         }
         written.await.unwrap_or(Err(AuditUnavailable))
+    }
+
+    /// To be kept while a call is under way: one that is alone waits for no company.
+    pub(crate) fn call(&self) -> CallUnderWay<'_> {
+        self.shared.calls.fetch_add(1, Ordering::Relaxed);
+        CallUnderWay(&self.shared.calls)
     }
 
     /// Takes no more entries; what is queued is still written.
@@ -142,6 +153,16 @@ impl Audit {
     }
 }
 
+/// A call that has put, or will put, entries on record.
+#[derive(Debug)]
+pub(crate) struct CallUnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for CallUnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Shared {
     async fn push(&self, queued: Queued) -> Result<(), AuditUnavailable> {
         let place = self.places.acquire().await.map_err(|_| AuditUnavailable)?;
@@ -155,10 +176,11 @@ impl Shared {
         Ok(())
     }
 
-    fn take(&self) -> Vec<Queued> {
+    /// What is queued, up to a whole group; `None` when nothing is.
+    fn take(&self) -> Option<Vec<Queued>> {
         let mut queue = self.queue.lock();
         let taken = queue.entries.len().min(GROUP);
-        queue.entries.drain(..taken).collect()
+        (taken > 0).then(|| queue.entries.drain(..taken).collect())
     }
 
     /// Back to where they were: in front, in order.
@@ -196,11 +218,9 @@ impl<'a> Lead<'a> {
         // From here on whoever queues an entry leads in turn. No `await` until all is said.
         shared.is_led.swap(false, Ordering::AcqRel);
         self.is_done = true;
-        loop {
-            let group = shared.take();
-            if group.is_empty() {
-                return;
-            }
+        // What comes meanwhile has a lead of its own, and by then more company.
+        while let Some(group) = shared.take() {
+            let is_full = group.len() == GROUP;
             match writer.commit_now(&group) {
                 Some(outcome) => shared.answer(group, outcome),
                 None => {
@@ -208,6 +228,9 @@ impl<'a> Lead<'a> {
                     shared.now.notify_one();
                     return;
                 }
+            }
+            if !is_full {
+                return;
             }
         }
     }
@@ -240,13 +263,18 @@ async fn run(shared: Arc<Shared>, finish: CancellationToken) {
         }
         let mut writer = shared.writer.lock().await;
         shared.is_due.swap(false, Ordering::AcqRel);
-        loop {
-            let group = shared.take();
-            if group.is_empty() {
+        // Once: what comes meanwhile is led, or asks for another turn.
+        while let Some(group) = shared.take() {
+            let is_full = group.len() == GROUP;
+            let done = if shared.at_once { writer.commit_now(&group) } else { None };
+            let outcome = match done {
+                Some(outcome) => outcome,
+                None => writer.commit(&group).await,
+            };
+            shared.answer(group, outcome);
+            if !is_full {
                 break;
             }
-            let outcome = writer.commit(&group).await;
-            shared.answer(group, outcome);
         }
         if is_last {
             return;

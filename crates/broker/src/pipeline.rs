@@ -45,6 +45,7 @@ impl Broker {
         context: &CallContext,
         request: &Execute<'_>,
     ) -> Result<Executed, CallFailure> {
+        let _under_way = self.audit().call();
         let mut call = self.begin(context, request);
         let outcome = self.run(&mut call, request).await;
         metrics::counter!("switchboard_calls_total", "outcome" => outcome_label(&outcome)).increment(1);

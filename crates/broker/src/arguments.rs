@@ -6,17 +6,23 @@ use std::sync::Arc;
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Value, json};
-use switchboard_domain::{CallError, ErrorCode, Fingerprint};
+use switchboard_catalog::ValidationCost;
+use switchboard_domain::{Actor, CallError, ErrorCode, Fingerprint};
 use switchboard_mcp::{ParamHeader, param_headers};
 
 /// Most violations that one answer lists.
 const MAX_VIOLATIONS: usize = 20;
+/// Regular expressions of one schema that are compiled; each may take some hundred kilobytes.
+const MAX_PATTERNS: usize = 100;
+const MAX_PATTERN_BYTES: usize = 1 << 18;
+/// Share of the allowed steps up to which all violations are collected: each way that failed is kept meanwhile.
+const EXPLAINED: u64 = 10;
 
 /// A definition, ready for calls and for showing.
 #[derive(Debug)]
 pub(crate) struct CompiledTool {
     /// `None` when the schema can't be compiled: the upstream is then the only judge.
-    validator: Option<Validator>,
+    validator: Option<(Validator, ValidationCost)>,
     pub(crate) param_headers: Vec<ParamHeader>,
     pub(crate) description: String,
     pub(crate) input_schema: Value,
@@ -27,12 +33,9 @@ impl CompiledTool {
     pub(crate) fn new(definition: &Value) -> Self {
         let input_schema =
             definition.get("inputSchema").cloned().unwrap_or_else(|| json!({ "type": "object" }));
-        // The linear-time engine: a provider's pattern must not be able to stop us.
-        let validator = jsonschema::options()
-            .with_pattern_options(PatternOptions::regex().size_limit(1 << 20))
-            .should_validate_formats(false)
-            .build(&input_schema)
-            .ok();
+        let validator = ValidationCost::of(&input_schema)
+            .filter(|cost| cost.patterns() <= MAX_PATTERNS)
+            .and_then(|cost| Some((compile(&input_schema)?, cost)));
         Self {
             validator,
             param_headers: param_headers(&input_schema),
@@ -42,11 +45,18 @@ impl CompiledTool {
         }
     }
 
-    /// Every violation with its path (JSON pointer), or nothing.
-    pub(crate) fn validate(&self, arguments: &Value) -> Result<(), CallError> {
-        let Some(validator) = &self.validator else { return Ok(()) };
+    /// Every violation with its path (JSON pointer), or nothing. `bytes` is how long the arguments were, `max_steps`
+    /// how much work they may be.
+    pub(crate) fn validate(&self, arguments: &Value, bytes: usize, max_steps: u64) -> Result<(), CallError> {
+        let Some((validator, cost)) = &self.validator else { return Ok(()) };
+        let steps = cost.steps(arguments, bytes, max_steps).map_err(|_| too_costly(max_steps))?;
         if validator.is_valid(arguments) {
             return Ok(());
+        }
+        if steps > max_steps / EXPLAINED {
+            let message = "The arguments do not fit the schema, which is too large to say where. \
+                           Search with detail \"schema\" to see it.";
+            return Err(CallError::new(ErrorCode::InvalidArguments, message));
         }
         let violations: Vec<Value> = validator
             .iter_errors(arguments)
@@ -62,6 +72,23 @@ impl CompiledTool {
         );
         Err(CallError::new(ErrorCode::InvalidArguments, message).details(json!({ "violations": violations })))
     }
+}
+
+fn compile(schema: &Value) -> Option<Validator> {
+    // The linear-time engine: a provider's pattern must not be able to stop us.
+    jsonschema::options()
+        .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN_BYTES))
+        .should_validate_formats(false)
+        .build(schema)
+        .ok()
+}
+
+fn too_costly(max_steps: u64) -> CallError {
+    let message = format!(
+        "The arguments can't be checked against the schema: it would take more than {max_steps} steps \
+         (upstream.max_validation_steps). Send less at once; if it is always so, the server's schema is at fault."
+    );
+    CallError::new(ErrorCode::InvalidArguments, message).actor(Actor::Provider)
 }
 
 /// Compiled definitions by fingerprint; bounded by count, since definitions are bounded in size.
@@ -86,6 +113,43 @@ impl CompiledTools {
 mod tests {
     use super::*;
 
+    fn validate(tool: &CompiledTool, arguments: &Value) -> Result<(), CallError> {
+        tool.validate(arguments, arguments.to_string().len(), 500_000)
+    }
+
+    #[test]
+    fn a_schema_that_multiplies_is_not_begun() {
+        let twice = |name: usize| json!([{ "$ref": format!("#/$defs/a{name}") }, { "$ref": format!("#/$defs/a{name}") }]);
+        for keyword in ["oneOf", "anyOf", "allOf"] {
+            let mut definitions: serde_json::Map<String, Value> =
+                (0..40).map(|level| (format!("a{level}"), json!({ keyword: twice(level + 1) }))).collect();
+            definitions.insert("a40".into(), json!({ "type": "object" }));
+            let schema = json!({ "type": "object", "$defs": definitions, "not": { "$ref": "#/$defs/a0" } });
+            let tool = CompiledTool::new(&json!({ "inputSchema": schema }));
+            let error = validate(&tool, &json!({})).unwrap_err();
+            assert!(error.message.contains("upstream.max_validation_steps"), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_at_the_same_place_is_not_begun() {
+        let tool =
+            CompiledTool::new(&json!({ "inputSchema": { "allOf": [{ "$ref": "#" }, { "$ref": "#" }] } }));
+        assert!(tool.validator.is_none() || validate(&tool, &json!({})).is_err());
+    }
+
+    #[test]
+    fn more_patterns_than_can_be_kept_are_not_applied() {
+        let properties: serde_json::Map<String, Value> = (0..101)
+            .map(|index| {
+                (format!("p{index}"), json!({ "type": "string", "pattern": "((a{0,500}){0,500}){0,500}b" }))
+            })
+            .collect();
+        let tool =
+            CompiledTool::new(&json!({ "inputSchema": { "type": "object", "properties": properties } }));
+        assert!(tool.validator.is_none());
+    }
+
     #[test]
     fn violations_have_paths() {
         let tool = CompiledTool::new(&json!({ "inputSchema": {
@@ -93,8 +157,8 @@ mod tests {
             "properties": { "count": { "type": "integer" }, "list": { "type": "array", "items": { "type": "string" } } },
             "required": ["count"]
         }}));
-        assert!(tool.validate(&json!({ "count": 1 })).is_ok());
-        let error = tool.validate(&json!({ "list": ["a", 2] })).unwrap_err();
+        assert!(validate(&tool, &json!({ "count": 1 })).is_ok());
+        let error = validate(&tool, &json!({ "list": ["a", 2] })).unwrap_err();
         let violations = error.details.unwrap()["violations"].clone();
         let paths: Vec<_> =
             violations.as_array().unwrap().iter().map(|violation| violation["path"].clone()).collect();
@@ -107,7 +171,7 @@ mod tests {
             "type": "object", "properties": { "a": { "$ref": "http://127.0.0.1:9/schema.json" } }
         }}));
         assert!(tool.validator.is_none(), "it can't be compiled, so it is not applied");
-        assert!(tool.validate(&json!({ "a": 1 })).is_ok());
+        assert!(validate(&tool, &json!({ "a": 1 })).is_ok());
     }
 
     #[test]
@@ -115,6 +179,6 @@ mod tests {
         let tool = CompiledTool::new(&json!({ "inputSchema": {
             "type": "object", "properties": { "a": { "type": "string", "pattern": "^(a+)+$" } }
         }}));
-        assert!(tool.validate(&json!({ "a": format!("{}!", "a".repeat(50_000)) })).is_err());
+        assert!(validate(&tool, &json!({ "a": format!("{}!", "a".repeat(50_000)) })).is_err());
     }
 }

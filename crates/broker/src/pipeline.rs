@@ -136,7 +136,8 @@ impl Broker {
         }
         let tool = self.compiled(known, &name.name, &capability).await?;
         let arguments = read_arguments(request.arguments)?;
-        tool.validate(&arguments)?;
+        let bytes = request.arguments.map_or(2, |raw| raw.get().len());
+        tool.validate(&arguments, bytes, self.upstreams().limits.max_validation_steps)?;
         let permit = match decision {
             Decision::Allow(permit) => permit,
             Decision::Deny(_) => return Err(unknown()),

@@ -17,6 +17,7 @@ mod schema;
 pub mod search;
 mod signature;
 mod summary;
+mod validation_cost;
 
 pub use canonical::{NotCanonical, canonical_form, fingerprint};
 pub use definition::{Definition, DefinitionLimits, ExcludedTool, Exclusion};
@@ -27,3 +28,4 @@ pub use revealed::{revealed, revealed_json};
 pub use search::{ConnectionLabel, ConnectionSet, EntryRef, Hit, Index, SearchOutcome, SearchQuery};
 pub use signature::{SIGNATURE_CHARS, Signature};
 pub use summary::{SUMMARY_CHARS, displayed, first_sentence};
+pub use validation_cost::{TooCostly, ValidationCost};

@@ -39,6 +39,8 @@ pub struct UpstreamLimits {
     pub max_error_bytes: usize,
     pub max_tools: usize,
     pub max_pages: usize,
+    /// Steps of validating the arguments of one call against the tool's schema, at the worst.
+    pub max_validation_steps: u64,
 }
 
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -64,6 +66,7 @@ impl Default for UpstreamLimits {
             max_error_bytes: 64 * 1024,
             max_tools: 2_000,
             max_pages: 100,
+            max_validation_steps: 500_000,
         }
     }
 }

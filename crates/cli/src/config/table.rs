@@ -136,6 +136,7 @@ fn upstream() -> Vec<Setting> {
         S("upstream.max_error_bytes", "UPSTREAM_MAX_ERROR_BYTES", Kind::Size, "64KiB", "How much of an HTTP error is read."),
         S("upstream.max_tools", "UPSTREAM_MAX_TOOLS", Kind::Count, "2000", "Tools of one connection."),
         S("upstream.max_pages", "UPSTREAM_MAX_PAGES", Kind::Count, "100", "Pages of one listing."),
+        S("upstream.max_validation_steps", "UPSTREAM_MAX_VALIDATION_STEPS", Kind::Count, "500000", "Steps that checking the arguments of one call against the tool's schema may take, at the worst."),
     ]
 }
 

@@ -70,6 +70,7 @@ pub(crate) struct UpstreamSettings {
     pub(crate) max_error_bytes: usize,
     pub(crate) max_tools: usize,
     pub(crate) max_pages: usize,
+    pub(crate) max_validation_steps: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -373,6 +374,7 @@ fn upstream(settings: &Settings) -> UpstreamSettings {
         max_error_bytes: bytes(settings, "upstream.max_error_bytes"),
         max_tools: count("upstream.max_tools"),
         max_pages: count("upstream.max_pages"),
+        max_validation_steps: count("upstream.max_validation_steps"),
     }
 }
 

@@ -221,6 +221,7 @@ fn upstream_limits(config: &Config) -> UpstreamLimits {
         max_error_bytes: settings.max_error_bytes,
         max_tools: settings.max_tools,
         max_pages: settings.max_pages,
+        max_validation_steps: settings.max_validation_steps as u64,
     }
 }
 

@@ -38,6 +38,9 @@ const GROUP: usize = 512;
 /// Entries that may wait; beyond, calls wait in turn.
 const QUEUE: usize = 4096;
 
+/// How often who leads lets others run first.
+const ROUNDS: usize = 4;
+
 /// How long the end of a call may wait for company on its way to the database.
 const LINGER: Duration = Duration::from_millis(20);
 
@@ -123,10 +126,6 @@ impl Audit {
         if !self.shared.at_once {
             self.shared.now.notify_one();
         } else if let Some(lead) = Lead::take(&self.shared) {
-            if self.shared.calls.load(Ordering::Relaxed) > 1 {
-                // Runs what else is ready on this thread; what that puts on record joins the group.
-                tokio::task::yield_now().await;
-            }
             lead.commit().await;
         }
         written.await.unwrap_or(Err(AuditUnavailable))
@@ -176,6 +175,22 @@ impl Shared {
         Ok(())
     }
 
+    /// Runs what else is ready on this thread, for as long as that puts more on record: it joins the group.
+    async fn company(&self) {
+        let mut queued = self.queue.lock().entries.len();
+        for _ in 0..ROUNDS {
+            if self.calls.load(Ordering::Relaxed) <= 1 {
+                return;
+            }
+            tokio::task::yield_now().await;
+            let now = self.queue.lock().entries.len();
+            if now <= queued {
+                return;
+            }
+            queued = now;
+        }
+    }
+
     /// What is queued, up to a whole group; `None` when nothing is.
     fn take(&self) -> Option<Vec<Queued>> {
         let mut queue = self.queue.lock();
@@ -215,6 +230,7 @@ impl<'a> Lead<'a> {
     async fn commit(mut self) {
         let shared = self.shared;
         let mut writer = shared.writer.lock().await;
+        shared.company().await;
         // From here on whoever queues an entry leads in turn. No `await` until all is said.
         shared.is_led.swap(false, Ordering::AcqRel);
         self.is_done = true;

@@ -14,7 +14,7 @@ use switchboard_oauth::ResourceIndicator;
 use switchboard_storage::{Db, MemberStatus, TokenOwner};
 use switchboard_vault::{TokenHash, TokenKind, parse};
 
-use crate::{AuthenticationError, snapshot::Snapshots};
+use crate::{AuthenticationError, sign_in::machine, snapshot::Snapshots};
 
 /// Failed attempts a minute from one source, before it has to wait.
 pub(crate) const MAX_FAILURES_PER_MINUTE: u32 = 60;
@@ -72,13 +72,18 @@ impl Authentication {
     fn failed(&self, source: Option<IpAddr>) -> AuthenticationError {
         metrics::counter!("switchboard_authentication_failures_total").increment(1);
         let Some(source) = source else { return AuthenticationError::InvalidToken };
-        match self.failures.check_key(&source) {
+        match self.failures.check_key(&machine(source)) {
             Ok(()) => AuthenticationError::InvalidToken,
             Err(until) => {
                 let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
                 AuthenticationError::TooManyFailures { retry_after: wait.as_secs() + 1 }
             }
         }
+    }
+
+    /// Drops sources that need not wait: otherwise every address ever seen would stay in memory.
+    pub(crate) fn forget_old_failures(&self) {
+        self.failures.retain_recent();
     }
 
     async fn attempt(

@@ -210,6 +210,8 @@ async fn clear_away(broker: Broker) {
             _ = ticks.tick() => {}
         }
         broker.sign_in_limits().forget_old();
+        broker.0.request_limits.forget_old();
+        broker.0.authentication.forget_old_failures();
         match broker.forget_what_is_over().await {
             Ok(()) => metrics::gauge!("switchboard_job_last_success_timestamp_seconds", "job" => "cleanup")
                 .set(broker.clock().now().as_secs() as f64),

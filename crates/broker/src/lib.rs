@@ -22,6 +22,7 @@ pub mod manage;
 mod pipeline;
 mod redact;
 mod refused_call;
+mod request_limits;
 mod search;
 mod session;
 mod sign_in;
@@ -55,6 +56,7 @@ pub use credentials::{
 };
 pub use direct::{DirectTools, Offer};
 pub use keys::DataKeyError;
+pub use request_limits::RequestSettings;
 pub use session::{Browser, OpenedSession, SessionSettings, SignedIn};
 pub use sign_in::{Choice, PasswordSignIn, SignInSettings, TooMany};
 pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
@@ -92,6 +94,7 @@ pub struct Settings {
     pub sign_in: SignInSettings,
     pub authorization: AuthorizationSettings,
     pub approval: ApprovalSettings,
+    pub requests: RequestSettings,
 }
 
 impl Default for Settings {
@@ -103,6 +106,7 @@ impl Default for Settings {
             sign_in: SignInSettings::default(),
             authorization: AuthorizationSettings::default(),
             approval: ApprovalSettings::default(),
+            requests: RequestSettings::default(),
         }
     }
 }
@@ -123,6 +127,7 @@ struct Inner {
     compiled: arguments::CompiledTools,
     direct_lists: direct::DirectLists,
     sign_in_limits: sign_in::SignInLimits,
+    request_limits: request_limits::RequestLimits,
     authorization_limits: authorization::AuthorizationLimits,
     egress: Egress,
     schedule: jobs::Schedule,
@@ -168,6 +173,7 @@ impl Broker {
             direct_lists: direct::kept_lists(),
             sign_in_limits: sign_in::SignInLimits::new(options.settings.sign_in),
             authorization_limits: authorization::AuthorizationLimits::new(&options.settings.authorization),
+            request_limits: request_limits::RequestLimits::new(options.settings.requests),
             egress,
             schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
             settings: options.settings,
@@ -223,6 +229,16 @@ impl Broker {
         // Of an organization made a moment ago, by a command beside this process.
         self.refresh_snapshots().await.map_err(|_| AuthenticationError::Unavailable)?;
         attempt().await?.ok_or(AuthenticationError::InvalidToken)
+    }
+
+    /// Counts a request of the REST API for who made it.
+    pub fn admit_request(&self, principal: &Principal) -> Result<(), TooMany> {
+        self.0.request_limits.check(principal)
+    }
+
+    /// Counts a request of the REST API that proved nothing.
+    pub fn admit_request_of_source(&self, source: IpAddr) -> Result<(), TooMany> {
+        self.0.request_limits.check_source(source)
     }
 
     /// An id for one HTTP request.

@@ -92,7 +92,7 @@ impl SignInLimits {
     }
 }
 
-fn machine(source: IpAddr) -> IpAddr {
+pub(crate) fn machine(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address => address,

@@ -20,6 +20,10 @@ pub struct ServerConfig {
     pub trusted_proxies: TrustedProxies,
     pub max_request_bytes: usize,
     pub request_body_timeout: Duration,
+    /// How long the head of a request may take to arrive, from its first byte on.
+    pub request_head_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub keep_alive: Duration,
     /// Connections at once; beyond, new ones wait to be accepted.
     pub max_connections: usize,
     /// How long calls may go on after SIGTERM.
@@ -37,6 +41,8 @@ impl ServerConfig {
             trusted_proxies: TrustedProxies::default(),
             max_request_bytes: 4 * 1024 * 1024,
             request_body_timeout: Duration::from_secs(30),
+            request_head_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
             max_connections: 10_000,
             drain: Duration::from_secs(30),
             metrics_token: None,

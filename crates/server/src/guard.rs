@@ -23,7 +23,7 @@ pub(crate) async fn guard(
     let id: Arc<str> = state.broker.new_request_id().into();
     let started = tokio::time::Instant::now();
     let method = request.method().clone();
-    let path: Arc<str> = request.uri().path().into();
+    let path: Arc<str> = path_to_write_down(request.uri().path()).into();
     let refusal = (method == Method::CONNECT)
         .then(|| problem::plain(StatusCode::METHOD_NOT_ALLOWED, "There is no tunnel here."))
         .or_else(|| refuse(&state, request.headers(), request.uri()));
@@ -42,6 +42,13 @@ pub(crate) async fn guard(
     tracing::debug!(target: "switchboard::access", id = %id, %method, path = %path, status, millis, "request");
     protect(response.headers_mut(), &id);
     response
+}
+
+/// Links to set up, to accept an invitation and the like prove something by a token in their path: it is in no log and
+/// in no trace.
+fn path_to_write_down(path: &str) -> String {
+    let shown = |segment| if str::starts_with(segment, "swb_") { "…" } else { segment };
+    path.split('/').map(shown).collect::<Vec<_>>().join("/")
 }
 
 fn status_class(status: u16) -> &'static str {

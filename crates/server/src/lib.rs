@@ -10,6 +10,7 @@ mod mcp;
 mod oauth;
 mod ops;
 mod problem;
+mod request_head;
 mod serve;
 mod trusted_proxies;
 mod ui;

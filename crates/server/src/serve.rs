@@ -12,11 +12,14 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::{ServerState, router};
+use crate::{
+    ServerState,
+    request_head::{InTime, Stage},
+    router,
+};
 
 /// Bound on the header section, and on what is read ahead of a body.
 const READ_BUFFER: usize = 64 * 1024;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 100;
 
 /// Where a request comes from: the peer of its connection, or the client that a trusted proxy names. The port is the
@@ -62,15 +65,22 @@ pub async fn serve(
         };
         // Small answers must not wait for an acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
+        let stage = Arc::new(Stage::default());
+        let stream = InTime::new(stream, config.request_head_timeout, Arc::clone(&stage));
+        let keep_alive = config.keep_alive;
         let app = app.clone();
         let config = Arc::clone(&config);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
+            stage.asked();
             let client = config.trusted_proxies.client(peer.ip(), request.headers());
-            answer(app.clone(), request, Peer(SocketAddr::new(client, peer.port())))
+            let answer = answer(app.clone(), request, Peer(SocketAddr::new(client, peer.port())));
+            let stage = Arc::clone(&stage);
+            async move { answer.await.inspect(|_| stage.answered()) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            // Runs from the end of one request: it is how long a connection may wait for the next.
+            .header_read_timeout(keep_alive)
             .max_buf_size(READ_BUFFER)
             .max_headers(MAX_HEADERS)
             .serve_connection(TokioIo::new(stream), service);

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use switchboard_broker::{ApprovalSettings, AuthorizationSettings, SessionSettings, SignInSettings};
+use switchboard_broker::{
+    ApprovalSettings, AuthorizationSettings, RequestSettings, SessionSettings, SignInSettings,
+};
 use switchboard_domain::SecretValue;
 use switchboard_server::TrustedProxies;
 use url::{Host, Url};
@@ -106,6 +108,9 @@ pub(crate) struct Config {
     pub(crate) drain: Duration,
     pub(crate) max_request_bytes: usize,
     pub(crate) request_body_timeout: Duration,
+    pub(crate) request_head_timeout: Duration,
+    pub(crate) keep_alive: Duration,
+    pub(crate) requests: RequestSettings,
     pub(crate) database: DatabaseSettings,
     pub(crate) master_key: Option<SecretValue>,
     pub(crate) master_key_origin: String,
@@ -176,6 +181,9 @@ impl Config {
             drain: settings.duration("server.drain"),
             max_request_bytes: bytes(settings, "server.max_request_bytes"),
             request_body_timeout: settings.duration("server.request_body_timeout"),
+            request_head_timeout: settings.duration("server.request_head_timeout"),
+            keep_alive: settings.duration("server.keep_alive"),
+            requests: requests(settings),
             database: database(settings),
             master_key: settings.secret("keys.master_key"),
             master_key_origin: settings.origin("keys.master_key").to_string(),
@@ -298,12 +306,22 @@ fn database(settings: &Settings) -> DatabaseSettings {
     }
 }
 
+/// None a minute would keep everybody out: the least is one.
+fn at_least_one(settings: &Settings, key: &str) -> NonZeroU32 {
+    NonZeroU32::new(settings.count(key)).unwrap_or(NonZeroU32::MIN)
+}
+
 fn sign_in(settings: &Settings) -> SignInSettings {
-    // None a minute would keep everybody out: the least is one.
-    let count = |key| NonZeroU32::new(settings.count(key)).unwrap_or(NonZeroU32::MIN);
     SignInSettings {
-        attempts_per_minute: count("sign_in.attempts_per_minute"),
-        attempts_per_minute_per_source: count("sign_in.attempts_per_minute_per_source"),
+        attempts_per_minute: at_least_one(settings, "sign_in.attempts_per_minute"),
+        attempts_per_minute_per_source: at_least_one(settings, "sign_in.attempts_per_minute_per_source"),
+    }
+}
+
+fn requests(settings: &Settings) -> RequestSettings {
+    RequestSettings {
+        per_minute: at_least_one(settings, "api.requests_per_minute"),
+        per_minute_unauthenticated: at_least_one(settings, "api.requests_per_minute_unauthenticated"),
     }
 }
 

@@ -141,6 +141,7 @@ async fn assemble(
             sign_in: config.sign_in,
             authorization: config.authorization,
             approval: config.approval,
+            requests: config.requests,
             ..switchboard_broker::Settings::default()
         },
     })
@@ -199,6 +200,8 @@ fn server_config(config: &Config, public_url: Url, bound: SocketAddr) -> ServerC
     server.trusted_proxies.clone_from(&config.trusted_proxies);
     server.max_request_bytes = config.max_request_bytes;
     server.request_body_timeout = config.request_body_timeout;
+    server.request_head_timeout = config.request_head_timeout;
+    server.keep_alive = config.keep_alive;
     server.drain = config.drain;
     server.metrics_token.clone_from(&config.metrics_token);
     server

@@ -12,3 +12,4 @@ mod organization;
 mod program;
 mod reference;
 mod serving;
+mod traces;

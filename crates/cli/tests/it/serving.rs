@@ -104,7 +104,7 @@ fn path_of(link: &str) -> &str {
 }
 
 /// One exchange, whole, as a browser without JavaScript makes it.
-fn ask(host: &str, method: &str, path: &str, form: &str) -> String {
+pub fn ask(host: &str, method: &str, path: &str, form: &str) -> String {
     let mut stream = connect(host);
     let length = form.len();
     let head = format!(

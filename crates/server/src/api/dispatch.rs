@@ -13,7 +13,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use switchboard_broker::manage::Refusal;
 use switchboard_domain::{Principal, Resource};
 
-use super::{call::Call, route::Route};
+use super::{call::Call, limits, route::Route};
 use crate::{
     RequestId, ServerState, browser, mcp,
     problem::{self, Problem},
@@ -31,8 +31,11 @@ pub(super) async fn dispatch(
     let (parts, body) = request.into_parts();
     let principal = match caller(&state, &parts).await {
         Ok(principal) => principal,
-        Err(response) => return *response,
+        Err(response) => return limits::unauthenticated(&state, &parts).unwrap_or(*response),
     };
+    if let Err(too_many) = state.broker.admit_request(&principal) {
+        return limits::refused(too_many);
+    }
     let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
     let Some(route) = routes.iter().find(|route| route.method == method) else {
         return method_not_allowed(&routes);

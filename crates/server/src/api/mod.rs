@@ -11,6 +11,7 @@ mod credentials;
 mod dispatch;
 mod invitations;
 mod known_servers;
+mod limits;
 mod openapi;
 mod organization;
 mod page;
@@ -26,7 +27,14 @@ mod tools;
 
 use std::sync::Arc;
 
-use axum::{Json, Router, routing::any};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Request, State},
+    http::Response,
+    response::IntoResponse as _,
+    routing::any,
+};
 
 use crate::ServerState;
 use route::Route;
@@ -61,6 +69,12 @@ pub fn route_facts() -> Vec<RouteFacts> {
     routes().iter().map(Route::facts).collect()
 }
 
+/// The OpenAPI document, for everybody.
+async fn document(State(state): State<ServerState>, request: Request) -> Response<Body> {
+    let (parts, _) = request.into_parts();
+    limits::unauthenticated(&state, &parts).unwrap_or_else(|| Json(openapi_json()).into_response())
+}
+
 pub(crate) fn router() -> Router<ServerState> {
     let mut by_path: Vec<(&'static str, Vec<Route>)> = Vec::new();
     for route in routes() {
@@ -69,8 +83,7 @@ pub(crate) fn router() -> Router<ServerState> {
             None => by_path.push((route.path, vec![route])),
         }
     }
-    let mut router =
-        Router::new().route("/openapi.json", axum::routing::get(|| async { Json(openapi_json()) }));
+    let mut router = Router::new().route("/openapi.json", axum::routing::get(document));
     for (path, routes) in by_path {
         let routes: Arc<[Route]> = routes.into();
         router = router.route(

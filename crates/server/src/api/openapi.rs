@@ -202,6 +202,7 @@ fn failures(route: &Route) -> Vec<(&'static str, &'static str)> {
         ("401", "No token, or not one that is valid here (`unauthenticated`)."),
         ("403", "The token lacks the scope `api`, or one that this needs (`insufficient_scope`)."),
         ("404", "Unknown, or not for this caller (`not_found`)."),
+        ("429", "Too many requests; `Retry-After` says how long to wait (`rate_limited`)."),
         ("503", "Records can't be reached: nothing was done (`unavailable`)."),
     ];
     if route.takes.is_some() {

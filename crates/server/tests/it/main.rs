@@ -7,6 +7,7 @@ mod api;
 mod approvals;
 mod direct;
 mod hostile_upstream;
+mod keep_alive;
 mod members;
 mod narrowed;
 mod oauth;

@@ -34,6 +34,8 @@ pub struct AppOptions {
     /// Keys and ids of this instance; two instances on one database need the same keyring.
     pub keyring: Option<Arc<Keyring>>,
     pub trusted_proxies: TrustedProxies,
+    /// What the listener is to do differently.
+    pub configure: fn(&mut ServerConfig),
 }
 
 impl Default for AppOptions {
@@ -46,6 +48,7 @@ impl Default for AppOptions {
             sample_server: None,
             keyring: None,
             trusted_proxies: TrustedProxies::default(),
+            configure: |_| {},
         }
     }
 }
@@ -106,6 +109,7 @@ impl App {
         .expect("a broker");
         let mut config = ServerConfig::new(public_url, address);
         config.trusted_proxies = options.trusted_proxies;
+        (options.configure)(&mut config);
         let state = ServerState {
             broker: broker.clone(),
             config: Arc::new(config),

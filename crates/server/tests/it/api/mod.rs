@@ -4,6 +4,7 @@ mod audit;
 mod bad_input;
 mod connections;
 mod credentials;
+mod limits;
 mod matrix;
 mod openapi;
 mod organization;

@@ -8,7 +8,7 @@ import { expect, test as base } from '@playwright/test';
 
 const binary = process.env.SWITCHBOARD_BIN;
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const listener = createServer();
     listener.once('error', reject);
@@ -19,7 +19,7 @@ function freePort() {
   });
 }
 
-async function until(what, condition) {
+export async function until(what, condition) {
   const deadline = Date.now() + 30_000;
   while (Date.now() < deadline) {
     const found = await condition();
@@ -61,11 +61,14 @@ export async function signIn(page) {
 }
 
 export const test = base.extend({
-  switchboard: async ({}, use) => {
+  // What it is started with beside the address and the directory.
+  more: [{ options: [] }, { option: true }],
+  switchboard: async ({ more }, use) => {
     const directory = mkdtempSync(join(tmpdir(), 'switchboard-e2e-'));
     const url = `http://127.0.0.1:${await freePort()}`;
     const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SWITCHBOARD_')));
-    const child = spawn(binary, ['serve', '--listen', url.replace('http://', ''), '--data-dir', join(directory, 'data')], {
+    const given = ['--listen', url.replace('http://', ''), '--data-dir', join(directory, 'data'), ...more.options];
+    const child = spawn(binary, ['serve', ...given], {
       cwd: directory,
       env: environment,
     });

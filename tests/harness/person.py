@@ -1,6 +1,8 @@
 """A person at a browser, without the browser: opens a link, fills in the forms they meet, ends where the client waits."""
 
+import re
 import secrets
+from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -68,7 +70,7 @@ class Person:
     def answer(self, link: str, redirect_uri: str, decision: str = "allow") -> dict[str, str]:
         """Follows the link through sign-in and consent; what is said to the client at its own address."""
         page = self._browser.get(link)
-        for _ in range(10):
+        for _ in range(30):
             if page.is_redirect:
                 target = urljoin(str(page.url), page.headers["location"])
                 if target.startswith(redirect_uri):
@@ -90,3 +92,51 @@ class Person:
             assert ("decision", decision) in form.buttons, page.text
             fields["decision"] = decision
         return self._browser.post(urljoin(str(page.url), form.action), data=fields)
+
+
+class Employee(Person):
+    """Signs in with the company's identity provider: presses its button, then does what the provider's pages ask."""
+
+    def __init__(self, login: str, button: str):
+        super().__init__(login)
+        self.login = login
+        self.button = button
+
+    def open(self, link: str) -> httpx2.Response:
+        """Follows everything from the link on; the page where nothing is left to do."""
+        page = self._browser.get(link)
+        for _ in range(30):
+            if page.is_redirect:
+                target = urljoin(str(page.url), page.headers["location"])
+                page = self._browser.get(target)
+            elif page.status_code == 200 and (asked := self._asked(page)):
+                page = asked
+            else:
+                return page
+        raise AssertionError(f"{link} leads nowhere: {page.url}")
+
+    def get(self, url: str) -> httpx2.Response:
+        return self._browser.get(url)
+
+    def _fill_in(self, page: httpx2.Response, decision: str) -> httpx2.Response:
+        if page.status_code == 200 and (asked := self._asked(page)) is not None:
+            return asked
+        return super()._fill_in(page, decision)
+
+    def _asked(self, page: httpx2.Response) -> httpx2.Response | None:
+        """What follows on the sign-in page or a page of the provider; None for every other page."""
+        links = [link for link in _links(page) if self.button in link]
+        if links and "/sign-in" in page.url.path:
+            self.pages.append(page.text)
+            return self._browser.get(urljoin(str(page.url), links[0]))
+        forms = [form for form in forms_of(page) if "prompt" in form.fields]
+        if not forms:
+            return None
+        fields = dict(forms[0].fields)
+        if fields["prompt"] == "login":
+            fields |= {"login": self.login, "password": "any"}
+        return self._browser.post(urljoin(str(page.url), forms[0].action), data=fields)
+
+
+def _links(page: httpx2.Response) -> list[str]:
+    return [unescape(link) for link in re.findall(r'<a [^>]*href="([^"]+)"', page.text)]

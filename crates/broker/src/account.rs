@@ -118,9 +118,23 @@ impl Broker {
     }
 
     async fn has_password(&self, signed_in: &SignedIn, password: &SecretValue) -> Result<bool, StorageError> {
-        let organization = signed_in.principal.organization;
-        let hash = self.db().single().await?.members().password_hash(organization, signed_in.member).await?;
+        let hash = self.usable_password(signed_in).await?;
         Ok(self.verify(password, hash).await)
+    }
+
+    /// Whether the person can prove with a password who they are; otherwise their identity provider does.
+    pub async fn has_usable_password(&self, signed_in: &SignedIn) -> Result<bool, StorageError> {
+        Ok(self.usable_password(signed_in).await?.is_some())
+    }
+
+    async fn usable_password(&self, signed_in: &SignedIn) -> Result<Option<String>, StorageError> {
+        let organization = signed_in.principal.organization;
+        let mut tx = self.db().read().await?;
+        let member = tx.members().find(organization, signed_in.member).await?;
+        if !member.is_some_and(|member| self.may_use_password(&member)) {
+            return Ok(None);
+        }
+        tx.members().password_hash(organization, signed_in.member).await
     }
 
     async fn hash(&self, password: &SecretValue) -> Result<String, PasswordError> {
@@ -131,7 +145,7 @@ impl Broker {
     }
 
     /// `None` when the session was ended meanwhile.
-    async fn new_cookie(
+    pub(crate) async fn new_cookie(
         &self,
         tx: &mut Tx,
         signed_in: &SignedIn,

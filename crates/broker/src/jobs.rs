@@ -33,6 +33,11 @@ impl Schedule {
     pub(crate) fn new(holder: WriterId) -> Self {
         Self { last: Mutex::default(), ttl: Mutex::default(), holder }
     }
+
+    /// This process, as it holds leases.
+    pub(crate) fn holder(&self) -> WriterId {
+        self.holder
+    }
 }
 
 impl Broker {
@@ -100,6 +105,7 @@ impl Broker {
             tx.sessions().forget(organization, now, unused).await?;
             tx.tokens().forget_expired(organization, now).await?;
             tx.approvals().forget(organization, now.minus(self.settings().approval.kept)).await?;
+            tx.sign_ins().forget_expired(organization, now).await?;
             tx.commit().await?;
         }
         self.forget_expired_authorizations().await

@@ -14,6 +14,7 @@ mod check;
 mod context;
 mod credentials;
 mod direct;
+pub mod identity;
 mod jobs;
 mod keys;
 mod listing;
@@ -129,6 +130,7 @@ struct Inner {
     sign_in_limits: sign_in::SignInLimits,
     request_limits: request_limits::RequestLimits,
     authorization_limits: authorization::AuthorizationLimits,
+    providers: identity::Providers,
     egress: Egress,
     schedule: jobs::Schedule,
     settings: Settings,
@@ -174,6 +176,7 @@ impl Broker {
             sign_in_limits: sign_in::SignInLimits::new(options.settings.sign_in),
             authorization_limits: authorization::AuthorizationLimits::new(&options.settings.authorization),
             request_limits: request_limits::RequestLimits::new(options.settings.requests),
+            providers: identity::Providers::new(egress.clone()),
             egress,
             schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
             settings: options.settings,
@@ -325,6 +328,10 @@ impl Broker {
 
     pub(crate) fn data_keys(&self) -> &keys::DataKeys {
         &self.0.keys
+    }
+
+    pub(crate) fn providers(&self) -> &identity::Providers {
+        &self.0.providers
     }
 
     pub(crate) fn upstreams(&self) -> &upstream::Upstreams {

@@ -69,8 +69,8 @@ pub struct SignedIn {
 }
 
 impl Broker {
-    /// Opens a session for a member who proved who they are.
-    pub(crate) async fn open_session(&self, new: NewSession<'_>) -> Result<OpenedSession, StorageError> {
+    /// A session as it will be stored, with its cookie.
+    pub(crate) fn new_session(&self, new: NewSession<'_>) -> (Session, SecretValue) {
         let issued = issue(TokenKind::Session, self.random());
         let now = self.clock().now();
         let session = Session {
@@ -87,10 +87,16 @@ impl Broker {
             expires_at: now.plus(self.settings().session.absolute),
             revoked_at: None,
         };
+        (session, issued.secret)
+    }
+
+    /// Opens a session for a member who proved who they are.
+    pub(crate) async fn open_session(&self, new: NewSession<'_>) -> Result<OpenedSession, StorageError> {
+        let (session, cookie) = self.new_session(new);
         let mut tx = self.db().write().await?;
         tx.sessions().insert(&session).await?;
         tx.commit().await?;
-        Ok(OpenedSession { cookie: issued.secret, id: session.id, expires_at: session.expires_at })
+        Ok(OpenedSession { cookie, id: session.id, expires_at: session.expires_at })
     }
 
     /// Who a cookie is; `None` when it is nobody's, over, or its member is kept out.

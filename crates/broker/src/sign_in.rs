@@ -7,18 +7,25 @@
 use std::{
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock as _, QuantaInstant},
+};
 use serde_json::json;
-use switchboard_domain::{AuditOutcome, AuditPhase, AuditRecord, OrganizationId, SecretValue, Slug};
+use switchboard_domain::{AuditOutcome, AuditPhase, AuditRecord, OrganizationId, Role, SecretValue, Slug};
 use switchboard_storage::{Member, MemberStatus, StorageError};
 use switchboard_vault::verify_password;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Broker, audit,
+    Broker, Snapshot, audit,
+    manage::identity_provider::password_sign_in,
     session::{Browser, NewSession, OpenedSession},
 };
 
@@ -69,26 +76,28 @@ impl SignInLimits {
     }
 
     pub(crate) fn check(&self, email: &str, source: Option<IpAddr>) -> Result<(), TooMany> {
-        let now = governor::clock::DefaultClock::default().now();
-        let too_many = |limit| {
-            move |until: governor::NotUntil<_>| TooMany {
-                retry_after: until.wait_time_from(now).as_secs() + 1,
-                limit,
-            }
-        };
-        let source = source.map(machine);
-        if let Some(source) = source {
-            let limit = "sign_in.attempts_per_minute_per_source";
-            self.sources.check_key(&source).map_err(too_many(limit))?;
-        }
-        let account = (email.trim().to_lowercase(), source);
+        self.check_source(source)?;
+        let account = (email.trim().to_lowercase(), source.map(machine));
         self.accounts.check_key(&account).map_err(too_many("sign_in.attempts_per_minute"))
+    }
+
+    /// Where no account is named yet.
+    pub(crate) fn check_source(&self, source: Option<IpAddr>) -> Result<(), TooMany> {
+        let Some(source) = source.map(machine) else { return Ok(()) };
+        self.sources.check_key(&source).map_err(too_many("sign_in.attempts_per_minute_per_source"))
     }
 
     /// Drops what no longer limits anybody: otherwise every address ever tried would stay in memory.
     pub(crate) fn forget_old(&self) {
         self.accounts.retain_recent();
         self.sources.retain_recent();
+    }
+}
+
+fn too_many(limit: &'static str) -> impl Fn(governor::NotUntil<QuantaInstant>) -> TooMany {
+    move |until| {
+        let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
+        TooMany { retry_after: wait.as_secs() + 1, limit }
     }
 }
 
@@ -135,7 +144,7 @@ impl Broker {
         }
         for (member, hash) in candidates {
             let right = self.verify(password, hash).await;
-            match right && member.status == MemberStatus::Active {
+            match right && member.status == MemberStatus::Active && self.may_use_password(&member) {
                 true => fitting.push(member),
                 false => self.record_sign_in(&member, AuditOutcome::Refused, browser).await,
             }
@@ -171,7 +180,13 @@ impl Broker {
         Ok(candidates)
     }
 
-    fn organization_named(&self, slug: &Slug) -> Option<OrganizationId> {
+    /// Owners always may: the way in when the identity provider fails. What is not known is a no.
+    pub(crate) fn may_use_password(&self, member: &Member) -> bool {
+        let allowed = |snapshot: Arc<Snapshot>| password_sign_in(&snapshot.organization.settings);
+        member.role == Role::Owner || self.snapshot(member.organization).is_some_and(allowed)
+    }
+
+    pub(crate) fn organization_named(&self, slug: &Slug) -> Option<OrganizationId> {
         self.0.snapshots.organization_by_slug(slug)
     }
 

@@ -80,7 +80,7 @@ statements! {
     DELETE_SHARED = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id IS NULL";
     DELETE_OF_MEMBER = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id = $3";
     DELETE_ALL = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2";
-    ANY = "SELECT EXISTS (SELECT 1 FROM credential)";
+    ANY = "SELECT EXISTS (SELECT 1 FROM credential) OR EXISTS (SELECT 1 FROM identity_provider WHERE sealed IS NOT NULL) OR EXISTS (SELECT 1 FROM identity WHERE sealed IS NOT NULL)";
 }
 
 #[derive(sqlx::FromRow)]

@@ -11,13 +11,15 @@ use crate::{
 statements! {
     GRANTS = "UPDATE oauth_grant SET revoked_at = $3, revoked_reason = 'member' WHERE organization_id = $1 AND member_id = $2 AND revoked_at IS NULL";
     CREDENTIALS = "DELETE FROM credential WHERE organization_id = $1 AND member_id = $2";
-    IDENTITIES = "DELETE FROM identity WHERE organization_id = $1 AND member_id = $2";
+    /// Who they are at an identity provider stays known, so that its word doesn't let them in again as somebody new.
+    IDENTITY_TOKENS = "UPDATE identity SET generation = generation + 1, health = 'reauth_required', expires_at = NULL, data_key_id = NULL, sealed = NULL WHERE organization_id = $1 AND member_id = $2 AND data_key_id IS NOT NULL";
     TEAMS = "DELETE FROM team_member WHERE organization_id = $1 AND member_id = $2";
     FORGET_PASSWORD = "UPDATE member SET password_hash = NULL WHERE organization_id = $1 AND id = $2";
 }
 
 impl Tx {
-    /// Ends sessions, tokens, what AI clients were allowed, and the member's own accounts at servers.
+    /// Ends sessions, tokens, what AI clients were allowed, the member's own accounts at servers, and the tokens of their
+    /// identity provider.
     pub async fn end_access(
         &mut self,
         organization: OrganizationId,
@@ -29,17 +31,17 @@ impl Tx {
         let (org, id) = (organization.as_uuid(), member.as_uuid());
         execute!(self, GRANTS, org, id, now.as_micros())?;
         execute!(self, CREDENTIALS, org, id)?;
+        execute!(self, IDENTITY_TOKENS, org, id)?;
         self.raise_version(organization).await
     }
 
-    /// For good: also forgets how the member signed in and which teams they were in.
+    /// For good: also forgets the member's password and which teams they were in.
     pub async fn forget_membership(
         &mut self,
         organization: OrganizationId,
         member: MemberId,
     ) -> Result<(), StorageError> {
         let (org, id) = (organization.as_uuid(), member.as_uuid());
-        execute!(self, IDENTITIES, org, id)?;
         execute!(self, TEAMS, org, id)?;
         execute!(self, FORGET_PASSWORD, org, id)?;
         self.raise_version(organization).await

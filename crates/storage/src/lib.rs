@@ -17,6 +17,8 @@ mod credential;
 mod db;
 mod error;
 mod grant;
+mod identity;
+mod identity_provider;
 mod invitation;
 mod key;
 mod lease;
@@ -32,6 +34,7 @@ mod row;
 mod service_account;
 mod session;
 mod setup_link;
+mod sign_in;
 mod snapshot;
 mod sqlite;
 mod sqlite_audit;
@@ -50,6 +53,8 @@ pub use credential::{CredentialHealth, CredentialInfo, Credentials, PutCredentia
 pub use db::{AuditDurability, Db, Location, Migrations, Options};
 pub use error::{Cause, StorageError};
 pub use grant::GrantRows;
+pub use identity::{Identities, Identity};
+pub use identity_provider::{IdentityProvider, IdentityProviders, SealedWith};
 pub use invitation::{Invitation, Invitations};
 pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
 pub use lease::{Lease, Leases};
@@ -62,6 +67,7 @@ pub use organization::{InsertOrganization, Organization, Organizations};
 pub use service_account::{ServiceAccount, ServiceAccounts, UpdateServiceAccount};
 pub use session::{Session, SessionOwner, Sessions};
 pub use setup_link::{SetupLinkFacts, SetupLinks};
+pub use sign_in::{SignIn, SignInPurpose, SignIns};
 pub use snapshot::{Snapshot, SnapshotConnection};
 pub use sqlite::Faults;
 pub use statement::{Dialect, Statement};
@@ -81,6 +87,8 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         connection::ALL,
         credential::ALL,
         grant::ALL,
+        identity::ALL,
+        identity_provider::ALL,
         invitation::ALL,
         key::ALL,
         leaving::ALL,
@@ -93,6 +101,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         service_account::ALL,
         session::ALL,
         setup_link::ALL,
+        sign_in::ALL,
         team::ALL,
         token::ALL,
         toolkit::ALL,

@@ -2,4 +2,5 @@
 
 pub mod app;
 pub mod database;
+pub mod identity_provider;
 pub mod upstream;

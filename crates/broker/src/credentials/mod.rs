@@ -2,6 +2,7 @@
 //!
 //! Nothing falls back: without the credential that the permit names there is no call.
 
+mod sealed;
 mod secret;
 mod store;
 mod tokens;

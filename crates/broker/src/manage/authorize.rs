@@ -65,6 +65,11 @@ operations! {
     ListInvitations = "invitation.list", Admin, Reads;
     CreateInvitation = "invitation.create", Admin, Writes;
     RevokeInvitation = "invitation.revoke", Admin, Writes;
+    ListIdentityProviders = "identity_provider.list", Admin, Reads;
+    ReadIdentityProvider = "identity_provider.read", Admin, Reads;
+    CreateIdentityProvider = "identity_provider.create", Admin, Writes;
+    UpdateIdentityProvider = "identity_provider.update", Admin, Writes;
+    DeleteIdentityProvider = "identity_provider.delete", Admin, Writes;
     ListTeams = "team.list", Admin, Reads;
     CreateTeam = "team.create", Admin, Writes;
     DeleteTeam = "team.delete", Admin, Writes;

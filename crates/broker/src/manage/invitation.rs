@@ -14,6 +14,7 @@ use switchboard_vault::{TokenHash, TokenKind, issue, parse};
 
 use super::{
     Operation, Page, PageRequest, Refusal, Target, authorize,
+    identity_provider::password_sign_in,
     membership::check_owner,
     record::Change,
     refusal::Violations,
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     Broker, audit,
+    identity::{Offer, offers},
     session::{Browser, NewSession, OpenedSession},
 };
 
@@ -77,7 +79,7 @@ pub struct CreatedInvitation {
 /// What an invitation's page shows.
 #[derive(Debug)]
 pub enum InvitationState {
-    Open { email: String, organization: String },
+    Open { email: String, organization: String, by_password: bool, offers: Vec<Offer> },
     Used,
     Expired,
     Unknown,
@@ -188,10 +190,14 @@ impl Broker {
         };
         let now = self.clock().now();
         let organization = tx.organizations().find(found.organization).await?;
+        let providers = tx.identity_providers().list(found.organization).await?;
         Ok(match (organization, found) {
-            (Some(organization), it) if it.is_open(now) => {
-                InvitationState::Open { email: it.email, organization: organization.name }
-            }
+            (Some(organization), it) if it.is_open(now) => InvitationState::Open {
+                email: it.email,
+                by_password: it.role == Role::Owner || password_sign_in(&organization.settings),
+                offers: offers(&organization.slug, providers),
+                organization: organization.name,
+            },
             (_, it) if it.accepted_at.is_some() || it.revoked_at.is_some() => InvitationState::Used,
             _ => InvitationState::Expired,
         })
@@ -207,7 +213,8 @@ impl Broker {
     ) -> Result<OpenedSession, AcceptError> {
         // Before a password is hashed: only who holds a link may make us work.
         match self.invitation_state(token).await? {
-            InvitationState::Open { .. } => {}
+            InvitationState::Open { by_password: true, .. } => {}
+            InvitationState::Open { .. } => return Err(AcceptError::Refused(no_password())),
             over => return Err(AcceptError::Over(over)),
         }
         let hash = invitation_hash(token).ok_or(AcceptError::Over(InvitationState::Unknown))?;
@@ -220,7 +227,7 @@ impl Broker {
         if !tx.invitations().accept(invitation.organization, invitation.id, now).await? {
             return Err(AcceptError::Over(InvitationState::Used));
         }
-        let member = self.take_in(&mut tx, &invitation, name, &password_hash).await?;
+        let member = self.take_in(&mut tx, &invitation, name, Some(&password_hash)).await?;
         let record = AuditRecord {
             actor: Some(json!({ "type": "invitation", "id": invitation.id })),
             target: Some(member.to_string()),
@@ -237,12 +244,12 @@ impl Broker {
     }
 
     /// A new member, or one who left and comes back under the same address.
-    async fn take_in(
+    pub(crate) async fn take_in(
         &self,
         tx: &mut Tx,
         invitation: &Invitation,
         name: &str,
-        password_hash: &str,
+        password_hash: Option<&str>,
     ) -> Result<MemberId, Refusal> {
         let (organization, now) = (invitation.organization, self.clock().now());
         let known = tx.members().find_by_email(organization, &invitation.email).await?;
@@ -250,7 +257,9 @@ impl Broker {
             Some(member) if member.status == MemberStatus::Removed => {
                 tx.members().set_status(organization, member.id, MemberStatus::Active, now).await?;
                 tx.members().set_role(organization, member.id, invitation.role, now).await?;
-                tx.members().set_password(organization, member.id, password_hash, now).await?;
+                if let Some(hash) = password_hash {
+                    tx.members().set_password(organization, member.id, hash, now).await?;
+                }
                 member.id
             }
             Some(_) => {
@@ -274,7 +283,7 @@ impl Broker {
         tx: &mut Tx,
         invitation: &Invitation,
         name: &str,
-        password_hash: &str,
+        password_hash: Option<&str>,
     ) -> Result<MemberId, Refusal> {
         let now = self.clock().now();
         let member = Member {
@@ -287,13 +296,20 @@ impl Broker {
             created_at: now,
             updated_at: now,
         };
-        match tx.members().insert(&member, Some(password_hash)).await? {
+        match tx.members().insert(&member, password_hash).await? {
             InsertMember::Inserted => Ok(member.id),
             InsertMember::EmailTaken => {
                 Err(Refusal::conflict("email_taken", "Somebody with that address is a member already."))
             }
         }
     }
+}
+
+fn no_password() -> Refusal {
+    Refusal::conflict(
+        "password_sign_in_off",
+        "Here people sign in with the identity provider, not with a password.",
+    )
 }
 
 /// Days it lives; every member that is wrong is told at once.

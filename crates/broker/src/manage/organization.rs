@@ -6,7 +6,8 @@ use switchboard_domain::{OrganizationId, Principal, Timestamp};
 use switchboard_storage::Organization;
 
 use super::{
-    Operation, Refusal, Target, authorize, connection_input::check_name, record::Change, refusal::Violations,
+    Operation, Refusal, Target, authorize, connection_input::check_name, identity_provider::password_sign_in,
+    record::Change, refusal::Violations,
 };
 use crate::Broker;
 
@@ -35,6 +36,9 @@ pub struct SettingsView {
     pub hold_destructive: bool,
     /// The longest a new token may live.
     pub max_token_days: u32,
+    /// Whether members and admins may sign in with a password. Owners always may, so that a provider that fails locks
+    /// nobody out for good.
+    pub password_sign_in: bool,
 }
 
 /// Changes to the organization.
@@ -55,6 +59,9 @@ pub struct SettingsEdit {
     pub hold_destructive: Option<bool>,
     #[serde(default)]
     pub max_token_days: Option<u32>,
+    /// `false` needs an identity provider that is enabled.
+    #[serde(default)]
+    pub password_sign_in: Option<bool>,
 }
 
 impl From<Organization> for OrganizationView {
@@ -63,6 +70,7 @@ impl From<Organization> for OrganizationView {
             settings: SettingsView {
                 hold_destructive: found.settings["hold_destructive"].as_bool().unwrap_or(false),
                 max_token_days: super::token::max_days(&found.settings),
+                password_sign_in: password_sign_in(&found.settings),
             },
             id: found.id,
             slug: found.slug.to_string(),
@@ -111,6 +119,7 @@ impl Broker {
                 let given = [
                     ("hold_destructive", edit.hold_destructive.map(Value::from)),
                     ("max_token_days", edit.max_token_days.map(Value::from)),
+                    ("password_sign_in", edit.password_sign_in.map(Value::from)),
                 ];
                 for (name, value) in given {
                     if let Some(value) = value {
@@ -120,6 +129,15 @@ impl Broker {
             }
             let name = edit.name.as_deref().map_or(before.name.as_str(), str::trim);
             let mut tx = self.db().write().await?;
+            if !password_sign_in(&settings) {
+                let providers = tx.identity_providers().list(before.id).await?;
+                if !providers.iter().any(|provider| provider.enabled) {
+                    return Err(Refusal::conflict(
+                        "no_identity_provider",
+                        "Without an identity provider nobody but owners could sign in. Add and try one first.",
+                    ));
+                }
+            }
             if tx.organizations().update(before.id, name, &settings, before.version).await? {
                 let details = json!({
                     "before": { "name": before.name, "settings": before.settings },

@@ -30,6 +30,12 @@ pub(crate) const SERVICE_ACCOUNT: Kind = Kind {
     name: "name",
     list: "switchboard service-account list",
 };
+pub(crate) const IDENTITY_PROVIDER: Kind = Kind {
+    one: "identity provider",
+    path: "/identity-providers",
+    name: "slug",
+    list: "switchboard identity-provider list",
+};
 pub(crate) const INVITATION: Kind =
     Kind { one: "invitation", path: "/invitations", name: "email", list: "switchboard member invitations" };
 

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use switchboard_domain::SecretValue;
 
 pub(crate) use http::Client;
-pub(crate) use lookup::{CONNECTION, INVITATION, MEMBER, SERVICE_ACCOUNT, TEAM, TOOLKIT, with_query};
+pub(crate) use lookup::{
+    CONNECTION, IDENTITY_PROVIDER, INVITATION, MEMBER, SERVICE_ACCOUNT, TEAM, TOOLKIT, with_query,
+};
 pub(crate) use mcp::ToolResult;
 pub(crate) use shown::{cell, items};
 

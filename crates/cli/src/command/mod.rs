@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod grant;
 mod healthcheck;
+mod identity_provider;
 mod keys;
 mod member;
 mod migrate;
@@ -48,7 +49,8 @@ Run it
 
 Use it (--server, --token)
   connection           add | list | show | check | refresh | remove
-  grant | toolkit | policy | approval | member | team | service-account | token | audit
+  grant | toolkit | policy | approval | member | team | service-account
+  identity-provider | token | audit
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -90,6 +92,8 @@ enum Command {
     Team(team::Arguments),
     /// Programs that act for themselves
     ServiceAccount(service_account::Arguments),
+    /// Sign-in with the company's identity provider
+    IdentityProvider(identity_provider::Arguments),
     /// Access tokens
     Token(token::Arguments),
     /// Who did what, and how it was decided
@@ -159,6 +163,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Approval(arguments) => approval::run(&arguments),
         Command::Member(arguments) => member::run(&arguments),
         Command::Team(arguments) => team::run(&arguments),
+        Command::IdentityProvider(arguments) => identity_provider::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::ServiceAccount(arguments) => service_account::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),

@@ -2,8 +2,8 @@
 //!
 //! A *master key* (key-encryption key) wraps data keys: rotating it re-wraps them, one compare-and-swap each, and
 //! then takes the old key away. A *data key* seals one organization's secrets: rotating it makes a new one and
-//! reseals every credential. Both stop anywhere and go on where they stopped; a running server reads the key file
-//! again when it meets a key it does not know.
+//! reseals every credential, and what is sealed beside them (`sealed.rs`). Both stop anywhere and go on where they
+//! stopped; a running server reads the key file again when it meets a key it does not know.
 
 use serde_json::json;
 use switchboard_broker::credential_context;
@@ -112,6 +112,9 @@ impl Operator {
         let mut count = 0;
         for organization in tx.organizations().list().await? {
             count += tx.credentials().list(organization.id).await?.len() as u64;
+            let providers = tx.identity_providers().list(organization.id).await?;
+            count += providers.iter().filter(|provider| provider.secret.is_some()).count() as u64;
+            count += tx.identities().count_sealed(organization.id).await?;
         }
         tx.rollback().await?;
         Ok(count)
@@ -125,6 +128,8 @@ impl Operator {
             let id = self.replace_data_key(organization.id).await?;
             rotated.new_data_keys += 1;
             rotated.resealed += self.reseal_with(organization.id, id).await?;
+            let keys = self.opened_data_keys(organization.id).await?;
+            rotated.resealed += self.reseal_beside_credentials(organization.id, id, &keys).await?;
         }
         Ok(rotated)
     }
@@ -218,6 +223,9 @@ impl Operator {
         for organization in organizations {
             let keys = self.opened_data_keys(organization.id).await?;
             checked += keys.len() as u64;
+            let (beside, wrong) = self.verify_beside_credentials(organization.id, &keys).await?;
+            checked += beside;
+            faults.extend(wrong);
             // No credential is sealed with the nil key: this lists all of them.
             let nobody = DataKeyId::from_uuid(uuid::Uuid::nil());
             let mut after = None;

@@ -7,6 +7,7 @@ mod audit;
 mod connections;
 mod keys;
 mod people;
+mod sealed;
 mod tokens;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Keys are rotated while a server runs, and what they open stays open.
 
+use switchboard_testkit::identity_provider::{CLIENT_ID, ScriptedProvider};
+
 use crate::program::Place;
 
 #[test]
@@ -64,6 +66,8 @@ fn an_unfinished_rotation_goes_on() {
 
 #[test]
 fn data_keys_are_rotated_and_the_old_ones_stay_for_the_audit_log() {
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let provider = runtime.block_on(ScriptedProvider::start());
     for place in Place::each() {
         let server = place.serve(&["--allow-private-networks"]);
         place.create_owner();
@@ -78,14 +82,22 @@ fn data_keys_are_rotated_and_the_old_ones_stay_for_the_audit_log() {
             "--no-wait",
         ];
         server.client(&place, &token, &add).ok();
+        let with_secret = ["--client-id", CLIENT_ID, "--client-secret-file", "password"];
+        let company = ["identity-provider", "add", "company", "--issuer", provider.issuer()];
+        server.client(&place, &token, &[&company[..], &with_secret[..]].concat()).ok();
         let rotated = place.run(&["keys", "rotate", "--data-keys", "--json"]).json();
-        assert_eq!((&rotated["new_data_keys"], &rotated["resealed"]), (&1.into(), &1.into()), "{rotated}");
+        assert_eq!((&rotated["new_data_keys"], &rotated["resealed"]), (&1.into(), &2.into()), "{rotated}");
         // The running server opens what was sealed anew: the check gets as far as the upstream that is not there.
         let checked = server.client(&place, &token, &["connection", "check", "keyed", "--json"]);
         assert!(checked.stdout.contains("connect_refused"), "{checked:?}");
         assert_eq!(server.stop().0, Some(0));
         assert_eq!(place.run(&["keys", "list", "--json"]).json()["items"][0]["data_keys"], 2);
-        assert_eq!(place.run(&["keys", "verify", "--json"]).json()["ok"], true);
+        let verified = place.run(&["keys", "verify", "--json"]).json();
+        assert_eq!(
+            (&verified["ok"], &verified["checked"]),
+            (&true.into(), &4.into()),
+            "two keys, two secrets: {verified}"
+        );
         place.create_token("api");
     }
 }

@@ -44,6 +44,8 @@ fn short_help_fits_a_screen_and_begins_with_examples() {
         &["policy"],
         &["policy", "set"],
         &["member"],
+        &["identity-provider"],
+        &["identity-provider", "add"],
         &["team"],
         &["team", "members"],
         &["audit"],

@@ -97,7 +97,7 @@ fn unreadable(path: &str, error: &serde_json::Error) -> Problem {
 
 /// Members that hold secrets: what was sent there is not sent back.
 fn may_be_secret(path: &str) -> bool {
-    path.starts_with("api_key") || path.starts_with("headers")
+    ["api_key", "headers", "client_secret"].iter().any(|secret| path.starts_with(secret))
 }
 
 /// serde quotes what it met; what it expected comes after.

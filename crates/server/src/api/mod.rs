@@ -9,6 +9,7 @@ mod call;
 mod connections;
 mod credentials;
 mod dispatch;
+mod identity_providers;
 mod invitations;
 mod known_servers;
 mod limits;
@@ -48,6 +49,7 @@ fn routes() -> Vec<Route> {
         people::routes(),
         service_accounts::routes(),
         invitations::routes(),
+        identity_providers::routes(),
         tokens::routes(),
         sessions::routes(),
         known_servers::routes(),

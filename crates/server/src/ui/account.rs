@@ -7,13 +7,12 @@ use axum::{
     http::{HeaderMap, Response, StatusCode, Uri, header},
 };
 use serde::Deserialize;
-use switchboard_broker::{Browser, PasswordChange, Reauthentication, SignedIn};
+use switchboard_broker::{Browser, PasswordChange, Reauthentication, SignedIn, identity::Offer};
 use switchboard_domain::SecretValue;
-use url::form_urlencoded;
 
 use super::{
     message, page,
-    sign_in::{not_the_form, other_site, slow_down, too_many_attempts},
+    sign_in::{encoded, not_the_form, other_site, slow_down, too_many_attempts},
     unavailable,
 };
 use crate::{
@@ -30,6 +29,10 @@ struct Again<'a> {
     email: &'a str,
     form_token: &'a str,
     return_to: &'a str,
+    /// `return_to` for the query of a link.
+    encoded: String,
+    by_password: bool,
+    offers: &'a [Offer],
 }
 
 #[derive(Template, Default)]
@@ -58,10 +61,42 @@ pub(super) async fn show_reauthenticate(
     let asked = asked.ok().and_then(|Query(asked)| asked.return_to);
     let form_token = browser::form_token(&state, &headers);
     let return_to = browser::return_to(asked.as_deref());
-    page(
-        StatusCode::OK,
-        &Again { problem: None, email: &signed_in.email, form_token: &form_token, return_to },
-    )
+    let ways = match ways(&state, &signed_in).await {
+        Ok(ways) => ways,
+        Err(response) => return *response,
+    };
+    let form = Again { form_token: &form_token, ..ways.form(&signed_in, return_to) };
+    page(StatusCode::OK, &form)
+}
+
+/// How a person can prove again who they are.
+struct Ways {
+    by_password: bool,
+    offers: Vec<Offer>,
+}
+
+impl Ways {
+    fn form<'a>(&'a self, signed_in: &'a SignedIn, return_to: &'a str) -> Again<'a> {
+        let (by_password, offers) = (self.by_password, self.offers.as_slice());
+        Again {
+            email: &signed_in.email,
+            return_to,
+            encoded: encoded(return_to),
+            by_password,
+            offers,
+            ..Again::default()
+        }
+    }
+}
+
+async fn ways(state: &ServerState, signed_in: &SignedIn) -> Result<Ways, Box<Response<Body>>> {
+    let by_password = state.broker.has_usable_password(signed_in).await.map_err(|error| {
+        tracing::error!(%error, "how a person can prove who they are can't be looked up");
+        Box::new(unavailable())
+    })?;
+    let accounts = state.broker.own_accounts(signed_in).await.map_err(|_| Box::new(unavailable()))?;
+    // Whoever has neither is told that a password is needed by the form that asks for it.
+    Ok(Ways { by_password: by_password || accounts.known.is_empty(), offers: accounts.known })
 }
 
 pub(super) async fn reauthenticate(State(state): State<ServerState>, request: Request) -> Response<Body> {
@@ -71,7 +106,11 @@ pub(super) async fn reauthenticate(State(state): State<ServerState>, request: Re
     };
     let Some(password) = sent.fields.secret("password") else { return not_the_form() };
     let return_to = browser::return_to(sent.fields.get("return_to"));
-    let form = Again { problem: None, email: &sent.signed_in.email, form_token: &sent.form_token, return_to };
+    let ways = match ways(&state, &sent.signed_in).await {
+        Ok(ways) => ways,
+        Err(response) => return *response,
+    };
+    let form = Again { form_token: &sent.form_token, ..ways.form(&sent.signed_in, return_to) };
     match state.broker.reauthenticate(&sent.signed_in, password, &sent.browser).await {
         Ok(Reauthentication::Done(cookie)) => with_cookie(&state, &cookie, browser::see_other(return_to)),
         Ok(Reauthentication::Refused) => page(StatusCode::FORBIDDEN, &Again { problem: Some(WRONG), ..form }),
@@ -168,11 +207,14 @@ pub(super) async fn person(
     if let Some(signed_in) = browser::signed_in(state, headers).await? {
         return Ok(signed_in);
     }
-    let back: String = form_urlencoded::byte_serialize(uri.path().as_bytes()).collect();
-    Err(Box::new(browser::see_other(&format!("/sign-in?return_to={back}"))))
+    Err(Box::new(browser::see_other(&format!("/sign-in?return_to={}", encoded(uri.path())))))
 }
 
-fn with_cookie(state: &ServerState, cookie: &SecretValue, mut response: Response<Body>) -> Response<Body> {
+pub(super) fn with_cookie(
+    state: &ServerState,
+    cookie: &SecretValue,
+    mut response: Response<Body>,
+) -> Response<Body> {
     let set = browser::set_cookie(state, browser::cookie_name(state), cookie.expose(), None);
     response.headers_mut().append(header::SET_COOKIE, set);
     response

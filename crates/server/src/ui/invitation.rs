@@ -7,7 +7,10 @@ use axum::{
     extract::{Path, Request, State},
     http::{Response, StatusCode},
 };
-use switchboard_broker::manage::{AcceptError, InvitationState, Refusal, RefusalKind};
+use switchboard_broker::{
+    identity::Offer,
+    manage::{AcceptError, InvitationState, Refusal, RefusalKind},
+};
 
 use super::{message, page, sign_in, unavailable};
 use crate::{
@@ -21,6 +24,8 @@ struct Form<'a> {
     action: &'a str,
     organization: &'a str,
     email: &'a str,
+    by_password: bool,
+    offers: &'a [Offer],
     name: &'a str,
     problem: Option<&'a str>,
     name_error: Option<&'a str>,
@@ -59,8 +64,10 @@ async fn show_form(
     name: &str,
     refusal: Option<&Refusal>,
 ) -> Response<Body> {
-    let (email, organization) = match state.broker.invitation_state(token).await {
-        Ok(InvitationState::Open { email, organization }) => (email, organization),
+    let (email, organization, by_password, offers) = match state.broker.invitation_state(token).await {
+        Ok(InvitationState::Open { email, organization, by_password, offers }) => {
+            (email, organization, by_password, offers)
+        }
         Ok(over) => return is_over(&over),
         Err(error) => {
             tracing::error!(%error, "an invitation can't be looked up");
@@ -79,6 +86,8 @@ async fn show_form(
         action: &format!("/invitations/{token}"),
         organization: &organization,
         email: &email,
+        by_password,
+        offers: &offers,
         name,
         problem,
         name_error: about("name"),

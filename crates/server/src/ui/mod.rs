@@ -4,6 +4,8 @@
 mod account;
 mod approval;
 mod assets;
+mod identities;
+mod identity;
 mod invitation;
 mod setup;
 pub(crate) mod sign_in;
@@ -26,12 +28,17 @@ pub(crate) fn router() -> Router<ServerState> {
     Router::new()
         .route("/", get(landing))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
+        .route("/sign-in/with/{organization}/{provider}", get(identity::sign_in))
+        .route("/sign-in/callback/{organization}/{provider}", get(identity::callback))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/invitations/{token}", get(invitation::show).post(invitation::accept))
+        .route("/invitations/{token}/with/{organization}/{provider}", get(identity::accept))
+        .route("/reauthenticate/with/{organization}/{provider}", get(identity::reauthenticate))
         .route("/reauthenticate", get(account::show_reauthenticate).post(account::reauthenticate))
         .route("/account/password", get(account::show_password).post(account::change_password))
         .route("/approvals", get(approval::list))
         .route("/approvals/{id}", get(approval::show).post(approval::decide))
+        .route("/account/identities", get(identities::show).post(identities::change))
         .route("/setup/{token}", get(setup::show).post(setup::redeem))
         .route("/assets/{name}", get(assets::asset))
 }

@@ -8,7 +8,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
 };
 use serde::Deserialize;
-use switchboard_broker::{Choice, OpenedSession, PasswordSignIn, TooMany};
+use switchboard_broker::{Choice, OpenedSession, PasswordSignIn, TooMany, identity::Offer};
+use switchboard_domain::Slug;
 use url::form_urlencoded;
 
 use super::{message, page, unavailable};
@@ -23,12 +24,40 @@ struct Form<'a> {
     problem: Option<&'a str>,
     email: &'a str,
     return_to: &'a str,
+    /// `return_to` for the query of a link.
+    encoded: String,
+    organization: Option<&'a Slug>,
     choices: &'a [Choice],
+    offers: Vec<Offer>,
+    /// There are several organizations, and none was named.
+    asks_organization: bool,
+}
+
+impl<'a> Form<'a> {
+    /// With the providers that may be used instead of a password.
+    async fn new(state: &ServerState, organization: Option<&'a Slug>, return_to: &'a str) -> Self {
+        let offers = state.broker.offers(organization).await.unwrap_or_default();
+        let asks_organization = organization.is_none() && state.broker.has_several_organizations();
+        Self {
+            return_to,
+            encoded: encoded(return_to),
+            organization,
+            offers,
+            asks_organization,
+            ..Self::default()
+        }
+    }
+}
+
+pub(super) fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
     return_to: Option<String>,
+    /// Slug of the organization to sign in to.
+    organization: Option<String>,
 }
 
 pub(super) async fn show(
@@ -36,11 +65,12 @@ pub(super) async fn show(
     asked: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let asked = asked.ok().and_then(|Query(asked)| asked.return_to);
-    let return_to = browser::return_to(asked.as_deref());
+    let asked = asked.map_or(Asked { return_to: None, organization: None }, |Query(asked)| asked);
+    let return_to = browser::return_to(asked.return_to.as_deref());
+    let organization = asked.organization.and_then(|slug| slug.parse().ok());
     match browser::signed_in(&state, &headers).await {
         Ok(Some(_)) => browser::see_other(return_to),
-        Ok(None) => page(StatusCode::OK, &Form { return_to, ..Form::default() }),
+        Ok(None) => page(StatusCode::OK, &Form::new(&state, organization.as_ref(), return_to).await),
         Err(response) => *response,
     }
 }
@@ -59,7 +89,7 @@ pub(super) async fn submit(State(state): State<ServerState>, request: Request) -
     let return_to = browser::return_to(fields.get("return_to"));
     let organization = fields.get("organization").map(str::parse);
     let Ok(organization) = organization.transpose() else { return not_the_form() };
-    let form = Form { email, return_to, ..Form::default() };
+    let form = Form { email, ..Form::new(&state, organization.as_ref(), return_to).await };
     match state.broker.sign_in_with_password(email, password, organization.as_ref(), &who).await {
         Ok(PasswordSignIn::SignedIn(opened)) => welcome(&state, &opened, return_to),
         Ok(PasswordSignIn::Choose(choices)) => page(StatusCode::OK, &Form { choices: &choices, ..form }),
@@ -89,6 +119,11 @@ pub(super) fn slow_down(too_many: TooMany, shown: &impl Template) -> Response<Bo
     response
 }
 
+pub(super) fn slow_down_message(too_many: TooMany) -> Response<Body> {
+    let text = too_many_attempts(too_many);
+    slow_down(too_many, &super::Message { title: "Too many attempts", text: &text, command: None })
+}
+
 /// The session's cookie, and on to where the person wanted to go.
 pub(crate) fn welcome(state: &ServerState, opened: &OpenedSession, return_to: &str) -> Response<Body> {
     let mut response = browser::see_other(return_to);
@@ -112,9 +147,7 @@ pub(super) async fn sign_out(State(state): State<ServerState>, request: Request)
         let fields = fields.filter(|fields| browser::has_form_token(&state, &headers, fields));
         let Some(fields) = fields else { return not_the_form() };
         if let Some(return_to) = fields.get("return_to") {
-            let encoded: String =
-                form_urlencoded::byte_serialize(browser::return_to(Some(return_to)).as_bytes()).collect();
-            next = format!("/sign-in?return_to={encoded}");
+            next = format!("/sign-in?return_to={}", encoded(browser::return_to(Some(return_to))));
         }
         if let Err(error) = state.broker.end_session(&signed_in).await {
             tracing::error!(%error, "a session can't be ended");

@@ -12,14 +12,9 @@ use switchboard_testkit::{
     on_both,
 };
 
-const EMAIL: &str = "Mia@example.test";
+use crate::support::events;
 
-async fn events(app: &App, action: &str) -> Vec<String> {
-    let mut tx = app.db.read().await.unwrap();
-    let filter = switchboard_storage::AuditFilter { action: Some(action.into()), ..Default::default() };
-    let entries = tx.audit().page(app.organization, &filter, 100).await.unwrap();
-    entries.into_iter().filter_map(|entry| entry.outcome.map(|it| it.as_str().to_owned())).collect()
-}
+const EMAIL: &str = "Mia@example.test";
 
 on_both! {
     async fn the_right_password_opens_a_session_that_ends(database) {

@@ -8,6 +8,7 @@ mod changes;
 mod connections;
 mod durability;
 mod faults;
+mod identities;
 mod keys;
 mod leases;
 mod members;

@@ -18,14 +18,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-pub(super) type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
+pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// What becomes of one request: an answer, or the end of the connection without one.
-pub(super) type Outcome = Result<Response<ResponseBody>, ConnectionEnd>;
+pub(crate) type Outcome = Result<Response<ResponseBody>, ConnectionEnd>;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the script ends this connection")]
-pub(super) struct ConnectionEnd;
+pub(crate) struct ConnectionEnd;
 
 impl From<Infallible> for ConnectionEnd {
     fn from(never: Infallible) -> Self {
@@ -35,7 +35,7 @@ impl From<Infallible> for ConnectionEnd {
 
 /// Set by an answer that wants its connection reset (TCP RST) instead of closed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ResetSwitch(Arc<AtomicBool>);
+pub(crate) struct ResetSwitch(Arc<AtomicBool>);
 
 impl ResetSwitch {
     pub(super) fn reset(&self) {
@@ -43,19 +43,19 @@ impl ResetSwitch {
     }
 }
 
-pub(super) type Handler = Arc<
+pub(crate) type Handler = Arc<
     dyn Fn(Request<Incoming>, ResetSwitch) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync,
 >;
 
 /// Accepts until dropped; dropping it also ends every connection it accepted.
 #[derive(Debug)]
-pub(super) struct Listener {
-    pub(super) address: SocketAddr,
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Listener {
-    pub(super) async fn bind(handler: Handler) -> Self {
+    pub(crate) async fn bind(handler: Handler) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free loopback port");
         let address = listener.local_addr().expect("a bound address");
         let task = tokio::spawn(async move {

@@ -15,7 +15,7 @@
 
 mod answer;
 mod body;
-mod listener;
+pub(crate) mod listener;
 mod polite;
 mod reference;
 mod reference_tools;

@@ -10,6 +10,7 @@ use switchboard_domain::{Role, Scope};
 use switchboard_server::{RouteFacts, route_facts};
 use switchboard_testkit::{
     app::{App, McpReply},
+    identity_provider::ScriptedProvider,
     on_both,
     upstream::ReferenceUpstream,
 };
@@ -27,6 +28,8 @@ struct World {
     token: String,
     session: String,
     approval: String,
+    identity_provider: String,
+    _provider: ScriptedProvider,
 }
 
 async fn world(app: &App, owner: &Rest<'_>) -> World {
@@ -34,6 +37,9 @@ async fn world(app: &App, owner: &Rest<'_>) -> World {
     let connection = json!({ "slug": "walked", "url": "http://127.0.0.1:4321/mcp", "auth_type": "none", "enabled": false });
     let toolkit = json!({ "slug": "walked", "patterns": ["walked.*"], "members": [app.owner.to_string()] });
     let token = json!({ "name": "walked", "scopes": ["api"] });
+    let provider = ScriptedProvider::start().await;
+    let issuer = provider.issuer();
+    let company = json!({ "slug": "walked", "name": "Walked", "issuer": issuer, "client_id": "walked" });
     World {
         connection: id(owner.post("/connections", &connection).await.ok(201)),
         toolkit: id(owner.post("/toolkits", &toolkit).await.ok(201)),
@@ -44,6 +50,8 @@ async fn world(app: &App, owner: &Rest<'_>) -> World {
         token: id(owner.post("/tokens", &token).await.ok(201)),
         session: session(app).await,
         approval: approval(app, owner).await,
+        identity_provider: id(owner.post("/identity-providers", &company).await.ok(201)),
+        _provider: provider,
     }
 }
 
@@ -81,6 +89,7 @@ fn path_of(route: &RouteFacts, world: &World) -> String {
         "tokens" => &world.token,
         "sessions" => &world.session,
         "approvals" => &world.approval,
+        "identity-providers" => &world.identity_provider,
         _ => "",
     };
     let path = route.path.replace("{id}", id).replace("{name}", "echo");
@@ -105,6 +114,9 @@ fn body_of(route: &RouteFacts) -> Option<Value> {
         ("POST", "/service-accounts/{id}/secret") => json!({}),
         ("POST", "/invitations") => json!({ "email": "new@example.test" }),
         ("POST", "/tokens") => json!({ "name": "new", "scopes": ["api"] }),
+        ("POST", "/identity-providers") => {
+            json!({ "slug": "new", "name": "New", "issuer": "http://127.0.0.1:4321/", "client_id": "new" })
+        }
         ("POST", "/connections/{id}/tools/review") => {
             json!({ "name": "echo", "decision": "approve", "fingerprint": "00" })
         }

@@ -120,6 +120,13 @@ class Switchboard:
             assert time.monotonic() < deadline, f"not {status} after {PATIENCE_SECONDS} s: {connection}"
             time.sleep(0.2)
 
+    def wait_for_review(self, connection_id: str):
+        """Waits until a definition differs from the approved one."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.api("GET", f"/connections/{connection_id}/tools/review")["items"]:
+            assert time.monotonic() < deadline, f"nothing to review after {PATIENCE_SECONDS} s"
+            time.sleep(0.2)
+
     def connection(self, slug: str) -> dict:
         page = self.api("GET", "/connections?scope=manageable")
         found = page.get("items", page.get("connections", page)) if isinstance(page, dict) else page

@@ -12,13 +12,15 @@ from .process import PATIENCE_SECONDS, free_port
 class CountingUpstream:
     """Tools: `echo` answers at once, `slow` waits until its caller goes away."""
 
-    def __init__(self):
+    def __init__(self, port: int | None = None, echo: str = "Answers with the message it was given."):
+        """`echo` is how that tool describes itself; `port` puts the server where another one was."""
         self.calls: list[tuple[str, dict]] = []
         self.waiting = 0
         self.cancelled = 0
         self.headers_seen: list[dict[str, str]] = []
         self._lock = threading.Lock()
-        self.port = free_port()
+        self.port = port or free_port()
+        self._echo = echo
         self.url = f"http://127.0.0.1:{self.port}/mcp"
         server = uvicorn.Config(self._recording(self._server().streamable_http_app()), host="127.0.0.1", port=self.port, log_level="error")
         self._uvicorn = uvicorn.Server(server)
@@ -35,7 +37,7 @@ class CountingUpstream:
     def _server(self) -> MCPServer:
         server = MCPServer("counting-upstream", log_level="ERROR")
 
-        @server.tool(description="Answers with the message it was given.")
+        @server.tool(description=self._echo)
         def echo(message: str = "") -> str:
             with self._lock:
                 self.calls.append(("echo", {"message": message}))

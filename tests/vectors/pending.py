@@ -3,14 +3,11 @@
 The table is checked: a case that is listed and passes must be taken out.
 """
 
-GRANTS_AND_POLICIES = 5
 WHOLE_PROTOCOL = 6
-CONSOLE = 7
 
 # id: (issue, what is missing)
 PENDING = {
     "mcp-d067": (WHOLE_PROTOCOL, "mirrored parameters exist on direct surfaces only"),
-    "mcp-d074": (GRANTS_AND_POLICIES, "a changed definition waits for review"),
     "mcp-d080": (WHOLE_PROTOCOL, "cursors of tools/list on direct surfaces"),
     "mcp-d081": (WHOLE_PROTOCOL, "legacy sessions of two principals"),
     "mcp-d082": (WHOLE_PROTOCOL, "a session id means nothing while there are no sessions"),

@@ -108,9 +108,9 @@ def judge(case, answer, before, world):
 
 
 @pytest.mark.parametrize("case_id", ORDINARY, ids=name)
-def test_a_bad_request_does_no_harm(case_id, switchboard, world, upstream, hidden_upstream):
+def test_a_bad_request_does_no_harm(case_id, switchboard, world, upstream, hidden_upstream, changed_upstream):
     case = CASES[case_id]
-    before = Before(switchboard, [upstream, hidden_upstream])
+    before = Before(switchboard, [upstream, hidden_upstream, changed_upstream])
     if case_id not in PENDING:
         judge(case, send(case, world), before, world)
         return

@@ -12,6 +12,8 @@ export default defineConfig({
   reporter: 'list',
   workers: 1,
   timeout: 60_000,
+  // Once more, and reported as flaky when it then passes.
+  retries: 1,
   use: {
     launchOptions: {
       executablePath,

@@ -11,7 +11,7 @@ if ! bash tests/postgres.sh url >/dev/null 2>&1; then
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then
-  cargo nextest run --workspace --locked --no-fail-fast ${SWITCHBOARD_TEST_LONG:+--run-ignored all}
+  cargo nextest run --workspace --locked --no-fail-fast ${SWITCHBOARD_TEST_LONG:+--profile long --run-ignored all}
 else
   cargo test --workspace --locked --no-fail-fast --lib --bins --tests -- ${SWITCHBOARD_TEST_LONG:+--include-ignored}
 fi

@@ -31,6 +31,7 @@ mod oauth_request;
 mod organization;
 mod postgres;
 mod row;
+mod seen_client;
 mod service_account;
 mod session;
 mod setup_link;
@@ -64,6 +65,7 @@ pub use oauth_client::{OauthClient, OauthClientKind, OauthClients};
 pub use oauth_grant::{OauthCode, OauthGrant, OauthGrants, OauthRefreshToken};
 pub use oauth_request::{OauthRequest, OauthRequests};
 pub use organization::{InsertOrganization, Organization, Organizations};
+pub use seen_client::{SeenClient, SeenClients};
 pub use service_account::{ServiceAccount, ServiceAccounts, UpdateServiceAccount};
 pub use session::{Session, SessionOwner, Sessions};
 pub use setup_link::{SetupLinkFacts, SetupLinks};
@@ -98,6 +100,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         oauth_grant::ALL,
         oauth_request::ALL,
         organization::ALL,
+        seen_client::ALL,
         service_account::ALL,
         session::ALL,
         setup_link::ALL,

@@ -31,8 +31,7 @@ macro_rules! migrations {
 }
 
 /// Every migration this release knows, in order.
-pub const MIGRATIONS: &[Migration] =
-    migrations![1 "0001_initial", 2 "0002_people", 3 "0003_approvals", 4 "0004_identity_providers"];
+pub const MIGRATIONS: &[Migration] = migrations![1 "0001_initial", 2 "0002_people", 3 "0003_approvals", 4 "0004_identity_providers", 5 "0005_oauth_clients"];
 
 impl Migration {
     /// Its SQL.

@@ -23,6 +23,8 @@ pub enum OauthClientKind {
     Static,
     /// A service account, by a secret of its own.
     ServiceAccount,
+    /// The command line of Switchboard itself.
+    FirstParty,
 }
 
 impl OauthClientKind {
@@ -32,6 +34,7 @@ impl OauthClientKind {
             Self::Document => "document",
             Self::Static => "static",
             Self::ServiceAccount => "service_account",
+            Self::FirstParty => "first_party",
         }
     }
 
@@ -90,7 +93,7 @@ statements! {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(crate) struct Row {
     id: Uuid,
     client_id: String,
     kind: String,

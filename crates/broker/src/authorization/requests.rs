@@ -4,9 +4,9 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{Caller, OauthGrantId, Resource, Scopes, SecretValue, ToolkitId};
+use switchboard_domain::{Caller, OauthGrantId, OrganizationId, Resource, Scopes, SecretValue, ToolkitId};
 use switchboard_oauth::{AuthorizationRequest, ErrorCode, OauthError, RedirectUri, ResourceIndicator};
-use switchboard_storage::{OauthClient, OauthCode, OauthGrant, OauthRequest};
+use switchboard_storage::{OauthClient, OauthCode, OauthGrant, OauthRequest, Tx};
 use switchboard_vault::{TokenHash, TokenKind, issue, issue_opaque, parse_opaque};
 
 use super::{AuthorizationError, record::Step, settings::check};
@@ -132,6 +132,16 @@ impl Broker {
         })
     }
 
+    /// Whether this person's organization lets the client in: it may be another's, or kept out by its admins.
+    pub async fn is_let_in(
+        &self,
+        pending: &PendingAuthorization,
+        signed_in: &SignedIn,
+    ) -> Result<bool, AuthorizationError> {
+        let mut tx = self.db().single().await?;
+        is_let_in(&mut tx, &pending.client, signed_in.principal.organization).await
+    }
+
     /// The toolkits this person may use, by name: what a client for `/mcp` can be narrowed to. Every other endpoint
     /// is as narrow as it is.
     pub fn toolkit_choices(
@@ -183,7 +193,8 @@ impl Broker {
         };
         self.prepare_record(grant.organization).await?;
         let mut tx = self.db().write().await?;
-        if !tx.oauth_requests().decide(&pending.hash, now).await? {
+        let let_in = is_let_in(&mut tx, &pending.client, grant.organization).await?;
+        if !let_in || !tx.oauth_requests().decide(&pending.hash, now).await? {
             return Err(expired());
         }
         tx.oauth_grants().insert(&grant).await?;
@@ -242,6 +253,15 @@ impl Broker {
         parameters.push(("iss", self.issuer()));
         to.with(&parameters)
     }
+}
+
+async fn is_let_in(
+    tx: &mut Tx,
+    client: &OauthClient,
+    organization: OrganizationId,
+) -> Result<bool, AuthorizationError> {
+    let is_others = client.owner.is_some_and(|owner| owner != organization);
+    Ok(!is_others && !tx.seen_clients().keeps_out(organization, client.id).await?)
 }
 
 fn hash_of(secret: &str) -> Result<TokenHash, AuthorizationError> {

@@ -80,6 +80,12 @@ operations! {
     UpdateServiceAccount = "service_account.update", Admin, Writes;
     RemoveServiceAccount = "service_account.remove", Admin, Writes;
     CreateServiceAccountSecret = "service_account.secret", Admin, Writes;
+    ListOauthClients = "oauth_client.list", Admin, Reads;
+    ReadOauthClient = "oauth_client.read", Admin, Reads;
+    CreateOauthClient = "oauth_client.create", Admin, Writes;
+    UpdateOauthClient = "oauth_client.update", Admin, Writes;
+    RemoveOauthClient = "oauth_client.remove", Admin, Writes;
+    RotateOauthClientSecret = "oauth_client.secret", Admin, Writes;
     ListTokens = "token.list", Membership, Reads;
     CreateToken = "token.create", Membership, Writes;
     CreateServiceToken = "token.create_service", Admin, Writes;

@@ -20,6 +20,7 @@ pub(crate) mod identity_provider;
 mod invitation;
 mod known_server;
 mod membership;
+mod oauth_client;
 mod organization;
 mod page;
 mod people;
@@ -47,6 +48,7 @@ pub use identity_provider::{IdentityProviderEdit, IdentityProviderView, NewIdent
 pub use invitation::{AcceptError, CreatedInvitation, InvitationState, InvitationView, NewInvitation};
 pub use known_server::Resolved;
 pub use membership::{MemberEdit, StatusWord};
+pub use oauth_client::{CreatedOauthClient, NewOauthClient, OauthClientEdit, OauthClientView};
 pub use organization::{OrganizationEdit, OrganizationView, SettingsEdit, SettingsView};
 pub use page::{Page, PageRequest};
 pub use people::{MemberView, NewTeam, TeamMembers, TeamView};

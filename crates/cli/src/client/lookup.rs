@@ -36,6 +36,8 @@ pub(crate) const IDENTITY_PROVIDER: Kind = Kind {
     name: "slug",
     list: "switchboard identity-provider list",
 };
+pub(crate) const OAUTH_CLIENT: Kind =
+    Kind { one: "client", path: "/oauth-clients", name: "client_id", list: "switchboard oauth-client list" };
 pub(crate) const INVITATION: Kind =
     Kind { one: "invitation", path: "/invitations", name: "email", list: "switchboard member invitations" };
 

@@ -12,7 +12,8 @@ use switchboard_domain::SecretValue;
 
 pub(crate) use http::Client;
 pub(crate) use lookup::{
-    CONNECTION, IDENTITY_PROVIDER, INVITATION, MEMBER, SERVICE_ACCOUNT, TEAM, TOOLKIT, with_query,
+    CONNECTION, IDENTITY_PROVIDER, INVITATION, MEMBER, OAUTH_CLIENT, SERVICE_ACCOUNT, TEAM, TOOLKIT,
+    with_query,
 };
 pub(crate) use mcp::ToolResult;
 pub(crate) use shown::{cell, items};

@@ -16,6 +16,7 @@ mod identity_provider;
 mod keys;
 mod member;
 mod migrate;
+mod oauth_client;
 mod openapi;
 mod policy;
 mod reference;
@@ -50,7 +51,7 @@ Run it
 Use it (--server, --token)
   connection           add | list | show | check | refresh | remove
   grant | toolkit | policy | approval | member | team | service-account
-  identity-provider | token | audit
+  identity-provider | oauth-client | token | audit
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -94,6 +95,8 @@ enum Command {
     ServiceAccount(service_account::Arguments),
     /// Sign-in with the company's identity provider
     IdentityProvider(identity_provider::Arguments),
+    /// The AI clients that members sign in with
+    OauthClient(oauth_client::Arguments),
     /// Access tokens
     Token(token::Arguments),
     /// Who did what, and how it was decided
@@ -166,6 +169,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::IdentityProvider(arguments) => identity_provider::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::ServiceAccount(arguments) => service_account::run(&arguments),
+        Command::OauthClient(arguments) => oauth_client::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),

@@ -13,6 +13,7 @@ mod identity_providers;
 mod invitations;
 mod known_servers;
 mod limits;
+mod oauth_clients;
 mod openapi;
 mod organization;
 mod page;
@@ -48,6 +49,7 @@ fn routes() -> Vec<Route> {
         organization::routes(),
         people::routes(),
         service_accounts::routes(),
+        oauth_clients::routes(),
         invitations::routes(),
         identity_providers::routes(),
         tokens::routes(),

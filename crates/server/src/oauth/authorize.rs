@@ -112,6 +112,22 @@ async fn waiting(
     }
 }
 
+/// Whether the person's organization has this endpoint and lets this client in.
+async fn admit(
+    state: &ServerState,
+    pending: &PendingAuthorization,
+    signed_in: &SignedIn,
+) -> Result<(), Box<Response<Body>>> {
+    if !state.broker.is_of_organization(pending, signed_in) {
+        return Err(Box::new(other_organization()));
+    }
+    match state.broker.is_let_in(pending, signed_in).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Box::new(kept_out())),
+        Err(error) => Err(Box::new(failed(&error))),
+    }
+}
+
 pub(super) async fn show(
     State(state): State<ServerState>,
     Path(handle): Path<String>,
@@ -121,8 +137,8 @@ pub(super) async fn show(
         Ok(found) => found,
         Err(response) => return *response,
     };
-    if !state.broker.is_of_organization(&pending, &signed_in) {
-        return other_organization();
+    if let Err(response) = admit(&state, &pending, &signed_in).await {
+        return *response;
     }
     let client_url = Url::parse(&pending.client.client_id).ok();
     let verified_by = client_url.as_ref().filter(|url| url.scheme() == "https").and_then(Url::host_str);
@@ -184,8 +200,8 @@ pub(super) async fn decide(
     if !known || !browser::has_form_token(&state, &headers, &fields) {
         return not_the_form();
     }
-    if !state.broker.is_of_organization(&pending, &signed_in) {
-        return other_organization();
+    if let Err(response) = admit(&state, &pending, &signed_in).await {
+        return *response;
     }
     let decided = match fields.get("decision") {
         Some("allow") => match chosen_toolkits(&fields) {
@@ -252,6 +268,12 @@ fn other_organization() -> Response<Body> {
     let text = "The address this app asks for belongs to another organization than the one you are signed in to. \
                 Sign out, sign in there, and start again in the app.";
     message(StatusCode::FORBIDDEN, "Another organization", text, None)
+}
+
+fn kept_out() -> Response<Body> {
+    let text =
+        "The admins of your organization don't let this app in. Ask them about it; nothing was allowed.";
+    message(StatusCode::FORBIDDEN, "This app is kept out", text, None)
 }
 
 fn undecided(what: &str) -> Response<Body> {

@@ -14,6 +14,7 @@ mod keep_alive;
 mod members;
 mod narrowed;
 mod oauth;
+mod oauth_clients;
 mod oauth_vectors;
 mod one_call;
 mod operator_rules;

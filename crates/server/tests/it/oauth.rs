@@ -58,7 +58,7 @@ pub(crate) fn answer(reply: &McpReply, name: &str) -> Option<String> {
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-async fn code(browser: &Browser, asked: &str) -> String {
+pub(crate) async fn code(browser: &Browser, asked: &str) -> String {
     let begun = browser.get(asked).await;
     assert_eq!(begun.status.as_u16(), 303, "{}", begun.text());
     let page = browser.get(begun.location()).await;

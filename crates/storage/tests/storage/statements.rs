@@ -21,6 +21,10 @@ const ACROSS_ORGANIZATIONS: &[(&str, &str)] = &[
         "oauth_grant::FIND_BY_REFRESH_TOKEN",
         "the refresh token says which organization it is of; its hash is unique among all",
     ),
+    (
+        "seen_client::FIND_ELSEWHERE",
+        "whether a client is known elsewhere, and so is not forgotten; returns one row of nothing",
+    ),
     ("session::FIND_BY_HASH", "the cookie says which organization it is of; its hash is unique among all"),
     ("token::FIND_BY_HASH", "the token says which organization it is of; its hash is unique among all"),
 ];

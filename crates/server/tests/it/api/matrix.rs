@@ -30,6 +30,7 @@ struct World {
     approval: String,
     identity_provider: String,
     _provider: ScriptedProvider,
+    oauth_client: String,
 }
 
 async fn world(app: &App, owner: &Rest<'_>) -> World {
@@ -52,7 +53,12 @@ async fn world(app: &App, owner: &Rest<'_>) -> World {
         approval: approval(app, owner).await,
         identity_provider: id(owner.post("/identity-providers", &company).await.ok(201)),
         _provider: provider,
+        oauth_client: id(owner.post("/oauth-clients", &client_body("Walked")).await.ok(201)),
     }
+}
+
+fn client_body(name: &str) -> Value {
+    json!({ "name": name, "redirect_uris": ["https://app.example/callback"], "confidential": true })
 }
 
 /// One of the owner's, opened in a browser.
@@ -90,6 +96,7 @@ fn path_of(route: &RouteFacts, world: &World) -> String {
         "sessions" => &world.session,
         "approvals" => &world.approval,
         "identity-providers" => &world.identity_provider,
+        "oauth-clients" => &world.oauth_client,
         _ => "",
     };
     let path = route.path.replace("{id}", id).replace("{name}", "echo");
@@ -112,6 +119,7 @@ fn body_of(route: &RouteFacts) -> Option<Value> {
         ("POST", "/toolkits") => json!({ "slug": "new", "patterns": ["*"] }),
         ("POST", "/teams" | "/service-accounts") => json!({ "name": "New" }),
         ("POST", "/service-accounts/{id}/secret") => json!({}),
+        ("POST", "/oauth-clients") => client_body("New"),
         ("POST", "/invitations") => json!({ "email": "new@example.test" }),
         ("POST", "/tokens") => json!({ "name": "new", "scopes": ["api"] }),
         ("POST", "/identity-providers") => {

@@ -2,6 +2,9 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+/// A stream may begin with it; it is no part of the first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One event with data, or with an id alone (a priming event for resumption).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SseEvent {
@@ -74,9 +77,13 @@ impl SseDecoder {
             }
             self.after_cr = false;
         }
-        if !self.started && self.buffer.len() >= 3 {
-            if self.buffer.starts_with(b"\xef\xbb\xbf") {
-                self.buffer.advance(3);
+        if !self.started {
+            // Its first bytes may come one by one: nothing is searched before it is known whether they are the mark.
+            if BYTE_ORDER_MARK.starts_with(&self.buffer) && self.buffer.len() < BYTE_ORDER_MARK.len() {
+                return Ok(None);
+            }
+            if self.buffer.starts_with(BYTE_ORDER_MARK) {
+                self.buffer.advance(BYTE_ORDER_MARK.len());
             }
             self.started = true;
         }
@@ -163,6 +170,22 @@ mod tests {
 
     fn all(decoder: &mut SseDecoder) -> Vec<SseEvent> {
         std::iter::from_fn(|| decoder.next_event().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_mark_in_pieces_and_one_that_comes_late() {
+        for stream in [&b"\xef\xbb\xbfdata: a\n\n"[..], b"data: a\n\n", b"\r\n\ndata: a\n\n"] {
+            let mut decoder = SseDecoder::new(1024);
+            let mut events = Vec::new();
+            for byte in stream {
+                decoder.push(&[*byte]);
+                events.extend(all(&mut decoder));
+            }
+            assert_eq!(events.iter().map(|event| &event.data[..]).collect::<Vec<_>>(), [b"a"], "{stream:?}");
+        }
+        let mut decoder = SseDecoder::new(1024);
+        decoder.push(b"\n\n\xef\xbb\xbfdata: a\n\n");
+        assert!(all(&mut decoder).is_empty(), "only at the beginning: here it is part of a name");
     }
 
     #[test]

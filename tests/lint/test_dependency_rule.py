@@ -28,6 +28,7 @@ MAY_USE = {
     "server": {"domain", "policy", "catalog", "egress", "mcp", "oauth", "broker"},
     "cli": {"domain", "policy", "catalog", "vault", "storage", "egress", "mcp", "oauth", "broker", "server"},
     "bench": {"domain", "policy", "catalog", "vault", "storage", "egress", "mcp", "broker", "server"},
+    "fuzz": {"domain", "egress", "mcp", "oauth"},
     "testkit": {"domain", "policy", "catalog", "vault", "storage", "egress", "mcp", "oauth", "broker", "server"},
 }
 

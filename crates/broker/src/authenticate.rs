@@ -14,7 +14,7 @@ use switchboard_oauth::ResourceIndicator;
 use switchboard_storage::{Db, MemberStatus, TokenOwner};
 use switchboard_vault::{TokenHash, TokenKind, parse};
 
-use crate::{AuthenticationError, sign_in::machine, snapshot::Snapshots};
+use crate::{AuthenticationError, machine, snapshot::Snapshots};
 
 /// Failed attempts a minute from one source, before it has to wait.
 pub(crate) const MAX_FAILURES_PER_MINUTE: u32 = 60;

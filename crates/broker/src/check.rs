@@ -98,15 +98,16 @@ impl Broker {
             .unlock_for_maintenance(&permit, connection, info)
             .await
             .map_err(Stopped::Credential)?;
+        let secrets = auth.secrets.clone();
         let session = self
             .upstreams()
             .fresh_session(Proof::Background(&permit), connection, auth)
             .await
-            .map_err(Stopped::Upstream)?;
+            .map_err(|error| Stopped::Upstream(error.without(&secrets)))?;
         let permit = maintenance::listing(connection.organization, connection.id);
         debug_assert_eq!(permit.connection(), connection.id);
-        let listing =
-            listing::list_tools(&session, &self.upstreams().limits).await.map_err(Stopped::Listing)?;
+        let listing = listing::list_tools(&session, &self.upstreams().limits).await;
+        let listing = listing.map_err(|error| Stopped::Listing(error.without(&secrets)))?;
         for excluded in &listing.excluded {
             tracing::warn!(connection = %connection.slug, %excluded, "a tool is left out of the catalogue");
         }

@@ -99,10 +99,12 @@ impl Broker {
                 }
                 _ => return Ok(Offer::Nothing),
             },
-            Resource::Toolkit(slug) => match snapshot.toolkits.get(slug) {
-                Some(toolkit) if surface.exists() => toolkit.surface == ToolkitSurface::Direct,
-                _ => return Ok(Offer::Nothing),
-            },
+            resource @ (Resource::Toolkit(_) | Resource::PersonalToolkit(_)) => {
+                match snapshot.toolkit(resource, &context.principal) {
+                    Some(toolkit) if surface.exists() => toolkit.surface == ToolkitSurface::Direct,
+                    _ => return Ok(Offer::Nothing),
+                }
+            }
             Resource::Default | Resource::Api => return Ok(Offer::Nothing),
         };
         Ok(if direct { Offer::Direct } else { Offer::Search })
@@ -167,7 +169,7 @@ impl Broker {
                 }
             }
         }
-        Ok(render(shown, matches!(context.resource, Resource::Toolkit(_))))
+        Ok(render(shown, matches!(context.resource, Resource::Toolkit(_) | Resource::PersonalToolkit(_))))
     }
 }
 

@@ -95,6 +95,14 @@ impl Broker {
         checked.is_none_or(|at| self.clock().now().since(at) >= spread)
     }
 
+    /// In all limits that count by source.
+    fn forget_old_sources(&self) {
+        self.sign_in_limits().forget_old();
+        self.0.request_limits.forget_old();
+        self.0.authentication.forget_old_failures();
+        self.0.authorization_limits.forget_old();
+    }
+
     /// Removes sessions, access tokens and approvals that are over. Doing it on two replicas at once does no harm.
     pub async fn forget_what_is_over(&self) -> Result<(), StorageError> {
         let now = self.clock().now();
@@ -215,9 +223,7 @@ async fn clear_away(broker: Broker) {
             () = broker.stopping() => return,
             _ = ticks.tick() => {}
         }
-        broker.sign_in_limits().forget_old();
-        broker.0.request_limits.forget_old();
-        broker.0.authentication.forget_old_failures();
+        broker.forget_old_sources();
         match broker.forget_what_is_over().await {
             Ok(()) => metrics::gauge!("switchboard_job_last_success_timestamp_seconds", "job" => "cleanup")
                 .set(broker.clock().now().as_secs() as f64),

@@ -28,6 +28,7 @@ mod search;
 mod session;
 mod sign_in;
 mod snapshot;
+mod source;
 mod status;
 mod suggestions;
 mod surface;
@@ -61,6 +62,7 @@ pub use request_limits::RequestSettings;
 pub use session::{Browser, OpenedSession, SessionSettings, SignedIn};
 pub use sign_in::{Choice, PasswordSignIn, SignInSettings, TooMany};
 pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
+pub use source::machine;
 pub use status::ShownStatus;
 pub use upstream::{InProcessServer, StdioCommand, UpstreamLimits};
 
@@ -73,6 +75,9 @@ pub struct BrokerOptions {
     /// Checked against the database (`vault::startup_check`) before.
     pub keyring: Arc<Keyring>,
     pub egress: Egress,
+    /// For addresses that anybody may name without signing in: to where private networks are closed whatever else the
+    /// operator opens.
+    pub public_egress: Egress,
     pub upstream: UpstreamLimits,
     /// From the operator's configuration file only.
     pub stdio: Vec<StdioCommand>,
@@ -132,6 +137,7 @@ struct Inner {
     authorization_limits: authorization::AuthorizationLimits,
     providers: identity::Providers,
     egress: Egress,
+    public_egress: Egress,
     schedule: jobs::Schedule,
     settings: Settings,
     public_url: Url,
@@ -178,6 +184,7 @@ impl Broker {
             request_limits: request_limits::RequestLimits::new(options.settings.requests),
             providers: identity::Providers::new(egress.clone()),
             egress,
+            public_egress: options.public_egress,
             schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
             settings: options.settings,
             public_url: options.public_url,
@@ -285,6 +292,11 @@ impl Broker {
 
     pub fn db(&self) -> &Db {
         &self.0.db
+    }
+
+    /// The way out to what admins and upstreams name.
+    pub fn egress(&self) -> &Egress {
+        &self.0.egress
     }
 
     pub fn public_url(&self) -> &Url {

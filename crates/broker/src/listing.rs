@@ -2,24 +2,40 @@
 //!
 //! The first listing of a connection is trusted. What is added or changed later is held until an admin approves it;
 //! what is no longer listed is kept as gone. While an upstream is down nothing changes.
+//!
+//! A definition is read by everybody who may search, so the credential it was listed with is taken out first; a tool
+//! that has it in its text is held for an admin to see.
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use switchboard_catalog::{Definition, DefinitionLimits, ExcludedTool};
 use switchboard_domain::{CapabilityKind, CapabilityState, Connection, Timestamp};
 use switchboard_storage::{self as storage, CapabilityRow, Db, StorageError};
 
-use crate::upstream::{Ask, Greeting, UpstreamError, UpstreamLimits, UpstreamSession};
+use crate::{
+    redact::redact,
+    upstream::{Ask, Greeting, UpstreamError, UpstreamLimits, UpstreamSession},
+};
 
 /// What an upstream listed.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    pub(crate) tools: Vec<(Definition, String)>,
+    pub(crate) tools: Vec<ListedTool>,
     pub(crate) excluded: Vec<ExcludedTool>,
     /// How long the upstream says its list stays good (2026-07-28, caching), in milliseconds.
     pub(crate) ttl_millis: Option<u64>,
+}
+
+/// A tool as it is stored: without our credential, should the upstream have put it in.
+#[derive(Debug)]
+pub(crate) struct ListedTool {
+    pub(crate) definition: Definition,
+    pub(crate) raw: String,
+    /// It repeated the credential: never trusted, not even in the first listing.
+    pub(crate) repeats_credential: bool,
 }
 
 #[derive(Deserialize)]
@@ -69,10 +85,14 @@ pub(crate) async fn list_tools(
                     limits.max_tools
                 )));
             }
-            match Definition::parse(raw.get(), instructions.as_deref(), &DefinitionLimits::default()) {
+            let sent = Bytes::copy_from_slice(raw.get().as_bytes());
+            let clean = redact(sent.clone(), &session.auth.secrets);
+            let repeats_credential = clean != sent;
+            let raw = String::from_utf8_lossy(&clean).into_owned();
+            match Definition::parse(&raw, instructions.as_deref(), &DefinitionLimits::default()) {
                 // Of two tools of one name the first counts.
                 Ok(definition) if names.insert(definition.name().to_owned()) => {
-                    listing.tools.push((definition, raw.get().to_owned()));
+                    listing.tools.push(ListedTool { definition, raw, repeats_credential });
                 }
                 Ok(_) => {}
                 Err(excluded) => listing.excluded.push(excluded),
@@ -122,8 +142,9 @@ pub(crate) async fn store(
     let first = stored.is_empty();
     let mut changed = Changed::default();
     let mut rows = Vec::new();
-    for (definition, raw) in &listing.tools {
-        if let Some(row) = row_of(definition, raw, stored.get(definition.name()), first, now) {
+    for tool in &listing.tools {
+        let trusted = first && !tool.repeats_credential;
+        if let Some(row) = row_of(tool, stored.get(tool.definition.name()), trusted, now) {
             match row.state {
                 CapabilityState::Held => changed.held += 1,
                 _ => changed.approved += 1,
@@ -131,7 +152,7 @@ pub(crate) async fn store(
             rows.push(row);
         }
     }
-    let listed: HashSet<&str> = listing.tools.iter().map(|(definition, _)| definition.name()).collect();
+    let listed: HashSet<&str> = listing.tools.iter().map(|tool| tool.definition.name()).collect();
     let gone: Vec<(CapabilityKind, &str)> = stored
         .iter()
         .filter(|(name, row)| !listed.contains(name.as_str()) && row.state != CapabilityState::Gone)
@@ -148,15 +169,15 @@ pub(crate) async fn store(
 
 /// The row to write, if anything is to be written.
 fn row_of(
-    definition: &Definition,
-    raw: &str,
+    tool: &ListedTool,
     stored: Option<&storage::Definition>,
-    first: bool,
+    trusted: bool,
     now: Timestamp,
 ) -> Option<CapabilityRow> {
+    let ListedTool { definition, raw, .. } = tool;
     let fingerprint = definition.fingerprint();
     let (state, approved_fingerprint, approved) = match stored {
-        None if first => (CapabilityState::Approved, Some(fingerprint), Some(raw.to_owned())),
+        None if trusted => (CapabilityState::Approved, Some(fingerprint), Some(raw.clone())),
         None => (CapabilityState::Held, None, None),
         Some(row) => {
             let state = if row.approved_fingerprint == Some(fingerprint) {
@@ -180,7 +201,7 @@ fn row_of(
         approved_fingerprint,
         title: definition.title().map(str::to_owned),
         summary: definition.summary(),
-        definition: raw.to_owned(),
+        definition: raw.clone(),
         approved_definition: approved,
         first_seen_at: now,
         updated_at: now,

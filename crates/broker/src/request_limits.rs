@@ -9,7 +9,7 @@ use std::{net::IpAddr, num::NonZeroU32};
 use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter, clock::Clock as _};
 use switchboard_domain::{Principal, Proof, SessionId, TokenId};
 
-use crate::sign_in::{TooMany, machine};
+use crate::{machine, sign_in::TooMany};
 
 /// How many requests a minute are taken (setting `api`).
 #[derive(Debug, Clone, Copy)]

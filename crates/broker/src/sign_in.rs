@@ -2,10 +2,10 @@
 //! the work are the same (THREATS W8); only the audit log learns which.
 //!
 //! Attempts are limited for an account from one source, and for a source over all accounts: nobody can lock somebody
-//! else out from elsewhere. A source is an address; of IPv6 its /64, which is what one machine is given.
+//! else out from elsewhere. A source is a [machine](crate::machine), not an address.
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -24,7 +24,7 @@ use switchboard_vault::verify_password;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Broker, Snapshot, audit,
+    Broker, Snapshot, audit, machine,
     manage::identity_provider::password_sign_in,
     session::{Browser, NewSession, OpenedSession},
 };
@@ -49,6 +49,9 @@ impl Default for SignInSettings {
 
 /// Passwords hashed or verified at once: each takes 19 MiB and a processor for a while, on purpose.
 static ON_PASSWORDS: Semaphore = Semaphore::const_new(2);
+
+/// Organizations among which an address alone is looked for. Who is in more of them names the one to sign in to.
+const MOST_VERIFICATIONS: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct SignInLimits {
@@ -101,13 +104,6 @@ fn too_many(limit: &'static str) -> impl Fn(governor::NotUntil<QuantaInstant>) -
     }
 }
 
-pub(crate) fn machine(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address => address,
-    }
-}
-
 /// An organization that a person who proved who they are can go on in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
@@ -138,11 +134,12 @@ impl Broker {
             return Ok(PasswordSignIn::TooMany(too_many));
         }
         let mut fitting = Vec::new();
-        let candidates = self.candidates(email, organization).await?;
-        if candidates.is_empty() {
-            self.verify(password, None).await;
-        }
-        for (member, hash) in candidates {
+        let mut candidates = self.candidates(email, organization).await?.into_iter();
+        for _ in 0..self.verifications(organization) {
+            let Some((member, hash)) = candidates.next() else {
+                self.verify(password, None).await;
+                continue;
+            };
             let right = self.verify(password, hash).await;
             match right && member.status == MemberStatus::Active && self.may_use_password(&member) {
                 true => fitting.push(member),
@@ -159,6 +156,15 @@ impl Broker {
                 Ok(PasswordSignIn::SignedIn(opened))
             }
             several => Ok(PasswordSignIn::Choose(self.choices(several).await?)),
+        }
+    }
+
+    /// How many passwords are verified, whoever it is that tries to sign in: by the time it takes nobody learns whether
+    /// an address is known or in how many organizations.
+    fn verifications(&self, organization: Option<&Slug>) -> usize {
+        match organization {
+            Some(_) => 1,
+            None => self.all_snapshots().len().clamp(1, MOST_VERIFICATIONS),
         }
     }
 

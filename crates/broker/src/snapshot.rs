@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use switchboard_catalog::{ConnectionLabel, Definition, DefinitionLimits, Index};
 use switchboard_domain::{
     CapabilityKind, CapabilityState, Connection, ConnectionId, ConnectionOwner, CredentialOwner, Fingerprint,
-    Grants, MemberId, OrganizationId, Slug,
+    Grants, MemberId, OrganizationId, Principal, Resource, Slug,
 };
 use switchboard_policy::{ConnectionFacts, PolicySet, Rule, RuleAction, RuleList};
 use switchboard_storage::{
@@ -86,7 +86,8 @@ pub struct Snapshot {
     /// The organization's own connections by slug.
     by_slug: HashMap<Slug, ConnectionId>,
     personal: HashMap<(MemberId, Slug), ConnectionId>,
-    pub toolkits: HashMap<Slug, Toolkit>,
+    /// By owner, nobody for the organization's, and slug.
+    pub toolkits: HashMap<(Option<MemberId>, Slug), Toolkit>,
     organization_rules: Arc<RuleList>,
     toolkit_rules: HashMap<switchboard_domain::ToolkitId, Arc<RuleList>>,
     member_rules: HashMap<MemberId, Arc<RuleList>>,
@@ -105,6 +106,16 @@ impl Snapshot {
             return self.by_slug(slug);
         }
         self.personal.get(&(caller?, slug.clone())).and_then(|id| self.connections.get(id))
+    }
+
+    /// The toolkit that an endpoint is of; of the personal ones the caller's own.
+    pub fn toolkit(&self, resource: &Resource, caller: &Principal) -> Option<&Toolkit> {
+        let key = match resource {
+            Resource::Toolkit(slug) => (None, slug.clone()),
+            Resource::PersonalToolkit(slug) => (Some(caller.member()?), slug.clone()),
+            Resource::Default | Resource::Connection(_) | Resource::Api => return None,
+        };
+        self.toolkits.get(&key)
     }
 
     /// The rules that apply to a request, loaded already: no query per request or per tool.
@@ -310,7 +321,10 @@ fn assemble(
         connections,
         by_slug,
         personal,
-        toolkits: toolkits.into_iter().map(|toolkit| (toolkit.slug.clone(), toolkit)).collect(),
+        toolkits: toolkits
+            .into_iter()
+            .map(|toolkit| ((toolkit.owner, toolkit.slug.clone()), toolkit))
+            .collect(),
         organization_rules,
         toolkit_rules,
         member_rules,

@@ -57,11 +57,15 @@ impl<'s> Surface<'s> {
                     .into_iter()
                     .collect()
             }
-            (Resource::Toolkit(slug), None) => {
-                snapshot.toolkits.get(slug).filter(admitted).map(of_toolkit).into_iter().collect()
+            (resource @ (Resource::Toolkit(_) | Resource::PersonalToolkit(_)), None) => {
+                let named = snapshot.toolkit(resource, &context.principal);
+                named.filter(admitted).map(of_toolkit).into_iter().collect()
             }
             // Only tokens for `/mcp` are ever narrowed.
-            (Resource::Api, _) | (Resource::Connection(_) | Resource::Toolkit(_), Some(_)) => Vec::new(),
+            (
+                Resource::Api | Resource::Connection(_) | Resource::Toolkit(_) | Resource::PersonalToolkit(_),
+                _,
+            ) => Vec::new(),
         };
         Self { parts }
     }

@@ -12,6 +12,8 @@ const MAX_FINDINGS: usize = 50;
 const LONGEST_GAP: usize = 40;
 const MOST_EMPTY_LINES: usize = 8;
 const SHORTEST_BLOB: usize = 96;
+/// What stands in a stored definition where the upstream repeated a credential.
+pub const REDACTED: &str = "[redacted]";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Flag {
@@ -31,6 +33,8 @@ pub enum Flag {
     EncodedBlob,
     /// Letters of several scripts in one word: look-alikes.
     MixedScripts,
+    /// It has, or says it has, the credential that the connection is called with: it was taken out.
+    RepeatsCredential,
     /// A schema reference that leads out of the document. It is never followed.
     ForeignReference,
 }
@@ -46,6 +50,7 @@ impl Flag {
             Self::Imperative => "imperative",
             Self::EncodedBlob => "encoded_blob",
             Self::MixedScripts => "mixed_scripts",
+            Self::RepeatsCredential => "repeats_credential",
             Self::ForeignReference => "foreign_reference",
         }
     }
@@ -74,6 +79,7 @@ pub fn in_text(text: &str) -> Vec<Flag> {
     add(Flag::Imperative, is_imperative(text));
     add(Flag::EncodedBlob, has_blob(text));
     add(Flag::MixedScripts, has_mixed_scripts(text));
+    add(Flag::RepeatsCredential, text.contains(REDACTED));
     flags
 }
 

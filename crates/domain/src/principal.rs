@@ -111,6 +111,8 @@ pub enum Resource {
     Default,
     /// `/mcp/toolkits/{slug}`
     Toolkit(Slug),
+    /// `/mcp/toolkits/~{slug}`: the caller's own. Another member's of the same slug is theirs alone.
+    PersonalToolkit(Slug),
     /// `/mcp/connections/{slug}`
     Connection(Slug),
     /// `/api/v1`
@@ -123,6 +125,7 @@ impl Resource {
         match self {
             Self::Default => "/mcp".into(),
             Self::Toolkit(slug) => format!("/mcp/toolkits/{slug}"),
+            Self::PersonalToolkit(slug) => format!("/mcp/toolkits/~{slug}"),
             Self::Connection(slug) => format!("/mcp/connections/{slug}"),
             Self::Api => "/api/v1".into(),
         }
@@ -134,8 +137,11 @@ impl Resource {
             "/mcp" => Some(Self::Default),
             "/api/v1" => Some(Self::Api),
             _ => {
-                if let Some(slug) = path.strip_prefix("/mcp/toolkits/") {
-                    return slug.parse().ok().map(Self::Toolkit);
+                if let Some(name) = path.strip_prefix("/mcp/toolkits/") {
+                    return match name.strip_prefix('~') {
+                        Some(slug) => slug.parse().ok().map(Self::PersonalToolkit),
+                        None => name.parse().ok().map(Self::Toolkit),
+                    };
                 }
                 path.strip_prefix("/mcp/connections/")?.parse().ok().map(Self::Connection)
             }

@@ -47,11 +47,10 @@ impl RedirectUri {
             return Err(RedirectUriError::Ambiguous);
         }
         let allowed = match url.scheme() {
-            "https" => text.starts_with("https://") && url.host_str().is_some_and(|host| !host.is_empty()),
+            "https" => text.starts_with("https://") && is_plain_host(&url),
             "http" => Loopback::parse(text).is_some(),
             scheme => {
-                // A domain turned round says whose the scheme is (RFC 8252 section 7.1).
-                let owned = scheme.contains('.') && !FORBIDDEN_SCHEMES.contains(&scheme);
+                let owned = is_reversed_domain(scheme) && !FORBIDDEN_SCHEMES.contains(&scheme);
                 owned || KNOWN_CUSTOM.contains(&text)
             }
         };
@@ -78,11 +77,17 @@ impl RedirectUri {
         Loopback::parse(&self.text).is_some()
     }
 
-    /// What to show a person: the host, or the scheme of an application.
-    pub fn shown_host(&self) -> String {
+    /// Whether it leads to an application by a scheme of its own, which any application can claim for itself.
+    pub fn is_application(&self) -> bool {
+        !matches!(self.url.scheme(), "http" | "https")
+    }
+
+    /// What to show a person: the host, or that it is an application. A scheme may look like a host and is none:
+    /// `claude.ai:` belongs to whatever program claimed it.
+    pub fn shown_destination(&self) -> String {
         match self.url.host_str() {
-            Some(host) if matches!(self.url.scheme(), "http" | "https") => host.to_owned(),
-            _ => format!("{}:", self.url.scheme()),
+            Some(host) if !self.is_application() => host.to_owned(),
+            _ => format!("an app on this computer (scheme {}:)", self.url.scheme()),
         }
     }
 
@@ -106,6 +111,26 @@ impl RedirectUri {
         url.query_pairs_mut().extend_pairs(parameters);
         url.into()
     }
+}
+
+/// A name or an IPv4 address, in the letters that these have. The parser lets more pass (`;`, `'`, `,`), which would be
+/// another directive or source in a `Content-Security-Policy`; and that can't name an IPv6 address at all.
+fn is_plain_host(url: &Url) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    match url.host() {
+        Some(Host::Domain(name)) => !name.is_empty() && name.bytes().all(plain),
+        Some(Host::Ipv4(_)) => true,
+        Some(Host::Ipv6(_)) | None => false,
+    }
+}
+
+/// A domain turned round says whose the scheme is (RFC 8252 section 7.1).
+fn is_reversed_domain(scheme: &str) -> bool {
+    let is_label = |label: &str| {
+        let plain = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        !label.is_empty() && plain && !label.starts_with('-') && !label.ends_with('-')
+    };
+    scheme.contains('.') && scheme.split('.').all(is_label)
 }
 
 fn authority(text: &str) -> &str {

@@ -102,6 +102,15 @@ fn what_no_browser_may_be_sent_to_is_not_registered() {
         "https://app.example.net/a b",
         "cursor://anysphere.cursor-mcp/oauth/other",
         "myapp://callback",
+        "claude.://callback",
+        ".claude:/callback",
+        "com..example:/callback",
+        "com.example+evil:/callback",
+        "https://app.example.net;script-src.evil.example/cb",
+        "https://app.example.net'self'/cb",
+        "https://app,evil.example/cb",
+        "https://my_app.example.net/cb",
+        "https://[2001:db8::1]/cb",
     ] {
         assert!(RedirectUri::parse(bad).is_err(), "{bad}");
     }
@@ -135,6 +144,17 @@ fn answers_are_added_to_the_query() {
     let six = RedirectUri::parse("http://[::1]:41999/cb").expect("a redirect URI");
     assert_eq!(six.policy_source(), "http://*:41999", "browsers pass over a source that is an IPv6 address");
     let custom = RedirectUri::parse("cursor://anysphere.cursor-mcp/oauth/callback").expect("a redirect URI");
-    assert_eq!((custom.policy_source().as_str(), custom.shown_host().as_str()), ("cursor:", "cursor:"));
+    assert_eq!(
+        (custom.policy_source().as_str(), custom.shown_destination().as_str()),
+        ("cursor:", "an app on this computer (scheme cursor:)")
+    );
+    let lookalike = RedirectUri::parse("claude.ai:/callback").expect("a redirect URI");
+    assert_eq!(
+        lookalike.shown_destination(),
+        "an app on this computer (scheme claude.ai:)",
+        "a scheme is no host"
+    );
+    let host = RedirectUri::parse("https://claude.ai/callback").expect("a redirect URI");
+    assert_eq!((host.shown_destination().as_str(), host.is_application()), ("claude.ai", false));
     assert_eq!(custom.with(&[("code", "x")]), "cursor://anysphere.cursor-mcp/oauth/callback?code=x");
 }

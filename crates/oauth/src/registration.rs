@@ -10,6 +10,8 @@ use crate::{ErrorCode, OauthError, RedirectUri};
 const MAX_NAME: usize = 2000;
 /// Most redirect URIs of one client.
 const MAX_REDIRECT_URIS: usize = 50;
+/// Of all of them together: whoever registers has not shown who they are, and their rows stay for a day.
+const MAX_REDIRECT_URI_BYTES: usize = 8 * 1024;
 
 /// How a client proves at the token endpoint that it is itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +78,11 @@ impl Registration {
                         scheme of the application's own domain; no fragment, user name or wildcard";
             return Err(OauthError::new(ErrorCode::InvalidRedirectUri, text));
         }
+        let bytes: usize = redirect_uris.iter().map(|uri| uri.as_str().len()).sum();
+        if bytes > MAX_REDIRECT_URI_BYTES {
+            let text = format!("the `redirect_uris` together are longer than {MAX_REDIRECT_URI_BYTES} bytes");
+            return Err(OauthError::new(ErrorCode::InvalidRedirectUri, text));
+        }
         let authentication = match body.token_endpoint_auth_method.as_ref().and_then(Value::as_str) {
             Some("client_secret_basic") => ClientAuthentication::SecretBasic,
             Some("client_secret_post") => ClientAuthentication::SecretPost,
@@ -115,6 +122,10 @@ mod tests {
             let refused = parse(&json!({ "client_name": "x", "redirect_uris": uris })).unwrap_err();
             assert_eq!(refused.code, ErrorCode::InvalidRedirectUri);
         }
+        let long = |count: usize| vec![format!("https://a.example/{}", "x".repeat(2000)); count];
+        assert!(parse(&json!({ "redirect_uris": long(4) })).is_ok());
+        let refused = parse(&json!({ "redirect_uris": long(5) })).unwrap_err();
+        assert!(refused.description.contains("8192 bytes"), "{}", refused.description);
         assert_eq!(parse(&json!([])).unwrap_err().code, ErrorCode::InvalidClientMetadata);
         let twice = br#"{"redirect_uris":["http://127.0.0.1/cb"],"redirect_uris":["https://a.example/cb"]}"#;
         assert_eq!(Registration::parse(twice).unwrap_err().code, ErrorCode::InvalidClientMetadata);

@@ -24,8 +24,14 @@ pub struct ServerConfig {
     pub request_head_timeout: Duration,
     /// How long a connection may wait for its next request.
     pub keep_alive: Duration,
-    /// Connections at once; beyond, new ones wait to be accepted.
+    /// Bytes of a request's header section.
+    pub max_header_bytes: usize,
+    /// Connections at once; beyond, a few more are told so, and others wait to be accepted.
     pub max_connections: usize,
+    /// Of one source, unless it is a trusted proxy; beyond, new ones are closed at once.
+    pub max_connections_per_source: usize,
+    /// How long an answer may wait for the other end to read on.
+    pub write_timeout: Duration,
     /// How long calls may go on after SIGTERM.
     pub drain: Duration,
     /// Bearer token for `/metrics` on the main listener; without one it is only on its own listener.
@@ -43,7 +49,10 @@ impl ServerConfig {
             request_body_timeout: Duration::from_secs(30),
             request_head_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
+            max_header_bytes: 32 * 1024,
             max_connections: 10_000,
+            max_connections_per_source: 1_000,
+            write_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(30),
             metrics_token: None,
         }

@@ -61,6 +61,12 @@ fn status_class(status: u16) -> &'static str {
 }
 
 fn refuse(state: &ServerState, headers: &HeaderMap, uri: &Uri) -> Option<Response<Body>> {
+    let limit = state.config.max_header_bytes;
+    if header_bytes(headers, uri) > limit {
+        let text =
+            format!("The request's headers have more than {limit} bytes (limit `server.max_header_bytes`).");
+        return Some(problem::plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &text));
+    }
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => {
@@ -70,6 +76,12 @@ fn refuse(state: &ServerState, headers: &HeaderMap, uri: &Uri) -> Option<Respons
         // HTTP/2 has the authority in the URI.
         (None, _) => uri.authority().map(|authority| authority.as_str()),
     };
+    // A request target with an authority of its own (RFC 9112 section 3.2.2): others would take that for the host.
+    let named = uri.authority().map(|authority| authority.as_str());
+    if named.zip(host).is_some_and(|(named, host)| !named.eq_ignore_ascii_case(host)) {
+        let text = "The address of the request and its `Host` header name different hosts.";
+        return Some(problem::plain(StatusCode::BAD_REQUEST, text));
+    }
     let known = host.is_some_and(|host| state.config.accepts_host(host));
     if !known {
         return Some(problem::plain(
@@ -85,6 +97,12 @@ fn refuse(state: &ServerState, headers: &HeaderMap, uri: &Uri) -> Option<Respons
     });
     (foreign && !oauth::is_open_to_pages(uri.path()))
         .then(|| problem::plain(StatusCode::FORBIDDEN, "Pages of another origin may not call Switchboard."))
+}
+
+/// As they stood on the wire: name, colon, space, value, line break.
+fn header_bytes(headers: &HeaderMap, uri: &Uri) -> usize {
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() + target
 }
 
 /// Our pages send no referrer, and then a browser sends `Origin: null` with their forms too (Fetch, "append a request

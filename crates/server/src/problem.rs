@@ -55,7 +55,7 @@ impl axum::response::IntoResponse for Problem {
 pub(crate) fn plain(status: StatusCode, detail: &str) -> Response<Body> {
     let code = match status {
         StatusCode::UNAUTHORIZED => "unauthenticated",
-        StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "request_too_large",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
         StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
         StatusCode::TOO_MANY_REQUESTS => "rate_limited",

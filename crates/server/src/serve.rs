@@ -1,25 +1,35 @@
-//! The listener: HTTP/1.1 with bounds on headers and time, TCP_NODELAY, and an orderly end.
+//! The listener: HTTP/1.1 with bounds on headers, time and connections, TCP_NODELAY, and an orderly end.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, StatusCode, Uri, header},
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::{
     ServerState,
+    places::Places,
+    problem,
     request_head::{InTime, Stage},
     router,
+    stalled::Stalled,
 };
 
 /// Bound on the header section, and on what is read ahead of a body.
 const READ_BUFFER: usize = 64 * 1024;
+/// For the head of a request on one of the few places beyond the bound on connections.
+const RESERVED_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_HEADERS: usize = 100;
 
 /// Where a request comes from: the peer of its connection, or the client that a trusted proxy names. The port is the
@@ -39,18 +49,17 @@ pub async fn serve(
     state: ServerState,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let drain = state.config.drain;
-    let places = Arc::new(Semaphore::new(state.config.max_connections));
+    let (drain, write_timeout) = (state.config.drain, state.config.write_timeout);
+    let places = Places::new(Arc::clone(&state.config));
     let readiness = Arc::clone(&state.readiness);
     let config = Arc::clone(&state.config);
     let app = router(state);
     let graceful = GracefulShutdown::new();
     loop {
-        let place = tokio::select! {
+        let mut place = tokio::select! {
             () = stop.cancelled() => break,
-            place = Arc::clone(&places).acquire_owned() => place,
+            place = places.next() => place,
         };
-        let Ok(place) = place else { break };
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
@@ -63,21 +72,32 @@ pub async fn serve(
                 }
             },
         };
+        if !places.admit(&mut place, peer.ip()) {
+            metrics::counter!("switchboard_connections_refused_total", "limit" => "server.max_connections_per_source")
+                .increment(1);
+            tracing::debug!(%peer, "too many connections of one source (limit `server.max_connections_per_source`)");
+            continue;
+        }
         // Small answers must not wait for an acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
         let stage = Arc::new(Stage::default());
-        let stream = InTime::new(stream, config.request_head_timeout, Arc::clone(&stage));
+        let reserved = place.reserved;
+        let head_timeout = if reserved { RESERVED_HEAD_TIMEOUT } else { config.request_head_timeout };
+        let stream = Stalled::new(InTime::new(stream, head_timeout, Arc::clone(&stage)), write_timeout);
         let keep_alive = config.keep_alive;
         let app = app.clone();
         let config = Arc::clone(&config);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             stage.asked();
             let client = config.trusted_proxies.client(peer.ip(), request.headers());
-            let answer = answer(app.clone(), request, Peer(SocketAddr::new(client, peer.port())));
+            let app = (!reserved || is_sign_of_life(request.uri())).then(|| app.clone());
+            let answer = answer(app, request, Peer(SocketAddr::new(client, peer.port())));
             let stage = Arc::clone(&stage);
             async move { answer.await.inspect(|_| stage.answered()) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
+            // Who took one of the few places beyond the bound asks once.
+            .keep_alive(!reserved)
             .timer(TokioTimer::new())
             // Runs from the end of one request: it is how long a connection may wait for the next.
             .header_read_timeout(keep_alive)
@@ -100,11 +120,25 @@ pub async fn serve(
     Ok(())
 }
 
+/// What is answered however busy it is.
+fn is_sign_of_life(uri: &Uri) -> bool {
+    matches!(uri.path(), "/livez" | "/readyz" | "/metrics")
+}
+
+/// `None`: there are too many connections for this one to be served.
 async fn answer(
-    app: Router,
+    app: Option<Router>,
     request: hyper::Request<Incoming>,
     peer: Peer,
 ) -> Result<axum::response::Response, Infallible> {
+    let Some(app) = app else {
+        metrics::counter!("switchboard_connections_refused_total", "limit" => "server.max_connections")
+            .increment(1);
+        let text = "There are too many connections (limit `server.max_connections`). Try again in a moment.";
+        let mut response = problem::plain(StatusCode::SERVICE_UNAVAILABLE, text);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        return Ok(response);
+    };
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(peer);
     app.oneshot(request).await

@@ -32,7 +32,7 @@ impl TrustedProxies {
     }
 
     /// A listener on `::` sees IPv4 peers as mapped addresses; the operator doesn't write them so.
-    fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }

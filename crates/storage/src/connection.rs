@@ -52,7 +52,8 @@ statements! {
     FIND = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 AND id = $2"));
     FIND_BY_SLUG = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 AND slug = $2 AND owner_member_id IS NULL"));
     FIND_PERSONAL_BY_SLUG = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 AND slug = $2 AND owner_member_id = $3"));
-    FIND_BY_EXTERNAL_KEY = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 AND external_key = $2"));
+    FIND_BY_EXTERNAL_KEY = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 AND external_key = $2 AND owner_member_id IS NULL"));
+    FIND_PERSONAL_BY_EXTERNAL_KEY = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 AND external_key = $2 AND owner_member_id = $3"));
     LIST = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 ORDER BY slug, id"));
     SLUG_HOLDER = "SELECT id FROM connection WHERE organization_id = $1 AND slug = $2 AND owner_member_id IS NULL";
     UPDATE = "UPDATE connection SET slug = $3, name = $4, url = $5, transport = $6, auth_type = $7, auth = $8, credential_mode = $9, enabled = $10, availability = $11, allow_in_plan_mode = $12, model_intent = $13, expose_directly = $14, send_identity = $15, tools = $16, external_key = $17, updated_at = $18, revision = revision + 1 WHERE organization_id = $1 AND id = $2 AND revision = $19";
@@ -209,7 +210,10 @@ impl Connections<'_> {
             return Ok(InsertConnection::Inserted);
         }
         let existing = match &connection.external_key {
-            Some(key) => self.tx.connections().find_by_external_key(connection.organization, key).await?,
+            Some(key) => {
+                let connections = self.tx.connections();
+                connections.find_by_external_key(connection.organization, connection.owner, key).await?
+            }
             None => None,
         };
         Ok(existing.map_or(InsertConnection::SlugTaken, |first| {
@@ -244,12 +248,23 @@ impl Connections<'_> {
         one(fetch_optional!(self.tx, FIND_PERSONAL_BY_SLUG => Row, org, slug.as_str(), owner)?)
     }
 
+    /// Keys are its owner's own: nobody meets another's by trying.
     pub async fn find_by_external_key(
         self,
         organization: OrganizationId,
+        owner: ConnectionOwner,
         key: &str,
     ) -> Result<Option<Connection>, StorageError> {
-        one(fetch_optional!(self.tx, FIND_BY_EXTERNAL_KEY => Row, organization.as_uuid(), text(key))?)
+        let org = organization.as_uuid();
+        one(match owner {
+            ConnectionOwner::Organization => {
+                fetch_optional!(self.tx, FIND_BY_EXTERNAL_KEY => Row, org, text(key))
+            }
+            ConnectionOwner::Member(member) => {
+                let member = member.as_uuid();
+                fetch_optional!(self.tx, FIND_PERSONAL_BY_EXTERNAL_KEY => Row, org, text(key), member)
+            }
+        }?)
     }
 
     /// Every connection, personal ones too, by slug.

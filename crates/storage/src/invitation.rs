@@ -1,7 +1,7 @@
 //! Invitations: single use, with an end. The link's token is here as SHA-256.
 
 use sqlx::types::Json;
-use switchboard_domain::{InvitationId, OrganizationId, Role, TeamId, Timestamp};
+use switchboard_domain::{Caller, InvitationId, OrganizationId, Role, TeamId, Timestamp};
 use uuid::Uuid;
 
 use crate::{
@@ -40,6 +40,8 @@ statements! {
     LIST = "SELECT organization_id, id, email, role, teams, invited_by, created_at, expires_at, accepted_at, revoked_at FROM invitation WHERE organization_id = $1 ORDER BY id DESC";
     ACCEPT = "UPDATE invitation SET accepted_at = $3 WHERE organization_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $3";
     REVOKE = "UPDATE invitation SET revoked_at = $3 WHERE organization_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL";
+    /// What somebody asked others in with ends with their right to.
+    REVOKE_OF_INVITER = "UPDATE invitation SET revoked_at = $3 WHERE organization_id = $1 AND invited_by = $2 AND accepted_at IS NULL AND revoked_at IS NULL";
     /// One address has one open invitation: a newer one takes the place of an older.
     REPLACE = "UPDATE invitation SET revoked_at = $3 WHERE organization_id = $1 AND email_key = $2 AND accepted_at IS NULL AND revoked_at IS NULL";
 }
@@ -137,5 +139,15 @@ impl Invitations<'_> {
         now: Timestamp,
     ) -> Result<bool, StorageError> {
         Ok(execute!(self.tx, REVOKE, organization.as_uuid(), id.as_uuid(), now.as_micros())? == 1)
+    }
+
+    /// Ends the open invitations that somebody made; how many.
+    pub async fn revoke_of_inviter(
+        self,
+        organization: OrganizationId,
+        inviter: &Caller,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        execute!(self.tx, REVOKE_OF_INVITER, organization.as_uuid(), &inviter.to_string(), now.as_micros())
     }
 }

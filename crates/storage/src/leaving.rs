@@ -1,7 +1,7 @@
 //! What ends with a member: every way in, and every account of theirs at somebody else's server. In the transaction
 //! that suspends or removes them, so that nothing outlives it.
 
-use switchboard_domain::{MemberId, OrganizationId, Timestamp};
+use switchboard_domain::{Caller, MemberId, OrganizationId, Timestamp};
 
 use crate::{
     StorageError, Tx,
@@ -18,8 +18,8 @@ statements! {
 }
 
 impl Tx {
-    /// Ends sessions, tokens, what AI clients were allowed, the member's own accounts at servers, and the tokens of their
-    /// identity provider.
+    /// Ends sessions, tokens, what AI clients were allowed, the member's own accounts at servers, the tokens of their
+    /// identity provider, and the invitations they made: whoever is out must not come back in by one.
     pub async fn end_access(
         &mut self,
         organization: OrganizationId,
@@ -28,6 +28,7 @@ impl Tx {
     ) -> Result<(), StorageError> {
         self.sessions().revoke_of_member(organization, member, None, now).await?;
         self.tokens().revoke_of_member(organization, member, now).await?;
+        self.invitations().revoke_of_inviter(organization, &Caller::Member(member), now).await?;
         let (org, id) = (organization.as_uuid(), member.as_uuid());
         execute!(self, GRANTS, org, id, now.as_micros())?;
         execute!(self, CREDENTIALS, org, id)?;

@@ -89,6 +89,8 @@ statements! {
     USED = "UPDATE oauth_client SET last_used_at = $2, expires_at = NULL WHERE id = $1";
     SET_SECRET = "UPDATE oauth_client SET secret_hash = $2, metadata = $3, updated_at = $4 WHERE id = $1";
     DELETE = "DELETE FROM oauth_client WHERE id = $1";
+    COUNT_UNUSED = "SELECT count(*) FROM oauth_client WHERE kind = 'dynamic' AND expires_at IS NOT NULL";
+    FORGET_UNUSED = "DELETE FROM oauth_client WHERE kind = 'dynamic' AND expires_at IS NOT NULL AND created_at < $1";
     FORGET_EXPIRED = "DELETE FROM oauth_client WHERE expires_at < $1";
 }
 
@@ -227,5 +229,16 @@ impl OauthClients<'_> {
     /// Those that registered and were never used.
     pub async fn forget_expired(self, now: Timestamp) -> Result<u64, StorageError> {
         execute!(self.tx, FORGET_EXPIRED, now.as_micros())
+    }
+
+    /// How many registered and were not allowed by anybody yet.
+    pub async fn count_unused(self) -> Result<u64, StorageError> {
+        let count = fetch_optional!(self.tx, COUNT_UNUSED => (i64,))?;
+        Ok(count.map_or(0, |(count,)| count.unsigned_abs()))
+    }
+
+    /// Removes those of them that registered before; how many.
+    pub async fn forget_unused(self, before: Timestamp) -> Result<u64, StorageError> {
+        execute!(self.tx, FORGET_UNUSED, before.as_micros())
     }
 }

@@ -72,6 +72,7 @@ statements! {
     /// The refresh token says which organization it is of: its hash is unique among all.
     FIND_BY_REFRESH_TOKEN = "SELECT g.organization_id, g.id, g.member_id, g.service_account_id, g.oauth_client_id, g.client_fingerprint, g.resource, g.scopes, g.toolkits, g.redirect_uri AS grant_redirect_uri, g.created_at, g.expires_at, g.revoked_at, r.id AS refresh_id, r.hash, r.created_at AS refresh_created_at, r.expires_at AS refresh_expires_at, r.used_at, r.data_key_id, r.successor FROM oauth_refresh_token r JOIN oauth_grant g ON g.organization_id = r.organization_id AND g.id = r.oauth_grant_id WHERE r.hash = $1";
     USE_REFRESH_TOKEN = "UPDATE oauth_refresh_token SET used_at = $3, data_key_id = $4, successor = $5 WHERE organization_id = $1 AND id = $2 AND used_at IS NULL";
+    ANY_OF_CLIENT = "SELECT count(*) FROM oauth_grant WHERE organization_id = $1 AND oauth_client_id = $2 AND revoked_at IS NULL";
     FIND = "SELECT organization_id, id, member_id, service_account_id, oauth_client_id, client_fingerprint, resource, scopes, toolkits, redirect_uri AS grant_redirect_uri, created_at, expires_at, revoked_at FROM oauth_grant WHERE organization_id = $1 AND id = $2";
     FORGET_CODES = "DELETE FROM oauth_code WHERE organization_id = $1 AND expires_at < $2";
     FORGET_REFRESH_TOKENS = "DELETE FROM oauth_refresh_token WHERE organization_id = $1 AND expires_at < $2";
@@ -232,6 +233,17 @@ impl OauthGrants<'_> {
         fetch_optional!(self.tx, FIND => Row, organization.as_uuid(), id.as_uuid())?
             .map(Row::try_into)
             .transpose()
+    }
+
+    /// Whether this client was allowed anything here that still stands.
+    pub async fn any_of_client(
+        self,
+        organization: OrganizationId,
+        client: OauthClientId,
+    ) -> Result<bool, StorageError> {
+        let found =
+            fetch_optional!(self.tx, ANY_OF_CLIENT => (i64,), organization.as_uuid(), client.as_uuid())?;
+        Ok(found.is_some_and(|(count,)| count > 0))
     }
 
     /// Ends a grant with every access token under it; whether it was still in force.

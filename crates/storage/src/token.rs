@@ -97,6 +97,9 @@ statements! {
     /// Access tokens live an hour; what is over for a day serves nothing any more.
     FORGET_EXPIRED = "DELETE FROM token WHERE organization_id = $1 AND kind = 'oauth' AND expires_at < $2";
     REVOKE = "UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND id = $2 AND revoked_at IS NULL";
+    SET_PARENT = "UPDATE token SET parent_token_id = $3 WHERE organization_id = $1 AND id = $2";
+    /// Those that were made with it, those that were made with them, and so on.
+    REVOKE_DESCENDANTS = "WITH RECURSIVE made (id) AS (SELECT c.id FROM token c WHERE c.organization_id = $1 AND c.parent_token_id = $2 UNION SELECT c.id FROM token c JOIN made ON c.organization_id = $1 AND c.parent_token_id = made.id) UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND id IN (SELECT id FROM made) AND revoked_at IS NULL";
     TOUCH = {
         sqlite: "UPDATE token SET last_used_at = used.value ->> 2 FROM json_each($1) AS used WHERE token.organization_id = unhex(used.value ->> 0) AND token.id = unhex(used.value ->> 1) AND (token.last_used_at IS NULL OR token.last_used_at < used.value ->> 2)",
         postgres: "UPDATE token SET last_used_at = (used.value ->> 2)::bigint FROM json_array_elements($1::json) AS used WHERE token.organization_id = (used.value ->> 0)::uuid AND token.id = (used.value ->> 1)::uuid AND (token.last_used_at IS NULL OR token.last_used_at < (used.value ->> 2)::bigint)"
@@ -252,15 +255,24 @@ impl Tokens<'_> {
         rows?.into_iter().map(Row::try_into).collect()
     }
 
-    /// Ends a token; whether it was still in force.
+    /// Stores a token that was made with another one, and ends with it.
+    pub async fn insert_child(self, token: &StoredToken, parent: TokenId) -> Result<(), StorageError> {
+        let (org, id) = (token.organization.as_uuid(), token.id.as_uuid());
+        self.tx.tokens().insert(token).await?;
+        execute!(self.tx, SET_PARENT, org, id, parent.as_uuid()).map(drop)
+    }
+
+    /// Ends a token and all that were made with it; whether it was still in force.
     pub async fn revoke(
         self,
         organization: OrganizationId,
         id: TokenId,
         now: Timestamp,
     ) -> Result<bool, StorageError> {
-        let revoked = execute!(self.tx, REVOKE, organization.as_uuid(), id.as_uuid(), now.as_micros())? == 1;
-        if revoked {
+        let (org, token) = (organization.as_uuid(), id.as_uuid());
+        let revoked = execute!(self.tx, REVOKE, org, token, now.as_micros())? == 1;
+        let made = execute!(self.tx, REVOKE_DESCENDANTS, org, token, now.as_micros())?;
+        if revoked || made > 0 {
             self.tx.raise_version(organization).await?;
         }
         Ok(revoked)

@@ -1,6 +1,6 @@
 //! Who asks: clients that registered, clients known by a document at their `client_id`.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -10,7 +10,7 @@ use switchboard_oauth::{
     ClientAuthentication, ClientDocument, ErrorCode, OauthError, RedirectUri, Registration, fingerprint,
     is_client_document_url, well_known_client,
 };
-use switchboard_storage::{OauthClient, OauthClientKind};
+use switchboard_storage::{OauthClient, OauthClientKind, Tx};
 use switchboard_vault::{TokenKind, issue};
 
 use super::{AuthorizationError, settings::check};
@@ -20,8 +20,11 @@ use crate::{Broker, text};
 const FRESH: Duration = Duration::from_secs(3600);
 const FRESHEST: Duration = Duration::from_secs(300);
 const STALEST: Duration = Duration::from_secs(24 * 3600);
-/// To fetch a document.
-const FETCH: Duration = Duration::from_secs(5);
+/// Within which a client that registered is allowed, if it ever is: the person is sitting there.
+const CHANCE: Duration = Duration::from_secs(3600);
+/// Whatever went wrong with a document, this is all that is said: who asks is nobody yet, and what an address answers is
+/// not theirs to learn (THREATS E8). The operator's log says which.
+const NO_DOCUMENT: &str = "this client's metadata document can't be had from its address";
 
 /// A client that just registered; its secret is shown this once.
 #[derive(Debug)]
@@ -71,6 +74,7 @@ impl Broker {
             scopes: None,
         };
         let mut tx = self.db().write().await?;
+        self.make_room(&mut tx).await?;
         tx.oauth_clients().insert(&client).await?;
         tx.commit().await?;
         // It is of no organization yet, so it is in nobody's audit log before somebody allows it.
@@ -80,6 +84,20 @@ impl Broker {
             authentication: registration.authentication,
             secret: secret.map(|secret| secret.secret),
         })
+    }
+
+    /// Clients that nobody allowed are bounded in number. Where there are too many, those go that had their chance; a
+    /// flood then keeps new ones out for as long as it lasts and pushes out none that is about to be allowed.
+    async fn make_room(&self, tx: &mut Tx) -> Result<(), AuthorizationError> {
+        let most = u64::from(self.settings().authorization.max_unused_clients);
+        if tx.oauth_clients().count_unused().await? < most {
+            return Ok(());
+        }
+        let before = self.clock().now().minus(CHANCE);
+        if tx.oauth_clients().forget_unused(before).await? > 0 {
+            return Ok(());
+        }
+        Err(AuthorizationError::TooMany { limit: "oauth.max_unused_clients", retry_after: CHANCE.as_secs() })
     }
 
     /// The client of this id, its document read again when that is due.
@@ -118,15 +136,25 @@ impl Broker {
                 retry_after: 30,
             });
         }
+        let began = tokio::time::Instant::now();
         let (document, fresh_until) = match self.fetch_document(client_id).await {
             Ok((document, fresh)) => (document, now.plus(fresh)),
             Err(error) => {
-                tracing::info!(client = client_id, %error, "a client's document can't be had");
+                tracing::info!(client = client_id, error = error.why, "a client's document can't be had");
                 match (known, well_known_client(client_id)) {
                     // The last good copy goes on; the next sign-in tries again.
                     (Some(client), _) => return Ok(client),
                     (None, Some(copy)) => (copy, now.plus(FRESH)),
-                    (None, None) => return Err(AuthorizationError::invalid_client(&error)),
+                    (None, None) => {
+                        if error.asked {
+                            // Closed port, silence, no such name: all take as long.
+                            tokio::time::sleep_until(
+                                began + self.settings().authorization.client_document_timeout,
+                            )
+                            .await;
+                        }
+                        return Err(AuthorizationError::invalid_client(NO_DOCUMENT));
+                    }
                 }
             }
         };
@@ -168,36 +196,56 @@ impl Broker {
         Ok(client)
     }
 
-    /// The document and how long it is good. Nothing is followed, nothing but JSON of status 200 is read.
-    async fn fetch_document(&self, client_id: &str) -> Result<(ClientDocument, Duration), String> {
+    /// The document and how long it is good. Nothing is followed, nothing but JSON of status 200 is read. Anybody may
+    /// name the address, so it has to be a public one.
+    async fn fetch_document(&self, client_id: &str) -> Result<(ClientDocument, Duration), NoDocument> {
+        let egress = &self.0.public_egress;
+        let url = egress.check_url(client_id).map_err(|error| NoDocument::before(&error))?;
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let egress = &self.0.egress;
         let most = egress.limits().client_metadata_bytes();
+        let fetch = self.settings().authorization.client_document_timeout;
         let request = Request {
             method: Method::GET,
-            url: egress.check_url(client_id).map_err(|error| error.to_string())?,
+            url,
             headers,
             body: Bytes::new(),
-            deadlines: Deadlines { total: FETCH, first_byte: FETCH, idle: FETCH },
+            deadlines: Deadlines { total: fetch, first_byte: fetch, idle: fetch },
             max_wire_bytes: most,
             max_inflated_bytes: most,
             redirects: Redirects::Refuse,
             accept_gzip: false,
         };
-        let response = egress.send(request).await.map_err(|error| error.to_string())?;
+        let response = egress.send(request).await.map_err(|error| NoDocument::after(&error))?;
         if response.status != StatusCode::OK {
-            return Err(format!("its document answers with status {}", response.status.as_u16()));
+            return Err(NoDocument::after(&format!("status {}", response.status.as_u16())));
         }
         let kind = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or("").trim().to_ascii_lowercase();
         if essence != "application/json" && !essence.ends_with("+json") {
-            return Err("its document is not JSON".to_owned());
+            return Err(NoDocument::after(&"not JSON"));
         }
         let fresh = freshness(&response.headers);
-        let body = response.body.collect_bytes().await.map_err(|error| error.to_string())?;
-        let document = ClientDocument::parse(client_id, &body).map_err(|error| error.to_string())?;
+        let body = response.body.collect_bytes().await.map_err(|error| NoDocument::after(&error))?;
+        let document = ClientDocument::parse(client_id, &body).map_err(|error| NoDocument::after(&error))?;
         Ok((document, fresh))
+    }
+}
+
+/// Why a document can't be had: for the log.
+struct NoDocument {
+    why: String,
+    /// Whether its address was asked; if not, its text alone was wrong.
+    asked: bool,
+}
+
+impl NoDocument {
+    fn before(why: &dyn fmt::Display) -> Self {
+        Self { why: why.to_string(), asked: false }
+    }
+
+    fn after(why: &dyn fmt::Display) -> Self {
+        Self { why: why.to_string(), asked: true }
     }
 }
 

@@ -5,8 +5,10 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use switchboard_domain::{Caller, OauthGrantId, OrganizationId, Resource, Scopes, SecretValue, ToolkitId};
-use switchboard_oauth::{AuthorizationRequest, ErrorCode, OauthError, RedirectUri, ResourceIndicator};
-use switchboard_storage::{OauthClient, OauthCode, OauthGrant, OauthRequest, Tx};
+use switchboard_oauth::{
+    AuthorizationRequest, ErrorCode, OauthError, RedirectUri, ResourceIndicator, well_known_client,
+};
+use switchboard_storage::{OauthClient, OauthClientKind, OauthCode, OauthGrant, OauthRequest, Tx};
 use switchboard_vault::{TokenHash, TokenKind, issue, issue_opaque, parse_opaque};
 
 use super::{AuthorizationError, record::Step, settings::check};
@@ -123,6 +125,26 @@ impl Broker {
             challenge: kept.challenge,
             state: kept.state,
         })
+    }
+
+    /// Whether a browser may be sent to this client without anybody's word: when somebody in the organization of who is
+    /// signed in allowed it. Otherwise whoever registers a client, or writes a document of one, could have our address
+    /// lead to any page (RFC 9700 section 4.11.2).
+    pub async fn may_lead_back(&self, client: &OauthClient, person: Option<&SignedIn>) -> bool {
+        match client.kind {
+            OauthClientKind::Static | OauthClientKind::FirstParty | OauthClientKind::ServiceAccount => {
+                return true;
+            }
+            OauthClientKind::Document if well_known_client(&client.client_id).is_some() => return true,
+            OauthClientKind::Document | OauthClientKind::Dynamic => {}
+        }
+        let Some(person) = person else { return false };
+        let allowed = async {
+            let mut tx = self.db().single().await?;
+            tx.oauth_grants().any_of_client(person.principal.organization, client.id).await
+        };
+        // When it can't be looked up, a page does as well.
+        allowed.await.unwrap_or(false)
     }
 
     /// Whether the endpoint asked for is one of this person's organization.

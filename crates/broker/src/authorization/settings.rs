@@ -6,6 +6,7 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use switchboard_domain::OrganizationId;
 
 use super::AuthorizationError;
+use crate::machine;
 
 /// Refusals at the token endpoint that one organization's audit log takes a minute: a flood must not fill it.
 const RECORDED_REFUSALS: NonZeroU32 = NonZeroU32::new(30).expect("it is not zero");
@@ -23,6 +24,8 @@ pub struct AuthorizationSettings {
     pub refresh_grace: Duration,
     /// A client that nobody allowed is forgotten after this.
     pub unused_client_lifetime: Duration,
+    /// Clients that nobody allowed, at the most.
+    pub max_unused_clients: u32,
     /// Registrations a minute from one source: some clients register with every sign-in.
     pub registrations_per_minute: NonZeroU32,
     /// Sign-ins a minute begun from one source.
@@ -31,6 +34,8 @@ pub struct AuthorizationSettings {
     pub client_documents_per_minute: NonZeroU32,
     /// The same for one source.
     pub client_documents_per_source_per_minute: NonZeroU32,
+    /// To fetch one, and how long it takes to say that it can't be had.
+    pub client_document_timeout: Duration,
 }
 
 impl Default for AuthorizationSettings {
@@ -43,10 +48,12 @@ impl Default for AuthorizationSettings {
             refresh_token_lifetime: Duration::from_secs(30 * DAY),
             refresh_grace: Duration::from_secs(30),
             unused_client_lifetime: Duration::from_secs(DAY),
+            max_unused_clients: 10_000,
             registrations_per_minute: const { NonZeroU32::new(60).expect("it is not zero") },
             requests_per_minute: const { NonZeroU32::new(120).expect("it is not zero") },
             client_documents_per_minute: const { NonZeroU32::new(120).expect("it is not zero") },
             client_documents_per_source_per_minute: const { NonZeroU32::new(20).expect("it is not zero") },
+            client_document_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -74,12 +81,22 @@ impl AuthorizationLimits {
     }
 }
 
+impl AuthorizationLimits {
+    /// Drops what no longer limits anybody: otherwise every address ever seen would stay in memory.
+    pub(crate) fn forget_old(&self) {
+        for limiter in [&self.registrations, &self.requests, &self.fetches_of_source] {
+            limiter.retain_recent();
+        }
+        self.recorded_refusals.retain_recent();
+    }
+}
+
 pub(super) fn check(
     limiter: &DefaultKeyedRateLimiter<Option<IpAddr>>,
     source: Option<IpAddr>,
     limit: &'static str,
 ) -> Result<(), AuthorizationError> {
-    limiter.check_key(&source).map_err(|until| {
+    limiter.check_key(&source.map(machine)).map_err(|until| {
         let wait = until.wait_time_from(governor::clock::DefaultClock::default().now());
         AuthorizationError::TooMany { limit, retry_after: wait.as_secs() + 1 }
     })

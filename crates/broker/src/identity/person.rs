@@ -12,7 +12,7 @@ use super::{
     GroupTeam, SignInError,
     protocol::{Account, Known, ProviderTokens},
 };
-use crate::{Broker, SignedIn, keys::OpenKey, text};
+use crate::{Broker, SignedIn, keys::OpenKey, manage::may_still_invite, text};
 
 /// How the account came to be the member's, for the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,9 @@ impl Broker {
         let invitation = tx.invitations().find_by_hash(hash).await?;
         let invitation = invitation.filter(|it| it.organization == organization);
         let invitation = invitation.ok_or(SignInError::InvitationOver)?;
-        if !tx.invitations().accept(organization, invitation.id, now).await? {
+        if !tx.invitations().accept(organization, invitation.id, now).await?
+            || !may_still_invite(tx, &invitation).await?
+        {
             return Err(SignInError::InvitationOver);
         }
         let id =

@@ -14,7 +14,7 @@ use super::{
     ConnectionView, NewConnection, Operation, OwnerWord, Page, PageRequest, Refusal, Target, authorize,
     authorize::is_granted,
     connection_input::Checked,
-    connection_view::{is_read_only, without_query},
+    connection_view::{is_read_only, origin, warnings},
     record::Change,
 };
 use crate::{Broker, CheckError, Known, Snapshot};
@@ -152,7 +152,7 @@ impl Broker {
             }
         }
         let details = json!({
-            "slug": connection.slug, "url": without_query(&connection.url), "transport": connection.transport,
+            "slug": connection.slug, "url": origin(&connection.url), "transport": connection.transport,
             "auth_type": connection.auth_type, "credential_mode": connection.credential_mode,
             "credential": secret.is_some(),
         });
@@ -161,7 +161,8 @@ impl Broker {
         if connection.status.status == ConnectionStatus::Checking {
             self.check_in_background(connection.organization, connection.id);
         }
-        let connection = self.read_connection(principal, connection.id).await?;
+        let warnings = warnings(&connection.url);
+        let connection = ConnectionView { warnings, ..self.read_connection(principal, connection.id).await? };
         Ok(CreatedConnection { connection, existed: false })
     }
 

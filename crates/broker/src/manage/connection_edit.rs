@@ -20,6 +20,7 @@ use super::{
     connection_input::{
         check_auth_type, check_external_key, check_name, check_tools, check_transport, no_process_over_http,
     },
+    connection_view::{origin, warnings},
     record::Change,
     refusal::Violations,
 };
@@ -172,7 +173,9 @@ impl Broker {
             self.check_in_background(principal.organization, id);
         }
         let view = self.read_connection(principal, id).await?;
-        Ok(ConnectionView { credentials_dropped: dropped, ..view })
+        let moved = before.url != edited.connection.url;
+        let warnings = if moved { warnings(&edited.connection.url) } else { Vec::new() };
+        Ok(ConnectionView { credentials_dropped: dropped, warnings, ..view })
     }
 
     fn apply_edit(&self, before: &Connection, edit: ConnectionEdit) -> Result<Edited, Refusal> {
@@ -309,7 +312,7 @@ fn differences(before: &Connection, edited: &Edited, dropped: bool) -> serde_jso
         let switches = &connection.switches;
         json!({
             "slug": connection.slug, "name": connection.name,
-            "url": super::connection_view::without_query(&connection.url),
+            "url": origin(&connection.url),
             "transport": connection.transport, "auth_type": connection.auth_type,
             "credential_mode": connection.credential_mode, "enabled": switches.enabled,
             "availability": switches.availability, "allow_in_plan_mode": switches.allow_in_plan_mode,
@@ -324,6 +327,10 @@ fn differences(before: &Connection, edited: &Edited, dropped: bool) -> serde_jso
         for (name, value) in new.iter().filter(|(name, value)| old.get(*name) != Some(value)) {
             changed.insert(name.clone(), json!({ "before": old.get(name), "after": value }));
         }
+    }
+    if before.url != after.url && !changed.contains_key("url") {
+        // Only its path or query, which may hold a secret.
+        changed.insert("url".into(), json!({ "below": origin(&after.url) }));
     }
     if edited.secret.is_some() {
         changed.insert("credential".into(), json!(true));

@@ -26,7 +26,7 @@ pub struct ConnectionView {
     pub slug: String,
     pub name: String,
     pub owner: OwnerWord,
-    /// For members without its query.
+    /// For members its origin only: paths and queries may hold a key.
     pub url: String,
     #[schema(value_type = String)]
     pub transport: Transport,
@@ -91,6 +91,9 @@ pub struct ConnectionView {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(default = false)]
     pub credentials_dropped: bool,
+    /// After creating or changing it: what was done as asked, and had better be done otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     #[serde(skip)]
     pub revision: i64,
 }
@@ -121,7 +124,7 @@ impl Broker {
                 ConnectionOwner::Organization => OwnerWord::Organization,
                 ConnectionOwner::Member(_) => OwnerWord::Member,
             },
-            url: if full { connection.url.clone() } else { without_query(&connection.url) },
+            url: if full { connection.url.clone() } else { origin(&connection.url) },
             transport: connection.transport,
             auth_type: connection.auth_type,
             credential_mode: connection.credential_mode,
@@ -165,6 +168,7 @@ impl Broker {
             created_at: connection.created_at,
             updated_at: connection.updated_at,
             credentials_dropped: false,
+            warnings: Vec::new(),
             revision: connection.revision,
         }
     }
@@ -182,14 +186,74 @@ pub(crate) fn credential_owner(known: &Known, principal: &Principal) -> Credenti
     }
 }
 
-/// Scheme, host and path: a query may well hold a key.
-pub(crate) fn without_query(url: &str) -> String {
+/// Scheme, host and port: what comes after may well hold a key. Empty for an upstream that has no address.
+pub(crate) fn origin(url: &str) -> String {
     match Url::parse(url) {
-        Ok(mut url) => {
-            url.set_query(None);
-            url.set_fragment(None);
-            url.into()
+        Ok(url) if url.has_host() => url.origin().ascii_serialization(),
+        _ => String::new(),
+    }
+}
+
+/// What to tell whoever put a secret into a URL, where it is shown, logged by proxies and never replaced.
+pub(crate) fn warnings(url: &str) -> Vec<String> {
+    if !seems_to_hold_secret(url) {
+        return Vec::new();
+    }
+    vec![
+        "The URL looks as if it had a secret in its path or query. Everybody who manages the connection reads it, and \
+         proxies log it. If the server takes the secret in a header, use authentication type `api_key` or `headers`, \
+         where it is sealed and never shown again, and take it out of the URL."
+            .to_owned(),
+    ]
+}
+
+fn seems_to_hold_secret(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let named = url.query_pairs().any(|(name, value)| {
+        let name = name.to_ascii_lowercase();
+        let telling = ["token", "key", "secret", "auth", "password", "signature"];
+        !value.is_empty() && telling.iter().any(|word| name.contains(word)) || is_random(&value)
+    });
+    named || url.path_segments().is_some_and(|mut segments| segments.any(is_random))
+}
+
+/// Long, of letters and digits mixed as no word is.
+fn is_random(text: impl AsRef<str>) -> bool {
+    let text = text.as_ref();
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.=~".contains(&byte));
+    plain && text.len() >= 20 && digits >= 3 && letters >= 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_see_where_it_leads_and_no_more() {
+        assert_eq!(origin("https://api.example.com:8443/s/abc/mcp?key=x"), "https://api.example.com:8443");
+        assert_eq!(origin("stdio:files"), "");
+    }
+
+    #[test]
+    fn secrets_in_urls_are_noticed() {
+        for secret in [
+            "https://mcp.example.com/mcp?api_key=x",
+            "https://mcp.example.com/mcp?accessToken=abc",
+            "https://mcp.example.com/s/0f3c9a7b1d2e4f5061728394/mcp",
+            "https://mcp.example.com/api/mcp/s/dGhpc2lzYXNlY3JldDEyMzQ1/mcp",
+            "https://mcp.example.com/mcp?p=0f3c9a7b1d2e4f5061728394",
+        ] {
+            assert_eq!(warnings(secret).len(), 1, "{secret}");
         }
-        Err(_) => String::new(),
+        for plain in [
+            "https://mcp.example.com/mcp",
+            "https://mcp.example.com/v1/organizations/example-organization-name/mcp",
+            "https://mcp.example.com/mcp?tools=search,fetch&version=2026-07-28",
+            "https://mcp.example.com/mcp?key=",
+        ] {
+            assert!(warnings(plain).is_empty(), "{plain}");
+        }
     }
 }

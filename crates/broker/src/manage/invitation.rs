@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use switchboard_domain::{
-    AuditOutcome, AuditPhase, AuditRecord, InvitationId, MemberId, Principal, Role, SecretValue, TeamId,
-    Timestamp,
+    AuditOutcome, AuditPhase, AuditRecord, InvitationId, MemberId, Principal, Role, SecretValue,
+    ServiceAccountId, TeamId, Timestamp,
 };
 use switchboard_storage::{InsertMember, Invitation, Member, MemberStatus, StorageError, Tx};
 use switchboard_vault::{TokenHash, TokenKind, issue, parse};
@@ -224,7 +224,9 @@ impl Broker {
         let mut tx = self.db().write().await?;
         let found = tx.invitations().find_by_hash(hash.as_bytes()).await?;
         let invitation = found.ok_or(AcceptError::Over(InvitationState::Unknown))?;
-        if !tx.invitations().accept(invitation.organization, invitation.id, now).await? {
+        if !tx.invitations().accept(invitation.organization, invitation.id, now).await?
+            || !may_still_invite(&mut tx, &invitation).await?
+        {
             return Err(AcceptError::Over(InvitationState::Used));
         }
         let member = self.take_in(&mut tx, &invitation, name, Some(&password_hash)).await?;
@@ -310,6 +312,20 @@ fn no_password() -> Refusal {
         "password_sign_in_off",
         "Here people sign in with the identity provider, not with a password.",
     )
+}
+
+/// Whether who asked is still here and may still give that role. Theirs are revoked when that ends; this is for the one
+/// that was being made at the same moment.
+pub(crate) async fn may_still_invite(tx: &mut Tx, invitation: &Invitation) -> Result<bool, StorageError> {
+    let (organization, by) = (invitation.organization, &invitation.invited_by);
+    let inviter = match (by.parse::<MemberId>(), by.parse::<ServiceAccountId>()) {
+        (Ok(id), _) => tx.members().find(organization, id).await?.map(|it| (it.status, it.role)),
+        (_, Ok(id)) => tx.service_accounts().find(organization, id).await?.map(|it| (it.status, it.role)),
+        _ => None,
+    };
+    Ok(inviter.is_some_and(|(status, role)| {
+        status == MemberStatus::Active && role.is_admin() && role >= invitation.role
+    }))
 }
 
 /// Days it lives; every member that is wrong is told at once.

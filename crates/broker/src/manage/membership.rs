@@ -69,6 +69,10 @@ impl Broker {
         if role != before.role {
             tx.members().set_role(organization, id, role, now).await?;
         }
+        if role < before.role {
+            // Asked in with a right that is no longer theirs.
+            tx.invitations().revoke_of_inviter(organization, &Caller::Member(id), now).await?;
+        }
         if status != before.status {
             tx.members().set_status(organization, id, status, now).await?;
         }

@@ -45,6 +45,7 @@ pub use connection_view::{ApiKeyPlace, ConnectionView};
 pub use credential::{CredentialInput, CredentialView};
 pub use grant::{GrantsInput, GrantsView};
 pub use identity_provider::{IdentityProviderEdit, IdentityProviderView, NewIdentityProvider};
+pub(crate) use invitation::may_still_invite;
 pub use invitation::{AcceptError, CreatedInvitation, InvitationState, InvitationView, NewInvitation};
 pub use known_server::Resolved;
 pub use membership::{MemberEdit, StatusWord};

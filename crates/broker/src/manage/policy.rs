@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard_domain::{
-    Caller, CapabilityKind, CapabilityName, MemberId, OrganizationId, Principal, Proof, Slug, ToolkitId,
+    Caller, CapabilityKind, CapabilityName, MemberId, OrganizationId, Principal, Proof, Resource, ToolkitId,
 };
 use switchboard_policy::{Approvers, CapabilityFacts, Explanation, Rule, Subject, check_rules, explain};
 use switchboard_storage::{MemberStatus, PolicyLayer};
@@ -176,8 +176,9 @@ impl Broker {
         let toolkit = match &request.toolkit {
             None => None,
             Some(slug) => {
-                let slug = slug.parse::<Slug>().map_err(|_| Refusal::not_found())?;
-                let found = snapshot.toolkits.get(&slug).ok_or_else(Refusal::not_found)?;
+                let resource = Resource::from_path(&format!("/mcp/toolkits/{slug}"));
+                let resource = resource.ok_or_else(Refusal::not_found)?;
+                let found = snapshot.toolkit(&resource, &subject).ok_or_else(Refusal::not_found)?;
                 authorize(principal, Operation::ReadToolkit, toolkit::target(found, principal)).map(drop)?;
                 Some(found)
             }

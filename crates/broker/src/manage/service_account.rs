@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use switchboard_domain::{
-    OauthClientId, Principal, Role, Scope, Scopes, SecretValue, ServiceAccountId, Timestamp,
+    Caller, OauthClientId, Principal, Role, Scope, Scopes, SecretValue, ServiceAccountId, Timestamp,
 };
 use switchboard_oauth::fingerprint;
 use switchboard_storage::{MemberStatus, OauthClient, OauthClientKind, ServiceAccount, UpdateServiceAccount};
@@ -200,6 +200,11 @@ impl Broker {
             UpdateServiceAccount::NameTaken => return Err(name_taken(&after.name)),
             UpdateServiceAccount::Unknown => return Err(Refusal::not_found()),
         }
+        if after.role < before.role || after.status != MemberStatus::Active {
+            // Asked in with a right that is no longer its own.
+            let inviter = Caller::ServiceAccount(id);
+            tx.invitations().revoke_of_inviter(principal.organization, &inviter, self.clock().now()).await?;
+        }
         let facts = |account: &ServiceAccount| json!({ "name": account.name, "role": account.role, "status": account.status.as_str() });
         let details = json!({ "before": facts(&before), "after": facts(&after) });
         self.commit_change(&allowed, tx, Change::of(id).with(details)).await?;
@@ -218,6 +223,8 @@ impl Broker {
         let found = tx.service_accounts().find(organization, id).await?;
         let before = found.ok_or_else(Refusal::not_found)?;
         tx.service_accounts().delete(organization, id).await?;
+        let (inviter, now) = (Caller::ServiceAccount(id), self.clock().now());
+        tx.invitations().revoke_of_inviter(organization, &inviter, now).await?;
         if let Some(client) = tx.oauth_clients().find(&id.to_string()).await? {
             tx.oauth_clients().delete(client.id).await?;
         }

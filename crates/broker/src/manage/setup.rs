@@ -110,6 +110,7 @@ impl Broker {
         let organization = self.first_organization(&mut tx, &request.organization_name).await?;
         let member = self.first_owner(&mut tx, organization.id, &email, &password_hash).await?;
         let plan = TokenPlan {
+            until: None,
             organization: organization.id,
             caller: Caller::Member(member),
             name: "First token".into(),

@@ -8,7 +8,7 @@ use switchboard_domain::{
     Caller, Clock, OrganizationId, Principal, Random, Resource, Scope, Scopes, SecretValue, ServiceAccountId,
     Timestamp, TokenId,
 };
-use switchboard_storage::{MemberStatus, StoredToken, TokenKind as StoredKind};
+use switchboard_storage::{MemberStatus, StoredToken, TokenKind as StoredKind, Tx};
 use switchboard_vault::{IssuedToken, TokenKind, issue};
 
 use super::{
@@ -31,10 +31,11 @@ pub struct NewToken {
     /// `mcp:read`, `mcp:write`, `mcp:plan`, `api`. Never more than the token that asks has.
     #[schema(value_type = Vec<String>, example = json!(["mcp:read", "mcp:write"]))]
     pub scopes: Vec<Scope>,
-    /// Path of the one endpoint it is for, such as `/mcp` or `/mcp/toolkits/support`; all without.
+    /// Path of the one endpoint it is for, such as `/mcp` or `/mcp/toolkits/support`; all without. One that is made with
+    /// a token for one endpoint is for that one.
     #[serde(default)]
     pub resource: Option<String>,
-    /// 90 without; the organization's setting `max_token_days` bounds it.
+    /// 90 without; the organization's setting `max_token_days` bounds it, and so does the end of the token that asks.
     #[serde(default)]
     pub expires_in_days: Option<u32>,
     /// For a service account (admins); for yourself without.
@@ -105,6 +106,8 @@ pub(crate) struct TokenPlan {
     pub(crate) scopes: Scopes,
     pub(crate) resource: Option<String>,
     pub(crate) days: u32,
+    /// It ends no later.
+    pub(crate) until: Option<Timestamp>,
 }
 
 impl TokenPlan {
@@ -115,6 +118,7 @@ impl TokenPlan {
         };
         let IssuedToken { secret, hash, prefix, last_four } = issue(kind, random);
         let now = clock.now();
+        let end = now.plus(Duration::from_secs(u64::from(self.days) * DAY));
         let stored = StoredToken {
             id: TokenId::new(clock, random),
             organization: self.organization,
@@ -126,7 +130,7 @@ impl TokenPlan {
             last_four,
             scopes: self.scopes,
             resource: self.resource,
-            expires_at: Some(now.plus(Duration::from_secs(u64::from(self.days) * DAY))),
+            expires_at: Some(self.until.map_or(end, |until| end.min(until))),
             last_used_at: None,
             revoked_at: None,
             grant: None,
@@ -194,7 +198,7 @@ impl Broker {
         Ok(page.cut(shown, key)?.map(TokenView::from))
     }
 
-    /// A token can't make one that may do more than itself, or where it itself may not.
+    /// A token can't make one that may do more than itself, elsewhere or for longer; and what it made ends with it.
     pub async fn create_token(&self, principal: &Principal, new: NewToken) -> Result<CreatedToken, Refusal> {
         let operation = match new.service_account {
             None => Operation::CreateToken,
@@ -214,20 +218,29 @@ impl Broker {
             None => principal.caller,
             Some(id) => self.active_service_account(principal.organization, id).await?,
         };
+        let mut tx = self.db().write().await?;
+        let parent = match principal.proof.token() {
+            Some(id) => Some(parent_of(&mut tx, principal.organization, id).await?),
+            None => None,
+        };
         let plan = TokenPlan {
             organization: principal.organization,
             caller,
             name: new.name.trim().to_owned(),
             scopes,
-            resource,
+            resource: within(parent.as_ref(), resource)?,
             days,
+            until: parent.as_ref().and_then(|parent| parent.expires_at),
         };
         let (stored, secret) = plan.issue(self.clock(), self.random());
-        let mut tx = self.db().write().await?;
-        tx.tokens().insert(&stored).await?;
+        match &parent {
+            Some(parent) => tx.tokens().insert_child(&stored, parent.id).await?,
+            None => tx.tokens().insert(&stored).await?,
+        }
         let details = json!({
             "name": stored.name, "owner": stored.caller.to_string(), "scopes": stored.scopes,
             "resource": stored.resource, "expires_at": stored.expires_at,
+            "made_with": parent.map(|parent| parent.id),
         });
         self.commit_change(&allowed, tx, Change::of(stored.id).with(details)).await?;
         Ok(CreatedToken { secret, token: stored.into() })
@@ -248,7 +261,8 @@ impl Broker {
         }
     }
 
-    /// Ends a token: the caller's own, an admin anybody's. In force everywhere within a second.
+    /// Ends a token and what was made with it: the caller's own, an admin anybody's. In force everywhere within a
+    /// second.
     pub async fn revoke_token(&self, principal: &Principal, id: TokenId) -> Result<(), Refusal> {
         let token = self.db().single().await?.tokens().find(principal.organization, id).await?;
         let token = token.ok_or_else(Refusal::not_found)?;
@@ -257,5 +271,22 @@ impl Broker {
         tx.tokens().revoke(principal.organization, id, self.clock().now()).await?;
         let details = json!({ "name": token.name, "owner": token.caller.to_string() });
         self.commit_change(&allowed, tx, Change::of(id).with(details)).await
+    }
+}
+
+/// The token that asks, as it is in this transaction: one that was revoked a moment ago makes nothing any more.
+async fn parent_of(tx: &mut Tx, organization: OrganizationId, id: TokenId) -> Result<StoredToken, Refusal> {
+    let found = tx.tokens().find(organization, id).await?;
+    found.filter(|token| token.revoked_at.is_none()).ok_or_else(Refusal::not_found)
+}
+
+/// Where the token that asks is for one endpoint, the one that it makes is for the same.
+fn within(parent: Option<&StoredToken>, wanted: Option<String>) -> Result<Option<String>, Refusal> {
+    match (parent.and_then(|parent| parent.resource.clone()), wanted) {
+        (Some(bound), Some(wanted)) if bound != wanted => Err(Refusal::insufficient_scope(format!(
+            "The token you use is for {bound} alone, so it can't make one for {wanted}."
+        ))),
+        (Some(bound), _) => Ok(Some(bound)),
+        (None, wanted) => Ok(wanted),
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use switchboard_domain::{
-    CapabilityPattern, MemberId, OrganizationId, Principal, Slug, TeamId, Timestamp, ToolkitId,
+    CapabilityPattern, MemberId, OrganizationId, Principal, Resource, Slug, TeamId, Timestamp, ToolkitId,
 };
 use switchboard_storage::{Toolkit, ToolkitSurface};
 
@@ -95,7 +95,7 @@ pub struct ToolkitView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub teams: Option<Vec<TeamId>>,
-    /// What an MCP client connects to.
+    /// What an MCP client connects to; of a personal one with `~` before the slug.
     pub url: String,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -125,12 +125,12 @@ impl Broker {
 
     fn toolkit_view(&self, toolkit: Toolkit, principal: &Principal) -> ToolkitView {
         let manages = authorize(principal, Operation::UpdateToolkit, target(&toolkit, principal)).is_ok();
+        let resource = match toolkit.owner {
+            None => Resource::Toolkit(toolkit.slug.clone()),
+            Some(_) => Resource::PersonalToolkit(toolkit.slug.clone()),
+        };
         ToolkitView {
-            url: format!(
-                "{}/mcp/toolkits/{}",
-                self.public_url().as_str().trim_end_matches('/'),
-                toolkit.slug
-            ),
+            url: format!("{}{resource}", self.public_url().as_str().trim_end_matches('/')),
             id: toolkit.id,
             slug: toolkit.slug.to_string(),
             name: toolkit.name,
@@ -155,7 +155,7 @@ impl Broker {
         toolkits.retain(|toolkit| {
             authorize(principal, Operation::ReadToolkit, target(toolkit, principal)).is_ok()
         });
-        let key = |toolkit: &Toolkit| toolkit.slug.to_string();
+        let key = |toolkit: &Toolkit| format!("{}|{}", toolkit.slug, toolkit.id);
         toolkits.sort_by_key(key);
         Ok(page.cut(toolkits, key)?.map(|toolkit| self.toolkit_view(toolkit, principal)))
     }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use switchboard_domain::{ActionType, Actor, CallError, ErrorCode, Stage};
+use switchboard_domain::{ActionType, Actor, CallError, ErrorCode, SecretValue, Stage};
 use switchboard_egress::EgressError;
 use switchboard_mcp::ErrorObject;
+
+use crate::redact::redact_text;
 
 /// Why a request to an upstream has no result.
 #[derive(Debug, thiserror::Error)]
@@ -58,12 +60,20 @@ impl UpstreamError {
         }
     }
 
-    /// Whether this says that the upstream itself is unwell: what trips the breaker. A refusal is an answer.
+    /// Whether this says that the upstream itself is unwell: what trips the breaker. A refusal is an answer, and so is
+    /// a 500: one member's arguments may cause it, and must not close the connection for the others. A gateway's 502,
+    /// 503 and 504 say that nobody is behind it.
     pub fn is_failure(&self) -> bool {
         match self {
-            Self::Egress(EgressError::Refused(_)) => false,
-            Self::Egress(_) | Self::Timeout { .. } | Self::Closed { .. } | Self::Protocol(_) => true,
-            Self::Http { status, .. } => *status >= 500,
+            Self::Egress(
+                EgressError::Refused(_)
+                | EgressError::BodyTooLarge { .. }
+                | EgressError::HeadersTooLarge { .. }
+                | EgressError::UnsupportedEncoding
+                | EgressError::RedirectRefused,
+            ) => false,
+            Self::Egress(_) | Self::Timeout { .. } | Self::Closed { .. } => true,
+            Self::Http { status, .. } => matches!(status, 502..=504),
             _ => false,
         }
     }
@@ -75,6 +85,23 @@ impl UpstreamError {
             Self::Closed { may_have_run, .. } => !may_have_run,
             Self::NotAllowed(_) => true,
             _ => false,
+        }
+    }
+
+    /// Without our credential, where it quotes the upstream.
+    #[must_use]
+    pub(crate) fn without(self, secrets: &[SecretValue]) -> Self {
+        match self {
+            Self::Rpc(mut error) => {
+                error.message = redact_text(&error.message, secrets);
+                error.data = None;
+                Self::Rpc(error)
+            }
+            Self::Protocol(text) => Self::Protocol(redact_text(&text, secrets)),
+            Self::Closed { reason, may_have_run } => {
+                Self::Closed { reason: redact_text(&reason, secrets), may_have_run }
+            }
+            other => other,
         }
     }
 

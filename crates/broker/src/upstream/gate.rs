@@ -170,6 +170,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn answers_do_not_open_it() {
+        let (clock, random) = (FixedClock::at_micros(1_000_000), SeededRandom::new(1));
+        let gate = Arc::new(Gate::new(Arc::new(UpstreamLimits::default())));
+        for _ in 0..20 {
+            for error in [
+                UpstreamError::Http { status: 500, retry_after: None },
+                UpstreamError::Http { status: 501, retry_after: None },
+                UpstreamError::Protocol("two results".into()),
+                UpstreamError::TooLarge { name: "upstream.max_answer_bytes", limit: 1 },
+            ] {
+                let passage = gate.enter(&clock).await.expect("one member's arguments close it for nobody");
+                passage.failed(&error, &clock, &random);
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
         let clock = FixedClock::at_micros(1);
         let limits = UpstreamLimits { max_concurrent: 1, max_queued: 1, ..UpstreamLimits::default() };

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use switchboard_domain::{ProtocolEra, Transport};
+use switchboard_domain::{ProtocolEra, SecretValue, Transport};
 use switchboard_egress::Egress;
 use switchboard_mcp::{LATEST_LEGACY, MODERN, code};
 use tokio::sync::broadcast;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::redact::redact_text;
 
 use super::{
     Ask, Hint, InProcessServer, RawResult, StdioCommand, UpstreamAuth, UpstreamError, UpstreamLimits,
@@ -30,6 +32,19 @@ pub struct Greeting {
     /// It announces changes of its tools.
     pub tools_list_changed: bool,
     pub offers_tools: bool,
+}
+
+impl Greeting {
+    /// Without our credential: instructions are stored, and read by agents.
+    fn without(self, secrets: &[SecretValue]) -> Self {
+        let clean = |text: Option<String>| text.map(|text| redact_text(&text, secrets));
+        Self {
+            server_name: clean(self.server_name),
+            server_version: clean(self.server_version),
+            instructions: clean(self.instructions),
+            ..self
+        }
+    }
 }
 
 /// Where and how to reach an upstream.
@@ -92,6 +107,7 @@ impl UpstreamSession {
         };
         let stop = CancellationToken::new();
         let _stop_on_drop = stop.clone().drop_guard();
+        let greeting = greeting.without(&target.auth.secrets);
         Ok(Self { wire, era, greeting, auth: target.auth.clone(), hints, stop, _stop_on_drop })
     }
 

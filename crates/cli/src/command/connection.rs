@@ -85,6 +85,9 @@ fn show(connection: &Value, json: bool) {
         output::print_json(connection);
     } else {
         output::print(&report::facts(connection));
+        for warning in connection["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            output::remark(warning);
+        }
     }
 }
 

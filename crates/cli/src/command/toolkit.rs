@@ -31,7 +31,7 @@ enum Command {
     },
     /// Make a toolkit
     Create {
-        /// Its name in the address: /mcp/toolkits/SLUG
+        /// Its name in the address: /mcp/toolkits/SLUG, of your own /mcp/toolkits/~SLUG
         slug: String,
         /// Capabilities: linear.create_issue, linear.*, *.delete_issue, *
         #[arg(required = true)]

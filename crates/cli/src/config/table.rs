@@ -34,6 +34,10 @@ fn main() -> Vec<Setting> {
         S("server.request_body_timeout", "REQUEST_BODY_TIMEOUT", Kind::Duration, "30s", "How long a request body may take to arrive."),
         S("server.request_head_timeout", "REQUEST_HEAD_TIMEOUT", Kind::Duration, "10s", "How long the head of a request may take to arrive, from its first byte on."),
         S("server.keep_alive", "KEEP_ALIVE", Kind::Duration, "75s", "How long a connection may wait for its next request. Longer than what a reverse proxy in front keeps its own for, so that none is closed under it."),
+        S("server.max_header_bytes", "MAX_HEADER_BYTES", Kind::Size, "32KiB", "Largest header section of a request."),
+        S("server.max_connections", "MAX_CONNECTIONS", Kind::Count, "10000", "Connections at once. Beyond, a few are told to come back, and learn at /livez and /readyz how it is; others wait to be accepted."),
+        S("server.max_connections_per_source", "MAX_CONNECTIONS_PER_SOURCE", Kind::Count, "1000", "Connections at once of one source (an address; of IPv6 its /64); more are closed. Trusted proxies are not counted: they stand for many."),
+        S("server.write_timeout", "WRITE_TIMEOUT", Kind::Duration, "30s", "How long an answer waits for a client that stopped reading before the connection is closed."),
         S("api.requests_per_minute", "API_REQUESTS_PER_MINUTE", Kind::Count, "1200", "Requests of the REST API a minute from one token or console session; so many may also come at once."),
         S("api.requests_per_minute_unauthenticated", "API_REQUESTS_PER_MINUTE_UNAUTHENTICATED", Kind::Count, "120", "Requests of the REST API a minute from one source (an address; of IPv6 its /64) without a token or session that is good for it."),
         S("database.url", "DATABASE_URL", Kind::Secret, "", "PostgreSQL instead of SQLite in the data directory: postgres://user:password@host/database.").flag("database-url", "URL"),
@@ -72,10 +76,13 @@ fn authorization() -> Vec<Setting> {
         S("oauth.refresh_token_lifetime", "OAUTH_REFRESH_TOKEN_LIFETIME", Kind::Duration, "720h", "A client that does not come back for this long has to sign its person in again."),
         S("oauth.refresh_grace", "OAUTH_REFRESH_GRACE", Kind::Duration, "30s", "How long a used refresh token still gets the same successor, for a client that did not get the answer."),
         S("oauth.unused_client_lifetime", "OAUTH_UNUSED_CLIENT_LIFETIME", Kind::Duration, "24h", "A client that registered and that nobody allowed is forgotten after this."),
+        S("oauth.max_unused_clients", "OAUTH_MAX_UNUSED_CLIENTS", Kind::Count, "10000", "Clients that registered and that nobody allowed; beyond, the ones older than an hour go, and without any new ones have to wait."),
         S("oauth.registrations_per_minute", "OAUTH_REGISTRATIONS_PER_MINUTE", Kind::Count, "60", "Clients that may register a minute from one source."),
         S("oauth.requests_per_minute", "OAUTH_REQUESTS_PER_MINUTE", Kind::Count, "120", "Sign-ins of clients that may begin a minute from one source."),
         S("oauth.client_documents_per_minute", "OAUTH_CLIENT_DOCUMENTS_PER_MINUTE", Kind::Count, "120", "Metadata documents of clients that are fetched a minute, for everybody together."),
         S("oauth.client_documents_per_source_per_minute", "OAUTH_CLIENT_DOCUMENTS_PER_SOURCE_PER_MINUTE", Kind::Count, "20", "The same, for one source."),
+        S("oauth.client_document_timeout", "OAUTH_CLIENT_DOCUMENT_TIMEOUT", Kind::Duration, "5s", "Fetching one; a failure is told when this is over, whatever it was, so that nobody learns from it what an address answers."),
+        S("oauth.private_client_documents", "OAUTH_PRIVATE_CLIENT_DOCUMENTS", Kind::Switch, "false", "Let the addresses of such documents lie in private networks that egress opens. Anybody who reaches the sign-in page can then make Switchboard ask any https address there."),
     ]
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct OtlpSettings {
 pub(crate) struct EgressSettings {
     pub(crate) allow_private_networks: bool,
     pub(crate) private_networks: Vec<String>,
+    /// Whether metadata documents of clients may lie in what the two above open.
+    pub(crate) private_client_documents: bool,
     pub(crate) allowed_hosts: Option<Vec<String>>,
     pub(crate) proxy: Option<SecretValue>,
     pub(crate) proxy_resolves_names: bool,
@@ -111,6 +113,10 @@ pub(crate) struct Config {
     pub(crate) request_head_timeout: Duration,
     pub(crate) keep_alive: Duration,
     pub(crate) requests: RequestSettings,
+    pub(crate) max_header_bytes: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_source: usize,
+    pub(crate) write_timeout: Duration,
     pub(crate) database: DatabaseSettings,
     pub(crate) master_key: Option<SecretValue>,
     pub(crate) master_key_origin: String,
@@ -184,6 +190,11 @@ impl Config {
             request_head_timeout: settings.duration("server.request_head_timeout"),
             keep_alive: settings.duration("server.keep_alive"),
             requests: requests(settings),
+            max_header_bytes: bytes(settings, "server.max_header_bytes"),
+            // With none nobody could connect: the least is one.
+            max_connections: settings.count("server.max_connections").max(1) as usize,
+            max_connections_per_source: settings.count("server.max_connections_per_source").max(1) as usize,
+            write_timeout: settings.duration("server.write_timeout").max(Duration::from_secs(1)),
             database: database(settings),
             master_key: settings.secret("keys.master_key"),
             master_key_origin: settings.origin("keys.master_key").to_string(),
@@ -336,10 +347,12 @@ fn authorization(settings: &Settings) -> AuthorizationSettings {
         refresh_token_lifetime: lifetime("oauth.refresh_token_lifetime"),
         refresh_grace: settings.duration("oauth.refresh_grace"),
         unused_client_lifetime: lifetime("oauth.unused_client_lifetime"),
+        max_unused_clients: settings.count("oauth.max_unused_clients"),
         registrations_per_minute: count("oauth.registrations_per_minute"),
         requests_per_minute: count("oauth.requests_per_minute"),
         client_documents_per_minute: count("oauth.client_documents_per_minute"),
         client_documents_per_source_per_minute: count("oauth.client_documents_per_source_per_minute"),
+        client_document_timeout: lifetime("oauth.client_document_timeout"),
     }
 }
 
@@ -363,6 +376,7 @@ fn egress(settings: &Settings) -> EgressSettings {
     EgressSettings {
         allow_private_networks: settings.switch("egress.allow_private_networks"),
         private_networks: settings.list("egress.private_networks").to_vec(),
+        private_client_documents: settings.switch("oauth.private_client_documents"),
         allowed_hosts: settings.found("egress.allowed_hosts").map(|_| hosts.to_vec()),
         proxy: settings.secret("egress.proxy"),
         proxy_resolves_names: settings.switch("egress.proxy_resolves_names"),

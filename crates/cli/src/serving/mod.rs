@@ -123,13 +123,14 @@ async fn assemble(
         Some(demo) => (Some(demo.server), Some((demo.prepare)(operator, public_url.clone()).await?)),
         None => (None, first_owner::see_to(config, &operator, &public_url).await?),
     };
-    let own_listeners = [Some(bound), config.metrics_listen].into_iter().flatten().collect();
+    let own_listeners: Vec<_> = [Some(bound), config.metrics_listen].into_iter().flatten().collect();
     let wanted = operator_connections::wanted(config, sample.is_some());
     let broker = Broker::start(BrokerOptions {
         clock,
         random,
         db: opened.db,
         keyring,
+        public_egress: startup::public_egress(config, own_listeners.clone())?,
         egress: startup::upstream_egress(config, own_listeners)?,
         upstream: upstream_limits(config),
         stdio: stdio(config),
@@ -174,7 +175,7 @@ async fn accept(
     if let Some(reserved) = metrics_listener {
         let listener = reserved.listen()?;
         transcript.metrics(listener.local_addr().ok());
-        tokio::spawn(metrics_listener::serve(listener, metrics, stop.clone()));
+        tokio::spawn(metrics_listener::serve(listener, metrics, config.allowed_hosts.clone(), stop.clone()));
     }
     transcript.public(config, &parts.state.config.public_url);
     transcript.listening(parts.bound);
@@ -202,6 +203,10 @@ fn server_config(config: &Config, public_url: Url, bound: SocketAddr) -> ServerC
     server.request_body_timeout = config.request_body_timeout;
     server.request_head_timeout = config.request_head_timeout;
     server.keep_alive = config.keep_alive;
+    server.max_header_bytes = config.max_header_bytes;
+    server.max_connections = config.max_connections;
+    server.max_connections_per_source = config.max_connections_per_source;
+    server.write_timeout = config.write_timeout;
     server.drain = config.drain;
     server.metrics_token.clone_from(&config.metrics_token);
     server

@@ -1,4 +1,4 @@
-//! The two ways out: the guarded one for upstreams, and the operator's own for what the operator named.
+//! The ways out: the guarded one for upstreams, a closer one for what strangers name, and the operator's own for what the operator named.
 
 use std::net::SocketAddr;
 
@@ -12,6 +12,21 @@ use crate::{
 
 /// For upstreams: every rule of the operator, and never to ourselves.
 pub(crate) fn upstream_egress(config: &Config, own_listeners: Vec<SocketAddr>) -> Result<Egress, Failure> {
+    Ok(Egress::new(ruled(config, own_listeners)?)?)
+}
+
+/// For addresses that anybody may name who isn't signed in: the same rules, and private networks closed unless the
+/// operator opens them for this too.
+pub(crate) fn public_egress(config: &Config, own_listeners: Vec<SocketAddr>) -> Result<Egress, Failure> {
+    let mut egress = ruled(config, own_listeners)?;
+    if !config.egress.private_client_documents {
+        egress.allow_private_networks = false;
+        egress.private_networks.clear();
+    }
+    Ok(Egress::new(egress)?)
+}
+
+fn ruled(config: &Config, own_listeners: Vec<SocketAddr>) -> Result<EgressConfig, Failure> {
     let settings = &config.egress;
     let mut egress = common(settings)?;
     egress.allow_private_networks = settings.allow_private_networks;
@@ -35,7 +50,7 @@ pub(crate) fn upstream_egress(config: &Config, own_listeners: Vec<SocketAddr>) -
     };
     egress.own_listeners = own_listeners;
     egress.limits = limits(settings)?;
-    Ok(Egress::new(egress)?)
+    Ok(egress)
 }
 
 /// For addresses that the operator or the person at the terminal named: a collector, the server of a client

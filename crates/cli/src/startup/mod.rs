@@ -9,7 +9,7 @@ mod setup_link;
 
 pub(crate) use data_dir::{ServeLock, last_public_url, prepare_if_needed};
 pub(crate) use database::{Opened, location_for_people, open, options, require_data, sqlite_path};
-pub(crate) use egress::{operator_egress, upstream_egress};
+pub(crate) use egress::{operator_egress, public_egress, upstream_egress};
 pub(crate) use keys::{KeyPlace, OpenedKeys, check_keys, load_keyring, open_keys};
 pub(crate) use notify::Notify;
 pub(crate) use setup_link::{SETUP_LINK_LIFETIME, new_setup_link};

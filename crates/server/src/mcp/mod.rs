@@ -35,15 +35,15 @@ pub(crate) async fn default_endpoint(
     serve(&state, Resource::Default, None, request).await
 }
 
-/// `/mcp/toolkits/{slug}`
+/// `/mcp/toolkits/{slug}`, and `/mcp/toolkits/~{slug}` of the caller's own.
 pub(crate) async fn toolkit_endpoint(
     State(state): State<ServerState>,
-    Path(slug): Path<String>,
+    Path(name): Path<String>,
     request: Request<Body>,
 ) -> Response<Body> {
-    match slug.parse() {
-        Ok(slug) => serve(&state, Resource::Toolkit(slug), None, request).await,
-        Err(_) => problem::not_found(),
+    match Resource::from_path(&format!("/mcp/toolkits/{name}")) {
+        Some(resource) => serve(&state, resource, None, request).await,
+        None => problem::not_found(),
     }
 }
 

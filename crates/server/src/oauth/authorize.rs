@@ -1,7 +1,8 @@
 //! `/oauth/authorize`: the browser brings a client's request, the person signs in and decides.
 //!
 //! Until the client and its redirect URI are known to belong together every error is a page; never a redirect
-//! (RFC 6749 section 4.1.2.1, THREATS S2).
+//! (RFC 6749 section 4.1.2.1, THREATS S2). After that it is a page as well, with a link, unless somebody here allowed the
+//! client before (RFC 9700 section 4.11.2).
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use switchboard_broker::{
     authorization::{Asked, AuthorizationError, PendingAuthorization, ToolkitChoice},
 };
 use switchboard_domain::{Scope, ToolkitId};
-use switchboard_oauth::{AuthorizationRequest, ClientPart, Parameters};
+use switchboard_oauth::{AuthorizationRequest, ClientPart, OauthError, Parameters, RedirectUri};
 use url::{Url, form_urlencoded};
 
 use crate::{
@@ -27,20 +28,32 @@ use crate::{
 };
 
 const PATH: &str = "/oauth/authorize";
+const NO_ANSWER: &str = "This request can't be answered";
 
 #[derive(Template)]
 #[template(path = "consent.html")]
 struct Consent<'a> {
     name: &'a str,
     verified_by: Option<&'a str>,
-    redirect_host: &'a str,
-    loopback: bool,
+    destination: &'a str,
+    /// It leads to a program on this computer, which can be any.
+    local: bool,
     resource: &'a str,
     may: &'a [&'static str],
     toolkits: &'a [ToolkitChoice],
     email: &'a str,
     action: &'a str,
     form_token: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "leads_back.html")]
+struct LeadsBack<'a> {
+    title: &'a str,
+    reason: &'a str,
+    destination: &'a str,
+    /// Where the client is told; followed by the person alone.
+    to: &'a str,
 }
 
 /// The cookie that ties a request to this browser.
@@ -71,7 +84,11 @@ pub(super) async fn start(State(state): State<ServerState>, request: Request) ->
         Ok(asked) => asked,
         Err(error) => {
             let to = state.broker.error_answer(&part.redirect_uri, parameters.get("state"), &error);
-            return browser::see_other(&to);
+            let person = browser::signed_in(&state, request.headers()).await.ok().flatten();
+            return match state.broker.may_lead_back(&client, person.as_ref()).await {
+                true => browser::see_other(&to),
+                false => leads_back(&part.redirect_uri, &to, &error),
+            };
         }
     };
     let name = cookie_name(&state);
@@ -95,6 +112,12 @@ pub(super) async fn start(State(state): State<ServerState>, request: Request) ->
         }
         Err(error) => failed(&error),
     }
+}
+
+fn leads_back(redirect_uri: &RedirectUri, to: &str, error: &OauthError) -> Response<Body> {
+    let reason = &error.description;
+    let destination = &redirect_uri.shown_destination();
+    page(StatusCode::BAD_REQUEST, &LeadsBack { title: NO_ANSWER, reason, destination, to })
 }
 
 /// The request of this address, and who is signed in.
@@ -151,8 +174,8 @@ pub(super) async fn show(
     let consent = Consent {
         name,
         verified_by,
-        redirect_host: &pending.redirect_uri.shown_host(),
-        loopback: pending.redirect_uri.is_loopback(),
+        destination: &pending.redirect_uri.shown_destination(),
+        local: pending.redirect_uri.is_loopback() || pending.redirect_uri.is_application(),
         resource: &resource,
         may: &may,
         toolkits: &state.broker.toolkit_choices(&pending, &signed_in),
@@ -261,7 +284,7 @@ fn failed(error: &AuthorizationError) -> Response<Body> {
 
 fn no_request(reason: &str) -> Response<Body> {
     let text = format!("Nothing was allowed. {reason} Start again in the app you came from.");
-    message(StatusCode::BAD_REQUEST, "This request can't be answered", &text, None)
+    message(StatusCode::BAD_REQUEST, NO_ANSWER, &text, None)
 }
 
 fn other_organization() -> Response<Body> {

@@ -158,4 +158,50 @@ on_both! {
         replica.stop().await;
         app.stop().await;
     }
+
+    async fn an_invitation_ends_with_the_right_of_who_made_it(database) {
+        let app = App::start(database.db.clone()).await;
+        let owner = app.token(app.owner, &ALL).await;
+        let form = [("name", "Back"), ("password", PASSWORD)];
+        let suspended = json!({ "status": "suspended" });
+        for (at, end) in [None, Some(suspended), Some(json!({ "role": "member" }))].into_iter().enumerate() {
+            let id = app.member(&format!("adm{at}@example.test"), Role::Admin).await;
+            let admin = app.token(id, &ALL).await;
+            let body = json!({ "email": format!("back{at}@example.test"), "role": "admin" });
+            let path = invite(&app, &admin, body).await;
+            let member = format!("/members/{id}");
+            let ended = match &end {
+                None => ask(&app, &owner, Method::DELETE, &member, Value::Null).await,
+                Some(edit) => ask(&app, &owner, Method::PATCH, &member, edit.clone()).await,
+            };
+            assert!(ended.status.is_success(), "{}", ended.text());
+            if end.is_some() {
+                // What he lost comes back; what he asked others in with does not.
+                let back = json!({ "status": "active", "role": "admin" });
+                assert!(ask(&app, &owner, Method::PATCH, &member, back).await.status.is_success());
+            }
+            assert_eq!(app.browser().post(&path, &form).await.status.as_u16(), 410, "{end:?}");
+            let mut tx = app.db.read().await.unwrap();
+            assert!(tx.members().find_by_email(app.organization, &format!("back{at}@example.test")).await.unwrap().is_none());
+        }
+        let program = json!({ "name": "robot", "role": "admin" });
+        let account = ask(&app, &owner, Method::POST, "/service-accounts", program).await.json();
+        let token = json!({ "name": "robot", "scopes": ["api"], "service_account": account["id"] });
+        let token = ask(&app, &owner, Method::POST, "/tokens", token).await.json()["token"].as_str().unwrap().to_owned();
+        let good = invite(&app, &token, json!({ "email": "good@example.test", "role": "admin" })).await;
+        assert_eq!(app.browser().post(&good, &form).await.status.as_u16(), 303, "while it may invite");
+        let bad = invite(&app, &token, json!({ "email": "bad@example.test", "role": "admin" })).await;
+        let disabled = ask(&app, &owner, Method::PATCH, &format!("/service-accounts/{}", account["id"].as_str().unwrap()), json!({ "status": "suspended" })).await;
+        assert!(disabled.status.is_success(), "{}", disabled.text());
+        assert_eq!(app.browser().post(&bad, &form).await.status.as_u16(), 410);
+        // Made at the very moment, so that nothing revoked it: looked at again when it is used.
+        let id = app.member("adm@example.test", Role::Admin).await;
+        let admin = app.token(id, &ALL).await;
+        let path = invite(&app, &admin, json!({ "email": "late@example.test", "role": "admin" })).await;
+        let mut tx = app.db.write().await.unwrap();
+        tx.members().set_role(app.organization, id, Role::Member, app.broker.clock().now()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(app.browser().post(&path, &form).await.status.as_u16(), 410);
+        app.stop().await;
+    }
 }

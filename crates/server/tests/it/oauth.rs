@@ -258,6 +258,14 @@ on_both! {
             ("request", "e30.e30.", "invalid_request"),
             ("response_mode", "web_message", "invalid_request"),
         ];
+        for (name, value, _) in table {
+            let reply = browser.get(&request(&client, &[(name, value)])).await;
+            assert_eq!((reply.status.as_u16(), reply.header("location")), (400, None), "{name}={value}: nobody allowed it yet");
+            assert!(reply.text().contains("Back to 127.0.0.1"), "{}", reply.text());
+        }
+        code(&browser, &request(&client, &[])).await;
+        let stranger = app.browser().get(&request(&client, &[table[0]].map(|(name, value, _)| (name, value)))).await;
+        assert_eq!((stranger.status.as_u16(), stranger.header("location")), (400, None), "nobody is signed in");
         for (name, value, error) in table {
             let reply = browser.get(&request(&client, &[(name, value)])).await;
             assert_eq!(answer(&reply, "error").as_deref(), Some(*error), "{name}={value}");

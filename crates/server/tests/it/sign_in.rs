@@ -101,6 +101,13 @@ on_both! {
             pages.push(refused.text().replace(email, ""));
         }
         assert!(pages.iter().all(|page| *page == pages[0]), "{pages:?}");
+        // With a second organization there are two for everybody, in one of them, in both or in none.
+        app.stranger(&[]).await;
+        for email in [EMAIL, "nobody@example.test", "stranger@example.test"] {
+            let before = app.broker.passwords_verified();
+            app.browser().post("/sign-in", &[("email", email), ("password", "not the one at all")]).await;
+            assert_eq!(app.broker.passwords_verified() - before, 2, "{email}");
+        }
         app.stop().await;
     }
 

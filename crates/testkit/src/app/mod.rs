@@ -22,6 +22,7 @@ use url::Url;
 pub use browser::Browser;
 pub use client::{McpClient, McpReply};
 use fixtures::first_owner;
+pub use switchboard_egress::{Resolve, ResolveError};
 
 /// What a test wants different.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct AppOptions {
     pub trusted_proxies: TrustedProxies,
     /// What the listener is to do differently.
     pub configure: fn(&mut ServerConfig),
+    /// Who answers for names.
+    pub resolver: Option<Arc<dyn Resolve>>,
 }
 
 impl Default for AppOptions {
@@ -49,6 +52,7 @@ impl Default for AppOptions {
             keyring: None,
             trusted_proxies: TrustedProxies::default(),
             configure: |_| {},
+            resolver: None,
         }
     }
 }
@@ -86,18 +90,19 @@ impl App {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let public_url: Url = format!("http://{address}").parse().expect("a URL");
-        let egress = Egress::new(EgressConfig {
-            allow_private_networks: options.allow_private_networks,
-            own_listeners: vec![address],
-            ..EgressConfig::default()
-        })
-        .expect("an egress");
+        let mut public = options.resolver.map_or_else(EgressConfig::default, EgressConfig::with_resolver);
+        public.own_listeners = vec![address];
+        let guarded =
+            EgressConfig { allow_private_networks: options.allow_private_networks, ..public.clone() };
+        let egress = Egress::new(guarded).expect("an egress");
+        let public_egress = Egress::new(public).expect("an egress");
         let broker = Broker::start(BrokerOptions {
             clock,
             random: Arc::clone(&random),
             db: db.clone(),
             keyring: Arc::clone(&keyring),
             egress,
+            public_egress,
             upstream: options.upstream,
             stdio_allowed: !options.stdio.is_empty(),
             stdio: options.stdio,

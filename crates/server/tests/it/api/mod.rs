@@ -8,6 +8,7 @@ mod limits;
 mod matrix;
 mod openapi;
 mod organization;
+mod owners;
 mod rest;
 mod rules;
 mod tokens;

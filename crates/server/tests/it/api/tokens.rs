@@ -4,7 +4,7 @@ use serde_json::json;
 use switchboard_domain::{Role, Scope};
 use switchboard_testkit::on_both;
 
-use super::rest::{Expect as _, Rest, app};
+use super::rest::{ALL, Expect as _, Rest, app};
 
 on_both! {
     async fn a_token_is_shown_once_and_revoked_at_once(database) {
@@ -87,6 +87,52 @@ on_both! {
         assert!(challenge.ends_with("scope=\"api\""), "{challenge}");
         refused.refused(403, "insufficient_scope");
         Rest::with_token(&app, Some(&here)).get("/organization").await.ok(200);
+        app.stop().await;
+    }
+}
+
+on_both! {
+    async fn what_a_token_makes_is_held_to_it_and_ends_with_it(database) {
+        let app = app(&database).await;
+        let now = app.broker.clock().now();
+        let ends = now.plus(std::time::Duration::from_secs(3600));
+        let (parent, parent_id) = app.token_for(app.owner, &ALL, Some("/api/v1"), Some(ends)).await;
+        let parent = Rest::with_token(&app, Some(&parent));
+        let elsewhere = json!({ "name": "wider", "scopes": ["mcp:write"], "resource": "/mcp" });
+        parent.post("/tokens", &elsewhere).await.refused(403, "insufficient_scope");
+        let made = parent.post("/tokens", &json!({ "name": "child", "scopes": ["api"] })).await.ok(201);
+        assert_eq!(made["resource"], "/api/v1", "bound as what made it");
+        let at = |text: &serde_json::Value| text.as_str().unwrap().to_owned();
+        let until: switchboard_domain::Timestamp = serde_json::from_value(made["expires_at"].clone()).unwrap();
+        assert!(until <= ends, "it ends no later: {until:?} after {ends:?}");
+        let child = Rest::with_token(&app, made["token"].as_str());
+        let account = child.post("/service-accounts", &json!({ "name": "robot" })).await.ok(201);
+        let body = json!({ "name": "grandchild", "scopes": ["api"], "service_account": account["id"] });
+        let grandchild = at(&child.post("/tokens", &body).await.ok(201)["token"]);
+        let grandchild = Rest::with_token(&app, Some(&grandchild));
+        grandchild.get("/organization").await.ok(200);
+        let owner = Rest::owner(&app).await;
+        let apart = at(&owner.post("/tokens", &json!({ "name": "apart", "scopes": ["api"] })).await.ok(201)["token"]);
+        owner.delete(&format!("/tokens/{parent_id}")).await.ok(204);
+        for ended in [&parent, &child, &grandchild] {
+            ended.get("/organization").await.refused(401, "unauthenticated");
+        }
+        Rest::with_token(&app, Some(&apart)).get("/organization").await.ok(200);
+        app.stop().await;
+    }
+}
+
+on_both! {
+    async fn tokens_of_the_organization_outlive_the_admin_who_made_them(database) {
+        let app = app(&database).await;
+        let owner = Rest::owner(&app).await;
+        let (admin, admin_id) = Rest::member(&app, "adm", Role::Admin).await;
+        let account = admin.post("/service-accounts", &json!({ "name": "robot" })).await.ok(201);
+        let body = json!({ "name": "ci", "scopes": ["api"], "service_account": account["id"] });
+        let made = admin.post("/tokens", &body).await.ok(201);
+        owner.delete(&format!("/members/{admin_id}")).await.ok(204);
+        admin.get("/organization").await.refused(401, "unauthenticated");
+        Rest::with_token(&app, made["token"].as_str()).get("/organization").await.ok(200);
         app.stop().await;
     }
 }

@@ -6,7 +6,9 @@
 
 use serde_json::Value;
 use switchboard_domain::{IdentityId, MemberId, Role, TeamId};
-use switchboard_storage::{CredentialHealth, Identity, Member, MemberStatus, SignIn, SignInPurpose, Tx};
+use switchboard_storage::{
+    CredentialHealth, Identity, InsertMember, Member, MemberStatus, SignIn, SignInPurpose, Tx,
+};
 
 use super::{
     GroupTeam, SignInError,
@@ -173,7 +175,10 @@ impl Broker {
                     created_at: now,
                     updated_at: now,
                 };
-                tx.members().insert(&member, None).await?;
+                // Somebody else took the address since: what was read no longer holds.
+                if tx.members().insert(&member, None).await? == InsertMember::EmailTaken {
+                    return Err(SignInError::Changed);
+                }
                 tx.organizations().touch(organization).await?;
                 Ok((member, How::Joined))
             }

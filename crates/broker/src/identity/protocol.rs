@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use http::Method;
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, AdditionalProviderMetadata, AuthType, AuthorizationCode, ClientId,
     ClientSecret, CsrfToken, DiscoveryError, EmptyExtraTokenFields, HttpRequest, HttpResponse, IdTokenFields,
@@ -27,7 +28,7 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use switchboard_domain::{SecretValue, Timestamp};
-use switchboard_egress::{ByteLimit, Deadlines, Egress, EgressError, Redirects, Refused, Request};
+use switchboard_egress::{Deadlines, Egress, EgressError, Redirects, Refused, Request};
 use switchboard_storage::IdentityProvider;
 use url::Url;
 
@@ -35,7 +36,6 @@ use super::{ProviderSettings, SignInError};
 
 /// For one request to a provider.
 const WITHIN: Duration = Duration::from_secs(10);
-const MAX_ANSWER: ByteLimit = ByteLimit { name: "identity_provider.max_answer_bytes", bytes: 256 * 1024 };
 /// Longest access or refresh token that is kept.
 const MAX_TOKEN: usize = 32 * 1024;
 /// How far a provider's clock may be from ours.
@@ -244,14 +244,19 @@ impl Providers {
             let egress = egress.clone();
             Box::pin(async move {
                 let (parts, body) = request.into_parts();
+                // What is sent by POST goes to a token endpoint.
+                let most = match parts.method {
+                    Method::POST => egress.limits().token_response_bytes(),
+                    _ => egress.limits().metadata_document_bytes(),
+                };
                 let request = Request {
                     method: parts.method,
                     url: egress.check_url(&parts.uri.to_string())?,
                     headers: parts.headers,
                     body: Bytes::from(body),
                     deadlines: Deadlines { total: WITHIN, first_byte: WITHIN, idle: WITHIN },
-                    max_wire_bytes: MAX_ANSWER,
-                    max_inflated_bytes: MAX_ANSWER,
+                    max_wire_bytes: most,
+                    max_inflated_bytes: most,
                     redirects: Redirects::Refuse,
                     accept_gzip: false,
                 };

@@ -10,6 +10,7 @@ mod hostile_upstream;
 mod identity;
 mod identity_hostile;
 mod identity_tokens;
+mod identity_vectors;
 mod keep_alive;
 mod listener;
 mod members;

@@ -1,15 +1,19 @@
 //! Every route with every role, and every id of another organization (THREATS Z2, Z3): walked from the table of
 //! routes, so that a new route is in it by itself.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use http::Method;
 use serde_json::{Value, json};
-use switchboard_broker::manage::{Needs, Operation};
+use switchboard_broker::{
+    RequestSettings, Settings,
+    manage::{Needs, Operation},
+};
 use switchboard_domain::{Role, Scope};
 use switchboard_server::{RouteFacts, route_facts};
 use switchboard_testkit::{
-    app::{App, McpReply},
+    app::{App, AppOptions, McpReply},
+    database::TestDatabase,
     identity_provider::ScriptedProvider,
     on_both,
     upstream::ReferenceUpstream,
@@ -147,9 +151,17 @@ fn is_for_members(operation: Operation) -> bool {
     operation.needs() == Needs::Membership
 }
 
+/// Whoever walks the table asks more often than anybody who has no token may.
+async fn walked(database: &TestDatabase) -> App {
+    let many = NonZeroU32::new(100_000).unwrap();
+    let requests = RequestSettings { per_minute_unauthenticated: many, ..RequestSettings::default() };
+    let settings = Settings { requests, ..Settings::default() };
+    App::start_with(database.db.clone(), AppOptions { settings, ..AppOptions::default() }).await
+}
+
 on_both! {
     async fn every_route_refuses_whom_it_is_not_for(database) {
-        let app = app(&database).await;
+        let app = walked(&database).await;
         let owner = Rest::owner(&app).await;
         let world = world(&app, &owner).await;
         let (member, _) = Rest::member(&app, "ana", Role::Member).await;

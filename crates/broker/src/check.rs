@@ -4,7 +4,7 @@
 
 mod verdict;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use switchboard_domain::{
     Action, AuditOutcome, AuditPhase, AuditRecord, Connection, ConnectionId, ConnectionStatus,
@@ -14,7 +14,7 @@ use switchboard_storage::{CredentialHealth, CredentialInfo, StorageError};
 
 use crate::{
     Broker, audit,
-    credentials::CredentialError,
+    credentials::{CredentialError, has_tokens},
     listing::{self, Changed},
     maintenance,
     snapshot::Known,
@@ -73,8 +73,9 @@ impl Broker {
         let snapshot = self.snapshot(organization).ok_or(CheckError::NotFound)?;
         let known = snapshot.connections.get(&id).ok_or(CheckError::NotFound)?;
         let started = tokio::time::Instant::now();
-        let info = credential_to_try(known, owner);
-        let outcome = self.try_out(known, info).await;
+        let mut info = credential_to_try(known, owner).cloned();
+        let outcome = self.try_out(known, &mut info).await;
+        let info = info.as_ref();
         let elapsed = started.elapsed();
         let (status, diagnosis) = self.judge(&known.connection, &outcome, elapsed);
         if status == ConnectionStatus::Connected && known.connection.status.status != status {
@@ -90,15 +91,18 @@ impl Broker {
         Ok(diagnosis)
     }
 
-    async fn try_out(&self, known: &Known, info: Option<&CredentialInfo>) -> Result<Passed, Stopped> {
+    /// `info` becomes what was tried: it may have been renewed since it was last looked at.
+    async fn try_out(&self, known: &Known, info: &mut Option<CredentialInfo>) -> Result<Passed, Stopped> {
         let connection = &*known.connection;
         let permit = maintenance::check(connection.organization, connection.id);
         let auth = self
-            .credentials()
-            .unlock_for_maintenance(&permit, connection, info)
+            .unlock_for_maintenance(&permit, &known.connection, info.as_ref())
             .await
             .map_err(Stopped::Credential)?;
         let secrets = auth.secrets.clone();
+        if let Some(info) = info {
+            info.generation = auth.generation;
+        }
         let session = self
             .upstreams()
             .fresh_session(Proof::Background(&permit), connection, auth)
@@ -188,13 +192,17 @@ impl Broker {
         let now = self.clock().now();
         let since = if connection.status.status == *status { connection.status.since } else { now };
         let failed = diagnosis.failed.is_some();
-        let stored = Status {
-            status: *status,
-            reason: diagnosis.reason.clone(),
-            message: failed.then(|| diagnosis.message.clone()),
-            since,
-            checked_at: Some(now),
-            diagnosis: Some(diagnosis.clone()),
+        let stored = if is_about_one_account(connection, diagnosis) {
+            Status { checked_at: Some(now), ..connection.status.clone() }
+        } else {
+            Status {
+                status: *status,
+                reason: diagnosis.reason.clone(),
+                message: failed.then(|| diagnosis.message.clone()),
+                since,
+                checked_at: Some(now),
+                diagnosis: Some(diagnosis.clone()),
+            }
         };
         let mut tx = self.db().write().await?;
         tx.connections().set_status(connection.organization, connection.id, &stored).await?;
@@ -212,7 +220,7 @@ impl Broker {
             }
         }
         tx.commit().await?;
-        if connection.status.status != *status {
+        if connection.status.status != stored.status {
             let event = audit::event(
                 connection.organization,
                 now,
@@ -222,7 +230,7 @@ impl Broker {
                     connection: Some(connection.id.to_string()),
                     target: Some(connection.slug.to_string()),
                     outcome: Some(if failed { AuditOutcome::Failed } else { AuditOutcome::Ok }),
-                    code: Some(status.as_str().to_owned()),
+                    code: Some(stored.status.as_str().to_owned()),
                     ..AuditRecord::default()
                 },
             );
@@ -231,10 +239,33 @@ impl Broker {
         Ok(())
     }
 
-    /// A call was refused for its credential: look at the connection, which then says so.
-    pub(crate) fn credential_refused(&self, known: &Known, error: &UpstreamError) {
+    /// A call was refused for its credential: look at the connection, which then says so. One account's tokens are
+    /// marked themselves, because a look may well be with another's.
+    pub(crate) fn credential_refused(
+        &self,
+        known: &Known,
+        owner: CredentialOwner,
+        generation: i64,
+        error: &UpstreamError,
+    ) {
         tracing::warn!(connection = %known.connection.slug, %error, "a credential was refused");
-        self.refresh_soon(known.connection.organization, known.connection.id);
+        let connection = Arc::clone(&known.connection);
+        let is_own = connection.credential_mode == CredentialMode::PerMember || has_tokens(&connection);
+        let info = known.credential(owner).filter(|_| is_own).cloned();
+        let (UpstreamError::Unauthorized { status: 401, .. }, Some(info)) = (error, info) else {
+            return self.refresh_soon(connection.organization, connection.id);
+        };
+        let broker = self.clone();
+        self.spawn(async move {
+            let refused = CredentialInfo { generation, ..info };
+            let health = CredentialHealth::ReauthRequired;
+            if let Err(error) =
+                broker.mark_credential(&connection, &refused, health, "credential_refused").await
+            {
+                tracing::warn!(%error, connection = %connection.id, "a refused credential can't be marked");
+            }
+            broker.refresh_soon(connection.organization, connection.id);
+        });
     }
 
     /// Checks a connection in the background, at most every few seconds.
@@ -269,6 +300,14 @@ impl Broker {
             }
         }
     }
+}
+
+/// Whether what failed is one member's account, at a connection that works for others: that is said of their credential,
+/// not of the connection.
+fn is_about_one_account(connection: &Connection, diagnosis: &Diagnosis) -> bool {
+    connection.credential_mode == CredentialMode::PerMember
+        && diagnosis.failed == Some(Stage::Auth)
+        && connection.status.status == ConnectionStatus::Connected
 }
 
 fn credential_to_try(known: &Known, owner: Option<CredentialOwner>) -> Option<&CredentialInfo> {

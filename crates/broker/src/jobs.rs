@@ -46,6 +46,7 @@ impl Broker {
         self.spawn(refresh_catalogs(self.clone()));
         self.spawn(flush_uses(self.clone()));
         self.spawn(clear_away(self.clone()));
+        self.spawn(revoke(self.clone()));
     }
 
     /// Not more often than every few seconds, however often an upstream says that something changed.
@@ -210,6 +211,21 @@ async fn flush_uses(broker: Broker) {
         }
         if let Err(error) = broker.flush_token_uses().await {
             tracing::warn!(%error, "uses of tokens can't be noted");
+        }
+    }
+}
+
+/// Tells providers what they could not be told before.
+async fn revoke(broker: Broker) {
+    let mut ticks = interval(FLUSH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = broker.stopping() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = broker.revoke_due().await {
+            tracing::warn!(%error, "revocations are left for later");
         }
     }
 }

@@ -53,7 +53,7 @@ pub use context::{
     AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search,
 };
 pub use credentials::{
-    ClientAuthMethod, CredentialError, NewSecret, UpstreamClient, UpstreamTokens,
+    ClientAuthMethod, CredentialError, NewSecret, RevocationReport, UpstreamClient, UpstreamTokens,
     context_of as credential_context,
 };
 pub use direct::{DirectTools, Offer};
@@ -212,6 +212,7 @@ impl Broker {
         self.0.stop.cancel();
         self.0.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(5), self.0.tasks.wait()).await;
+        self.0.credentials.finish().await;
         self.0.upstreams.close_all().await;
         if let Err(error) = self.flush_token_uses().await {
             tracing::warn!(%error, "uses of tokens can't be noted");

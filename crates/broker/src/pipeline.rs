@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
 use switchboard_domain::{
-    AuditOutcome, AuditPhase, AuditRecord, CallError, CallId, Caller, CapabilityKind, CapabilityName,
+    Actor, AuditOutcome, AuditPhase, AuditRecord, CallError, CallId, Caller, CapabilityKind, CapabilityName,
     CapabilityState, ConnectionStatus, CredentialOwner, ErrorCode, Timestamp,
 };
 use switchboard_mcp::{RawObject, param_values};
@@ -16,6 +16,7 @@ use crate::{
     approvals::{Asked, HeldCall},
     arguments::CompiledTool,
     audit,
+    credentials::has_tokens,
     redact::{redact, redact_text},
     refused_call::{denied, not_yet_usable},
     snapshot::{Capability, Known, Snapshot},
@@ -186,12 +187,10 @@ impl Broker {
         let connection = &*known.connection;
         let owner = prepared.permit.credential();
         // 7. the credential that the permit names
-        let info = known.credential(owner);
-        let auth = self
-            .credentials()
-            .unlock(&prepared.permit, connection, info)
-            .await
-            .map_err(|error| self.no_credential(&error, known))?;
+        let permit = &prepared.permit;
+        let refused = |error| self.no_credential(&error, known, owner);
+        let mut auth =
+            self.unlock(permit, &known.connection, known.credential(owner)).await.map_err(refused)?;
         // 8. the call, with deadline and size cap
         let limits = &self.upstreams().limits;
         let ask = Ask {
@@ -203,8 +202,14 @@ impl Broker {
             deadline_name: "upstream.call_timeout",
             max_bytes: limits.max_answer_bytes,
         };
-        let secrets = auth.secrets.clone();
-        let outcome = self.upstreams().request(&prepared.permit, connection, auth, &ask).await;
+        let mut secrets = auth.secrets.clone();
+        let mut outcome = self.upstreams().request(permit, connection, auth.clone(), &ask).await;
+        // Refused before anything ran: once more, with another token, if the provider gives one.
+        if has_tokens(connection) && matches!(outcome, Err(UpstreamError::Unauthorized { status: 401, .. })) {
+            auth = self.renew_refused(permit, &known.connection, &auth).await.map_err(refused)?;
+            secrets.extend(auth.secrets.iter().cloned());
+            outcome = self.upstreams().request(permit, connection, auth.clone(), &ask).await;
+        }
         match outcome {
             Ok(result) => {
                 self.reached_again(known);
@@ -219,18 +224,28 @@ impl Broker {
                 })
             }
             Err(error) => {
-                self.learn_from(&error, known, &prepared.tool_name);
+                self.learn_from(&error, known, (owner, auth.generation), &prepared.tool_name);
                 let mut told = error.to_call_error(&connection.name, self.connection_page(connection.id));
                 told.message = redact_text(&told.message, &secrets);
+                if matches!((&error, owner), (UpstreamError::Unauthorized { .. }, CredentialOwner::Member(_)))
+                {
+                    told.actor = Some(Actor::Member);
+                }
                 Err(told)
             }
         }
     }
 
     /// What a failed call says about the connection: a refused credential, a tool that is gone.
-    fn learn_from(&self, error: &UpstreamError, known: &Known, tool: &str) {
+    fn learn_from(
+        &self,
+        error: &UpstreamError,
+        known: &Known,
+        (owner, generation): (CredentialOwner, i64),
+        tool: &str,
+    ) {
         match error {
-            UpstreamError::Unauthorized { .. } => self.credential_refused(known, error),
+            UpstreamError::Unauthorized { .. } => self.credential_refused(known, owner, generation, error),
             // Nothing got there: while the state still says otherwise, look soon, so that it tells the truth.
             error
                 if error.never_got_there()

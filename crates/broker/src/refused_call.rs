@@ -1,36 +1,67 @@
 //! What the caller of a refused call is told: what is missing, who can change it, and where.
 
 use serde_json::json;
-use switchboard_domain::{ActionType, Actor, CallError, CapabilityName, ConnectionStatus, ErrorCode};
+use switchboard_domain::{
+    ActionType, Actor, CallError, CapabilityName, ConnectionStatus, CredentialOwner, ErrorCode,
+};
 use switchboard_policy::Reason;
 
 use crate::{Broker, CallContext, credentials::CredentialError, snapshot::Known, text};
 
 impl Broker {
-    pub(crate) fn no_credential(&self, error: &CredentialError, known: &Known) -> CallError {
-        let connection = &*known.connection;
-        let page = self.connection_page(connection.id);
+    /// `owner` is whose credential the call would have used: the member acts for their own account.
+    pub(crate) fn no_credential(
+        &self,
+        error: &CredentialError,
+        known: &Known,
+        owner: CredentialOwner,
+    ) -> CallError {
+        let name = &known.connection.name;
+        let page = self.connection_page(known.connection.id);
+        let actor = match owner {
+            CredentialOwner::Shared => Actor::OrganizationAdmin,
+            CredentialOwner::Member(_) => Actor::Member,
+        };
+        let refused = |code, message: String, kind, label: String| {
+            let error = CallError::new(code, message).actor(actor).action(kind, label, page);
+            error.retry("execute_capability", None)
+        };
         match error {
-            CredentialError::Missing => CallError::new(
+            CredentialError::Missing => refused(
                 ErrorCode::NeedsConnection,
-                format!("{} has no credential yet.", connection.name),
-            )
-            .actor(Actor::OrganizationAdmin)
-            .action(ActionType::Connect, format!("Give {} its credential", connection.name), page)
-            .retry("execute_capability", None),
+                format!("{name} is not connected yet."),
+                ActionType::Connect,
+                format!("Connect {name}"),
+            ),
+            CredentialError::ReauthRequired => refused(
+                ErrorCode::ReauthRequired,
+                format!(
+                    "{name} no longer accepts the account that was connected. It has to be connected again."
+                ),
+                ActionType::Reconnect,
+                format!("Connect {name} again"),
+            ),
             CredentialError::Unreadable | CredentialError::NotAHeader(_) | CredentialError::NotBearer => {
-                CallError::new(
+                refused(
                     ErrorCode::ReauthRequired,
-                    format!("The credential stored for {} can't be used: {error}.", connection.name),
-                )
-                .actor(Actor::OrganizationAdmin)
-                .action(
+                    format!("The credential stored for {name} can't be used: {error}."),
                     ActionType::Reconnect,
-                    format!("Give {} a new credential", connection.name),
-                    page,
+                    format!("Give {name} a new credential"),
                 )
             }
-            CredentialError::Storage(_) | CredentialError::Key(_) => text::unavailable(),
+            CredentialError::NotRenewed { after } => {
+                let wait = after.as_secs().max(1);
+                CallError::new(
+                    ErrorCode::UpstreamUnreachable,
+                    format!("The provider of {name} does not renew its access at the moment; try again in {wait} s."),
+                )
+                .retryable()
+                .actor(Actor::Provider)
+                .retry("execute_capability", Some(wait))
+            }
+            CredentialError::Storage(_) | CredentialError::Key(_) | CredentialError::Unavailable => {
+                text::unavailable()
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use switchboard_storage::{
 };
 use tokio::time::Instant;
 
-use crate::context::CallContext;
+use crate::{context::CallContext, manage::personal_connections_allowed};
 
 /// How old what we know may be before calls are refused.
 const MAX_AGE: Duration = Duration::from_secs(2);
@@ -210,7 +210,10 @@ impl Snapshots {
             before.as_ref().map_or_else(|| Arc::new(Index::new()), |before| Arc::clone(&before.index));
         let mut connections = HashMap::with_capacity(cataloged.len());
         for entry in cataloged {
-            let connection = entry.connection;
+            let mut connection = entry.connection;
+            // Those that were made while they were allowed are switched off, not forgotten.
+            let personal = connection.owner != ConnectionOwner::Organization;
+            connection.switches.enabled &= !personal || personal_connections_allowed(&found.settings);
             let id = connection.id;
             let known = before.as_ref().and_then(|before| before.connections.get(&id));
             let catalog = match known {

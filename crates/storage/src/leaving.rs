@@ -31,6 +31,7 @@ impl Tx {
         self.invitations().revoke_of_inviter(organization, &Caller::Member(member), now).await?;
         let (org, id) = (organization.as_uuid(), member.as_uuid());
         execute!(self, GRANTS, org, id, now.as_micros())?;
+        self.revocations().queue_of_member(organization, member, now).await?;
         execute!(self, CREDENTIALS, org, id)?;
         execute!(self, IDENTITY_TOKENS, org, id)?;
         self.raise_version(organization).await

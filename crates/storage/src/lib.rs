@@ -30,6 +30,7 @@ mod oauth_grant;
 mod oauth_request;
 mod organization;
 mod postgres;
+mod revocation;
 mod row;
 mod seen_client;
 mod service_account;
@@ -66,6 +67,7 @@ pub use oauth_grant::{OauthCode, OauthGrant, OauthGrants, OauthRefreshToken};
 pub use oauth_request::{OauthRequest, OauthRequests};
 pub use organization::{InsertOrganization, Organization, Organizations};
 pub use seen_client::{SeenClient, SeenClients};
+pub use revocation::{Revocation, Revocations};
 pub use service_account::{ServiceAccount, ServiceAccounts, UpdateServiceAccount};
 pub use session::{Session, SessionOwner, Sessions};
 pub use setup_link::{SetupLinkFacts, SetupLinks};
@@ -101,6 +103,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         oauth_request::ALL,
         organization::ALL,
         seen_client::ALL,
+        revocation::ALL,
         service_account::ALL,
         session::ALL,
         setup_link::ALL,

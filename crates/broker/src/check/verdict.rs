@@ -40,6 +40,22 @@ impl Broker {
                 actor: Actor::OrganizationAdmin,
                 action: Some((ActionType::Reconnect, format!("Give {name} a new credential"))),
             },
+            Stopped::Credential(CredentialError::ReauthRequired) => Verdict {
+                status: ConnectionStatus::ReauthRequired,
+                failed: Stage::Auth,
+                reason: "reauth_required".into(),
+                message: format!("The provider of {name} no longer accepts the sign-in that is stored."),
+                actor: Actor::OrganizationAdmin,
+                action: Some((ActionType::Reconnect, format!("Connect {name} again"))),
+            },
+            Stopped::Credential(CredentialError::NotRenewed { .. }) => Verdict {
+                status: ConnectionStatus::Unreachable,
+                failed: Stage::Auth,
+                reason: "token_not_renewed".into(),
+                message: format!("The provider of {name} does not renew the access at the moment."),
+                actor: Actor::Provider,
+                action: Some((ActionType::Retry, format!("Check {name} again"))),
+            },
             Stopped::Credential(_) | Stopped::Storage => Verdict {
                 status: connection.status.status,
                 failed: Stage::Tools,

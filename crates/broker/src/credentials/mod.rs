@@ -2,28 +2,35 @@
 //!
 //! Nothing falls back: without the credential that the permit names there is no call.
 
+mod provider;
+mod renewal;
+mod revocation;
 mod sealed;
 mod secret;
 mod store;
 mod tokens;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use switchboard_domain::{
-    AuthType, Clock, Connection, ConnectionId, CredentialOwner, OrganizationId, Random,
-};
+use parking_lot::Mutex;
+use switchboard_domain::{AuthType, Clock, Connection, ConnectionId, CredentialId, CredentialOwner, Random};
 use switchboard_policy::{MaintenancePermit, Permit};
 use switchboard_storage::{CredentialHealth, CredentialInfo, Db, StorageError, StoredCredential};
 use switchboard_vault::{SealContext, open};
+use tokio_util::task::TaskTracker;
 
+pub use revocation::RevocationReport;
 pub use secret::NewSecret;
 pub use tokens::{ClientAuthMethod, UpstreamClient, UpstreamTokens};
 
 use crate::{
+    Broker,
     keys::{DataKeyError, DataKeys},
     upstream::UpstreamAuth,
 };
+use renewal::{Pause, Renewing};
 use secret::Plain;
+use tokens::Life;
 
 /// Why there is no usable credential.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +47,15 @@ pub enum CredentialError {
     /// The provider issued a token of a type that we can't use.
     #[error("the provider issued a token that is no bearer token")]
     NotBearer,
+    /// Its provider says so, or the upstream: only whoever it belongs to can make it work again.
+    #[error("its provider no longer accepts it")]
+    ReauthRequired,
+    /// The access token is over, and its provider can't be asked for another right now.
+    #[error("its provider does not renew it at the moment")]
+    NotRenewed { after: Duration },
+    /// Ours, and on record already.
+    #[error("Switchboard can't reach its own records")]
+    Unavailable,
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error(transparent)]
@@ -52,6 +68,8 @@ struct Opened {
     auth: UpstreamAuth,
     /// Of the connection, which says in which header a key goes.
     revision: i64,
+    /// Of tokens that end.
+    life: Option<Life>,
 }
 
 impl Opened {
@@ -71,82 +89,136 @@ pub(crate) struct Credentials {
     random: Arc<dyn Random>,
     /// Opened credentials, for a short while: a call must not pay for opening what the last one opened.
     open: moka::sync::Cache<(ConnectionId, CredentialOwner), Opened>,
+    renewals: Mutex<Renewals>,
+    /// Renewals under way; the end of the process waits for them.
+    tasks: TaskTracker,
+}
+
+/// What is known of renewals in this process.
+#[derive(Debug, Default)]
+struct Renewals {
+    under_way: HashMap<CredentialId, Renewing>,
+    pauses: HashMap<CredentialId, Pause>,
 }
 
 impl Credentials {
     pub(crate) fn new(db: Db, keys: Arc<DataKeys>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         let open =
             moka::sync::Cache::builder().max_capacity(10_000).time_to_idle(Duration::from_secs(300)).build();
-        Self { db, keys, clock, random, open }
+        Self { db, keys, clock, random, open, renewals: Mutex::default(), tasks: TaskTracker::new() }
     }
 
     /// For a call: the credential that the permit names, and no other.
-    pub(crate) async fn unlock(
+    async fn unlock(
         &self,
         permit: &Permit,
         connection: &Connection,
         info: Option<&CredentialInfo>,
-    ) -> Result<UpstreamAuth, CredentialError> {
-        debug_assert_eq!(permit.connection(), connection.id);
-        self.unlocked(permit.organization(), connection, permit.credential(), info).await
-    }
-
-    /// For work without a caller.
-    pub(crate) async fn unlock_for_maintenance(
-        &self,
-        permit: &MaintenancePermit,
-        connection: &Connection,
-        info: Option<&CredentialInfo>,
-    ) -> Result<UpstreamAuth, CredentialError> {
-        let owner = info.map_or(CredentialOwner::Shared, |info| info.owner);
-        self.unlocked(permit.organization(), connection, owner, info).await
+    ) -> Result<Opened, CredentialError> {
+        debug_assert_eq!(
+            (permit.organization(), permit.connection()),
+            (connection.organization, connection.id)
+        );
+        if info.is_some_and(|info| info.health == CredentialHealth::ReauthRequired && has_tokens(connection))
+        {
+            return Err(CredentialError::ReauthRequired);
+        }
+        self.unlocked(connection, permit.credential(), info).await
     }
 
     async fn unlocked(
         &self,
-        organization: OrganizationId,
         connection: &Connection,
         owner: CredentialOwner,
         info: Option<&CredentialInfo>,
-    ) -> Result<UpstreamAuth, CredentialError> {
+    ) -> Result<Opened, CredentialError> {
         if connection.auth_type == AuthType::None {
-            return Ok(UpstreamAuth::default());
+            return Ok(Opened { auth: UpstreamAuth::default(), revision: connection.revision, life: None });
         }
         let info = info.filter(|info| info.owner == owner).ok_or(CredentialError::Missing)?;
         if info.health == CredentialHealth::Unreadable {
             return Err(CredentialError::Unreadable);
         }
-        let key = (connection.id, owner);
-        if let Some(opened) = self.open.get(&key).filter(|opened| opened.is_current(connection, info)) {
-            return Ok(opened.auth);
+        let kept = self.open.get(&(connection.id, owner));
+        if let Some(opened) = kept.filter(|opened| opened.is_current(connection, info)) {
+            return Ok(opened);
         }
+        let organization = connection.organization;
         let stored = self.db.single().await?.credentials().find(organization, connection.id, owner).await?;
-        let stored = stored.ok_or(CredentialError::Missing)?;
-        let auth = self.open_stored(connection, &stored).await?;
-        self.open.insert(key, Opened { auth: auth.clone(), revision: connection.revision });
-        Ok(auth)
+        self.open_and_keep(connection, &stored.ok_or(CredentialError::Missing)?).await
     }
 
-    async fn open_stored(
+    /// Opens it, and keeps it for the next who asks.
+    async fn open_and_keep(
         &self,
         connection: &Connection,
         stored: &StoredCredential,
-    ) -> Result<UpstreamAuth, CredentialError> {
+    ) -> Result<Opened, CredentialError> {
+        let info = &stored.info;
+        let plain = self.open_plain(stored).await?;
+        let auth = plain.authenticate(connection)?;
+        let auth = UpstreamAuth { credential: Some(info.id), generation: info.generation, ..auth };
+        let life = plain.tokens.as_ref().and_then(|tokens| tokens.life(info.expires_at, &*self.random));
+        let opened = Opened { auth, revision: connection.revision, life };
+        self.open.insert((connection.id, info.owner), opened.clone());
+        Ok(opened)
+    }
+
+    async fn open_plain(&self, stored: &StoredCredential) -> Result<Plain, CredentialError> {
         let info = &stored.info;
         let key =
             self.keys.by_id(info.organization, info.data_key).await?.ok_or(CredentialError::Unreadable)?;
         let sealed = switchboard_vault::Sealed(stored.sealed.0.clone());
         let plain = open(&key.key, &context_of(info), &sealed).map_err(|error| {
-            tracing::error!(connection = %connection.id, %error, "a stored credential can't be opened");
+            tracing::error!(connection = %info.connection, %error, "a stored credential can't be opened");
             CredentialError::Unreadable
         })?;
-        let auth = Plain::read(&plain)?.authenticate(connection)?;
-        Ok(UpstreamAuth { credential: Some(info.id), generation: info.generation, ..auth })
+        Plain::read(&plain)
+    }
+
+    /// Takes no new renewals and waits for those under way: what they get can't be asked for again.
+    pub(crate) async fn finish(&self) {
+        self.tasks.close();
+        let _ = tokio::time::timeout(provider::PATIENCE + Duration::from_secs(5), self.tasks.wait()).await;
     }
 
     pub(crate) fn forget(&self, connection: ConnectionId) {
-        // Entries of older generations and revisions are never asked for again; this only hastens their end.
-        let _ = self.open.invalidate_entries_if(move |key, _| key.0 == connection);
+        let opened: Vec<_> =
+            self.open.iter().map(|(key, _)| *key).filter(|key| key.0 == connection).collect();
+        opened.iter().for_each(|key| self.open.invalidate(key));
+    }
+}
+
+/// Whether its secret is tokens of a provider, which may say that they are over for good.
+pub(crate) const fn has_tokens(connection: &Connection) -> bool {
+    matches!(connection.auth_type, AuthType::OAuth | AuthType::ClientCredentials)
+}
+
+impl Broker {
+    /// Forgets what this process has opened of a connection; the next call reads it again.
+    pub fn forget_opened(&self, connection: ConnectionId) {
+        self.credentials().forget(connection);
+    }
+
+    /// For work without a caller. Tokens that were refused are tried again while they live, and not renewed.
+    pub(crate) async fn unlock_for_maintenance(
+        &self,
+        permit: &MaintenancePermit,
+        connection: &Arc<Connection>,
+        info: Option<&CredentialInfo>,
+    ) -> Result<UpstreamAuth, CredentialError> {
+        debug_assert_eq!(
+            (permit.organization(), permit.connection()),
+            (connection.organization, connection.id)
+        );
+        let owner = info.map_or(CredentialOwner::Shared, |info| info.owner);
+        let opened = self.credentials().unlocked(connection, owner, info).await?;
+        let is_over = opened.life.is_some_and(|life| self.clock().now() >= life.ends_at);
+        if has_tokens(connection) && info.is_some_and(|info| info.health == CredentialHealth::ReauthRequired)
+        {
+            return if is_over { Err(CredentialError::ReauthRequired) } else { Ok(opened.auth) };
+        }
+        self.in_time(connection, owner, opened).await
     }
 }
 

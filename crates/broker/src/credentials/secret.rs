@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{AuthType, Connection, SecretValue};
+use switchboard_domain::{AuthType, Connection, SecretValue, Timestamp};
+use switchboard_oauth::upstream::TokenAnswer;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{CredentialError, UpstreamTokens, tokens::SealedTokens};
+use super::{CredentialError, tokens::SealedTokens};
 use crate::upstream::UpstreamAuth;
 
 /// A secret that a person gives.
@@ -50,15 +51,19 @@ impl From<&NewSecret> for Plain {
     }
 }
 
-impl From<&UpstreamTokens> for Plain {
-    fn from(tokens: &UpstreamTokens) -> Self {
+impl Plain {
+    pub(super) fn of_tokens(tokens: SealedTokens) -> Self {
         let mut plain = Self::default();
-        plain.tokens = Some(tokens.into());
+        plain.tokens = Some(tokens);
         plain
     }
-}
 
-impl Plain {
+    pub(super) fn renew(&mut self, answer: &TokenAnswer, issued_at: Timestamp) {
+        if let Some(tokens) = &mut self.tokens {
+            tokens.renew(answer, issued_at);
+        }
+    }
+
     pub(super) fn read(bytes: &[u8]) -> Result<Self, CredentialError> {
         serde_json::from_slice(bytes).map_err(|_| CredentialError::Unreadable)
     }

@@ -3,10 +3,12 @@
 use switchboard_domain::{
     Connection, ConnectionId, CredentialId, CredentialOwner, OrganizationId, Timestamp,
 };
-use switchboard_storage::{CredentialHealth, CredentialInfo, PutCredential, StoredCredential};
+use switchboard_storage::{CredentialHealth, CredentialInfo, Lease, PutCredential, StoredCredential};
 use switchboard_vault::seal;
 
-use super::{CredentialError, Credentials, NewSecret, UpstreamTokens, context_of, secret::Plain};
+use super::{
+    CredentialError, Credentials, NewSecret, UpstreamTokens, context_of, secret::Plain, tokens::SealedTokens,
+};
 use crate::Broker;
 
 impl Credentials {
@@ -30,7 +32,35 @@ impl Credentials {
         if !tokens.token_type.eq_ignore_ascii_case("bearer") {
             return Err(CredentialError::NotBearer);
         }
-        self.store(connection, owner, &tokens.into(), tokens.expires_at).await
+        let sealed = SealedTokens::new(tokens, self.clock.now());
+        self.store(connection, owner, &Plain::of_tokens(sealed), tokens.expires_at).await
+    }
+
+    /// The next generation of what `before` describes, as its provider renewed it. Durable when it returns.
+    pub(super) async fn put_renewed(
+        &self,
+        before: &CredentialInfo,
+        plain: &Plain,
+        expires_at: Option<Timestamp>,
+        lease: &Lease,
+    ) -> Result<(PutCredential, StoredCredential), CredentialError> {
+        let key = self.keys.active(before.organization).await?;
+        let info = CredentialInfo {
+            data_key: key.id,
+            generation: before.generation + 1,
+            health: CredentialHealth::Healthy,
+            expires_at,
+            updated_at: self.clock.now(),
+            ..before.clone()
+        };
+        let sealed = seal(&key.key, &context_of(&info), &plain.write()?, &*self.random);
+        let stored = StoredCredential { info, sealed: switchboard_storage::Sealed(sealed.0) };
+        let mut tx = self.db.write().await?;
+        let outcome = tx.credentials().renew(&stored).await?;
+        // Together, so that a process that ends right after leaves nobody waiting for its lease.
+        tx.leases().release(lease).await?;
+        tx.commit().await?;
+        Ok((outcome, stored))
     }
 
     async fn store(

@@ -3,9 +3,17 @@
 //! They are sealed together: whoever could change the token endpoint of a stored refresh token would be sent it.
 //! Only the expiry is kept in clear beside them, so that what must be renewed can be found without opening anything.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{SecretValue, Timestamp};
+use switchboard_domain::{Random, SecretValue, Timestamp};
+use switchboard_oauth::upstream::TokenAnswer;
 use zeroize::Zeroize as _;
+
+/// A fifth of their life ahead of the end tokens are due, and at most so long; each process at a time of its own.
+const LONGEST_AHEAD: Duration = Duration::from_secs(300);
+/// Clocks differ, and a call takes a while: the last so much of a token's life is not used.
+const LEEWAY: Duration = Duration::from_secs(10);
 
 /// How our client proves itself at the provider's token endpoint (RFC 6749 section 2.3, RFC 7591 section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,6 +73,9 @@ pub(super) struct SealedTokens {
     client_auth_method: ClientAuthMethod,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resource: Option<String>,
+    /// Microseconds; with the expiry it says how long they live.
+    #[serde(default)]
+    issued_at: i64,
 }
 
 impl Drop for SealedTokens {
@@ -75,8 +86,8 @@ impl Drop for SealedTokens {
     }
 }
 
-impl From<&UpstreamTokens> for SealedTokens {
-    fn from(tokens: &UpstreamTokens) -> Self {
+impl SealedTokens {
+    pub(super) fn new(tokens: &UpstreamTokens, issued_at: Timestamp) -> Self {
         let exposed = |secret: &Option<SecretValue>| secret.as_ref().map(|secret| secret.expose().to_owned());
         Self {
             access_token: tokens.access_token.expose().to_owned(),
@@ -90,12 +101,73 @@ impl From<&UpstreamTokens> for SealedTokens {
             client_secret: exposed(&tokens.client.secret),
             client_auth_method: tokens.client.method,
             resource: tokens.resource.clone(),
+            issued_at: issued_at.as_micros(),
         }
     }
-}
 
-impl SealedTokens {
     pub(super) fn access_token(&self) -> &str {
         &self.access_token
     }
+
+    pub(super) fn token_endpoint(&self) -> &str {
+        &self.token_endpoint
+    }
+
+    pub(super) fn client(&self) -> UpstreamClient {
+        UpstreamClient {
+            id: self.client_id.clone(),
+            secret: self.client_secret.as_deref().map(SecretValue::new),
+            method: self.client_auth_method,
+        }
+    }
+
+    pub(super) fn revocation_endpoint(&self) -> Option<&str> {
+        self.revocation_endpoint.as_deref()
+    }
+
+    /// Each with what it is, the one that makes others first.
+    pub(super) fn to_revoke(&self) -> Vec<(&'static str, &str)> {
+        let refresh_token = self.refresh_token.as_deref().map(|token| ("refresh_token", token));
+        refresh_token.into_iter().chain([("access_token", self.access_token())]).collect()
+    }
+
+    /// What is sent for the next ones; `None` when only their owner can get any.
+    pub(super) fn grant(&self) -> Option<Vec<(&str, &str)>> {
+        let refresh_token = self.refresh_token.as_deref()?;
+        let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        fields.extend(self.resource.as_deref().map(|resource| ("resource", resource)));
+        Some(fields)
+    }
+
+    /// Takes over what was issued. What the answer leaves out stays (RFC 6749 section 6).
+    pub(super) fn renew(&mut self, answer: &TokenAnswer, issued_at: Timestamp) {
+        self.access_token.zeroize();
+        self.access_token = answer.access_token.expose().to_owned();
+        if let Some(refresh_token) = &answer.refresh_token {
+            self.refresh_token.zeroize();
+            self.refresh_token = Some(refresh_token.expose().to_owned());
+        }
+        if let Some(scopes) = &answer.scopes {
+            self.scopes.clone_from(scopes);
+        }
+        self.issued_at = issued_at.as_micros();
+    }
+
+    /// When they are due and when they end; `None` when the provider did not say.
+    pub(super) fn life(&self, expires_at: Option<Timestamp>, random: &dyn Random) -> Option<Life> {
+        let expires_at = expires_at?;
+        let whole = expires_at.since(Timestamp::from_micros(self.issued_at));
+        let ahead = (whole / 5).min(LONGEST_AHEAD).mul_f64(0.75 + 0.5 * random.unit());
+        let ends_at = expires_at.minus((whole / 20).min(LEEWAY));
+        Some(Life { renew_at: expires_at.minus(ahead).min(ends_at), ends_at })
+    }
+}
+
+/// How long an opened access token serves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life {
+    /// From here on its successor is fetched.
+    pub(super) renew_at: Timestamp,
+    /// From here on it is not sent any more.
+    pub(super) ends_at: Timestamp,
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use switchboard_domain::{
     AuthType, Connection, ConnectionId, ConnectionOwner, ConnectionStatus, CredentialMode, CredentialOwner,
-    Diagnosis, OrganizationId, Principal, Status,
+    Diagnosis, MemberId, OrganizationId, Principal, Status,
 };
 use switchboard_storage::InsertConnection;
 
@@ -15,6 +15,7 @@ use super::{
     authorize::is_granted,
     connection_input::Checked,
     connection_view::{is_read_only, origin, warnings},
+    organization::{max_personal_connections, personal_connections_allowed},
     record::Change,
 };
 use crate::{Broker, CheckError, Known, Snapshot};
@@ -124,6 +125,9 @@ impl Broker {
                 ));
             }
         };
+        if let ConnectionOwner::Member(member) = owner {
+            self.check_personal_connections(principal.organization, member)?;
+        }
         let auth_type = new.auth_type;
         let mut checked = self.check_new_connection(new)?;
         let secret = checked.secret.take();
@@ -164,6 +168,38 @@ impl Broker {
         let warnings = warnings(&connection.url);
         let connection = ConnectionView { warnings, ..self.read_connection(principal, connection.id).await? };
         Ok(CreatedConnection { connection, existed: false })
+    }
+
+    /// Whether this member may have one more of their own.
+    fn check_personal_connections(
+        &self,
+        organization: OrganizationId,
+        member: MemberId,
+    ) -> Result<(), Refusal> {
+        let snapshot = self.organization_snapshot(organization)?;
+        let settings = &snapshot.organization.settings;
+        if !personal_connections_allowed(settings) {
+            return Err(Refusal::conflict(
+                "personal_connections_off",
+                "This organization does not allow personal connections. An admin can: it is the setting \
+                 `personal_connections` of the organization.",
+            ));
+        }
+        let own = ConnectionOwner::Member(member);
+        let (most, count) = (
+            max_personal_connections(settings),
+            snapshot.connections.values().filter(|known| known.connection.owner == own).count(),
+        );
+        if count >= most as usize {
+            return Err(Refusal::conflict(
+                "too_many_personal_connections",
+                format!(
+                    "You have {count} personal connections, and {most} is the most here (the organization's setting \
+                     `max_personal_connections`). Remove one first."
+                ),
+            ));
+        }
+        Ok(())
     }
 
     fn new_connection(
@@ -213,6 +249,8 @@ impl Broker {
         let allowed = authorize(principal, Operation::DeleteConnection, target)?;
         refuse_read_only(&known.connection)?;
         let mut tx = self.db().write().await?;
+        let now = self.clock().now();
+        let queued = tx.revocations().queue_of_connection(principal.organization, id, now).await?;
         if !tx.connections().delete(principal.organization, id).await? {
             return Err(Refusal::not_found());
         }
@@ -220,6 +258,7 @@ impl Broker {
         self.commit_change(&allowed, tx, change).await?;
         self.upstreams().drop_connection(id);
         self.credentials().forget(id);
+        self.revoke_soon(queued);
         Ok(())
     }
 

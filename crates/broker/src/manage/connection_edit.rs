@@ -147,6 +147,11 @@ impl Broker {
         let has_credential = edited.secret.is_some() || (had_credentials && !dropped);
         let status = self.status_after(before, &edited, has_credential);
         let mut tx = self.db().write().await?;
+        let mut queued = 0;
+        if dropped {
+            let now = self.clock().now();
+            queued = tx.revocations().queue_of_connection(principal.organization, id, now).await?;
+        }
         match tx.connections().update(&edited.connection).await? {
             UpdateConnection::Updated => {}
             UpdateConnection::Stale => return Err(Refusal::stale()),
@@ -159,6 +164,7 @@ impl Broker {
             tx.connections().set_status(principal.organization, id, status).await?;
         }
         tx.commit().await?;
+        self.revoke_soon(queued);
         if let Some(secret) = &edited.secret {
             let owner = owner_of_secret(&edited.connection);
             self.credentials().put(&edited.connection, owner, secret).await?;

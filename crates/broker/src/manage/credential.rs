@@ -16,7 +16,7 @@ use super::{
     record::Change,
     refusal::Violations,
 };
-use crate::{Broker, Known, credentials::NewSecret};
+use crate::{Broker, Known, RevocationReport, credentials::NewSecret};
 
 /// A credential to store; which of the two depends on the connection's `auth_type`.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -50,6 +50,15 @@ pub struct CredentialView {
     pub expires_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+}
+
+/// What was taken away, and what the provider of tokens among it said.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct TakenAway {
+    /// Credentials that are gone here.
+    pub deleted: u64,
+    /// Of the tokens among them.
+    pub provider: RevocationReport,
 }
 
 impl Broker {
@@ -104,7 +113,11 @@ impl Broker {
     }
 
     /// Takes away the shared credential (admins) or the caller's own.
-    pub async fn delete_credential(&self, principal: &Principal, id: ConnectionId) -> Result<(), Refusal> {
+    pub async fn delete_credential(
+        &self,
+        principal: &Principal,
+        id: ConnectionId,
+    ) -> Result<TakenAway, Refusal> {
         let known = self.known_connection(principal.organization, id).await?;
         let target = Target::Connection { connection: &known.connection, grants: &known.grants };
         let operation = match known.connection.credential_mode {
@@ -114,6 +127,8 @@ impl Broker {
         let allowed = authorize(principal, operation, target)?;
         let owner = credential_owner(&known, principal);
         let mut tx = self.db().write().await?;
+        let now = self.clock().now();
+        let queued = tx.revocations().queue(principal.organization, id, owner, now).await?;
         if !tx.credentials().delete(principal.organization, id, owner).await? {
             return Err(Refusal::not_found());
         }
@@ -121,7 +136,8 @@ impl Broker {
             Change::of(known.connection.slug.as_str()).on(id).with(json!({ "owner": owner_word(owner) }));
         self.commit_change(&allowed, tx, change).await?;
         self.drop_sessions(&known);
-        Ok(())
+        let provider = self.revoke_queued(principal.organization, queued).await;
+        Ok(TakenAway { deleted: 1, provider })
     }
 
     /// Everybody's credentials, without what is secret.
@@ -163,23 +179,39 @@ impl Broker {
         Ok(page.cut(shown, |(key, _)| key.clone())?.map(|(_, view)| view))
     }
 
+    /// Who is connected at one connection, without what is secret.
+    pub async fn list_credentials_of(
+        &self,
+        principal: &Principal,
+        id: ConnectionId,
+        page: &PageRequest,
+    ) -> Result<Page<CredentialView>, Refusal> {
+        let known = self.known_connection(principal.organization, id).await?;
+        let target = Target::Connection { connection: &known.connection, grants: &known.grants };
+        let _allowed = authorize(principal, Operation::ReadConnection, target)?;
+        self.list_credentials(principal, Some(id), page).await
+    }
+
     /// Takes everybody's credentials of one connection away; how many there were.
     pub async fn delete_all_credentials(
         &self,
         principal: &Principal,
         id: ConnectionId,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<TakenAway, Refusal> {
         let allowed = authorize(principal, Operation::DeleteAllCredentials, Target::Organization)?;
         let known = self.known_connection(principal.organization, id).await?;
         if known.connection.owner != ConnectionOwner::Organization {
             return Err(Refusal::forbidden());
         }
         let mut tx = self.db().write().await?;
+        let now = self.clock().now();
+        let queued = tx.revocations().queue_of_connection(principal.organization, id, now).await?;
         let deleted = tx.credentials().delete_all(principal.organization, id).await?;
         let change = Change::of(known.connection.slug.as_str()).on(id).with(json!({ "deleted": deleted }));
         self.commit_change(&allowed, tx, change).await?;
         self.drop_sessions(&known);
-        Ok(deleted)
+        let provider = self.revoke_queued(principal.organization, queued).await;
+        Ok(TakenAway { deleted, provider })
     }
 
     pub(crate) fn drop_sessions(&self, known: &Known) {

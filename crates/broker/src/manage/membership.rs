@@ -85,6 +85,7 @@ impl Broker {
             "after": { "role": role, "status": status.as_str() },
         });
         self.commit_change(&allowed, tx, Change::of(id).with(details)).await?;
+        self.revoke_soon(u64::from(status == MemberStatus::Suspended));
         self.read_member(principal, id).await
     }
 
@@ -103,7 +104,9 @@ impl Broker {
         tx.end_access(organization, id, now).await?;
         tx.forget_membership(organization, id).await?;
         let details = json!({ "email": before.email, "role": before.role });
-        self.commit_change(&allowed, tx, Change::of(id).with(details)).await
+        self.commit_change(&allowed, tx, Change::of(id).with(details)).await?;
+        self.revoke_soon(1);
+        Ok(())
     }
 }
 

@@ -42,7 +42,7 @@ pub use connection_authentication::{ApiKeyInput, MemberHeader};
 pub use connection_edit::ConnectionEdit;
 pub use connection_input::{NewConnection, OwnerWord};
 pub use connection_view::{ApiKeyPlace, ConnectionView};
-pub use credential::{CredentialInput, CredentialView};
+pub use credential::{CredentialInput, CredentialView, TakenAway};
 pub use grant::{GrantsInput, GrantsView};
 pub use identity_provider::{IdentityProviderEdit, IdentityProviderView, NewIdentityProvider};
 pub(crate) use invitation::may_still_invite;
@@ -50,6 +50,7 @@ pub use invitation::{AcceptError, CreatedInvitation, InvitationState, Invitation
 pub use known_server::Resolved;
 pub use membership::{MemberEdit, StatusWord};
 pub use oauth_client::{CreatedOauthClient, NewOauthClient, OauthClientEdit, OauthClientView};
+pub(crate) use organization::personal_connections_allowed;
 pub use organization::{OrganizationEdit, OrganizationView, SettingsEdit, SettingsView};
 pub use page::{Page, PageRequest};
 pub use people::{MemberView, NewTeam, TeamMembers, TeamView};

@@ -12,6 +12,7 @@ use super::{
 use crate::Broker;
 
 const MAX_TOKEN_DAYS: u32 = 3_650;
+const MAX_PERSONAL_CONNECTIONS: u32 = 100;
 
 /// The organization, read.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -39,6 +40,10 @@ pub struct SettingsView {
     /// Whether members and admins may sign in with a password. Owners always may, so that a provider that fails locks
     /// nobody out for good.
     pub password_sign_in: bool,
+    /// Members may add connections of their own, which nobody else sees. Off: those there are switched off.
+    pub personal_connections: bool,
+    /// How many of them a member may have.
+    pub max_personal_connections: u32,
 }
 
 /// Changes to the organization.
@@ -62,6 +67,19 @@ pub struct SettingsEdit {
     /// `false` needs an identity provider that is enabled.
     #[serde(default)]
     pub password_sign_in: Option<bool>,
+    #[serde(default)]
+    pub personal_connections: Option<bool>,
+    #[serde(default)]
+    pub max_personal_connections: Option<u32>,
+}
+
+/// Nobody may until an admin says so: a member's own server is one that no admin has looked at.
+pub(crate) fn personal_connections_allowed(settings: &Value) -> bool {
+    settings["personal_connections"].as_bool().unwrap_or(false)
+}
+
+pub(super) fn max_personal_connections(settings: &Value) -> u32 {
+    settings["max_personal_connections"].as_u64().and_then(|most| most.try_into().ok()).unwrap_or(10)
 }
 
 impl From<Organization> for OrganizationView {
@@ -71,6 +89,8 @@ impl From<Organization> for OrganizationView {
                 hold_destructive: found.settings["hold_destructive"].as_bool().unwrap_or(false),
                 max_token_days: super::token::max_days(&found.settings),
                 password_sign_in: password_sign_in(&found.settings),
+                personal_connections: personal_connections_allowed(&found.settings),
+                max_personal_connections: max_personal_connections(&found.settings),
             },
             id: found.id,
             slug: found.slug.to_string(),
@@ -107,6 +127,11 @@ impl Broker {
         if wanted.is_some_and(|days| days == 0 || days > MAX_TOKEN_DAYS) {
             violations.add("settings.max_token_days", format!("Use 1 to {MAX_TOKEN_DAYS}."));
         }
+        let wanted = edit.settings.as_ref().and_then(|settings| settings.max_personal_connections);
+        if wanted.is_some_and(|most| most > MAX_PERSONAL_CONNECTIONS) {
+            violations
+                .add("settings.max_personal_connections", format!("Use 0 to {MAX_PERSONAL_CONNECTIONS}."));
+        }
         violations.into_result()?;
         // The version also grows with changes of others: without an `If-Match`, theirs and ours both count.
         for _ in 0..5 {
@@ -120,6 +145,8 @@ impl Broker {
                     ("hold_destructive", edit.hold_destructive.map(Value::from)),
                     ("max_token_days", edit.max_token_days.map(Value::from)),
                     ("password_sign_in", edit.password_sign_in.map(Value::from)),
+                    ("personal_connections", edit.personal_connections.map(Value::from)),
+                    ("max_personal_connections", edit.max_personal_connections.map(Value::from)),
                 ];
                 for (name, value) in given {
                     if let Some(value) = value {

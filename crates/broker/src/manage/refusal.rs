@@ -152,7 +152,11 @@ impl From<CredentialError> for Refusal {
             CredentialError::NotAHeader(_) | CredentialError::NotBearer => {
                 Self::invalid("validation_failed", format!("{error}."))
             }
-            CredentialError::Missing | CredentialError::Unreadable => {
+            CredentialError::Missing
+            | CredentialError::Unreadable
+            | CredentialError::ReauthRequired
+            | CredentialError::NotRenewed { .. }
+            | CredentialError::Unavailable => {
                 tracing::error!(%error, "a credential can't be stored");
                 Self::unavailable()
             }

@@ -1,10 +1,12 @@
 //! `/connections/{id}/credential` and `/credentials`: written and taken away, never read.
 
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
-use switchboard_broker::manage::{ConnectionView, CredentialInput, CredentialView, Operation, PageRequest};
+use serde::Deserialize;
+use switchboard_broker::manage::{
+    ConnectionView, CredentialInput, CredentialView, Operation, PageRequest, TakenAway,
+};
 use switchboard_domain::ConnectionId;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::{
     call::Call,
@@ -25,7 +27,18 @@ pub(super) fn routes() -> Vec<Route> {
             .answers::<ConnectionView>(StatusCode::OK),
         delete("/connections/{id}/credential", Operation::DeleteOwnCredential, remove)
             .says("Take a credential away: the shared one (admins), or your own")
-            .answers_nothing(),
+            .explains(
+                "Tokens are also revoked at their provider (RFC 7009): `provider` says whether it confirmed that. Where it \
+                 can't be asked now it is asked again in the background.",
+            )
+            .answers::<TakenAway>(StatusCode::OK),
+        get("/connections/{id}/credentials", Operation::ListCredentials, list_of_connection)
+            .says("List who is connected, without what is secret")
+            .query::<PageQuery>()
+            .answers_page::<CredentialView>(),
+        delete("/connections/{id}/credentials", Operation::DeleteAllCredentials, remove_all_of_connection)
+            .says("Take everybody's credentials of one connection away")
+            .answers::<TakenAway>(StatusCode::OK),
         get("/credentials", Operation::ListCredentials, list)
             .says("List stored credentials, without what is secret")
             .query::<ListQuery>()
@@ -33,7 +46,7 @@ pub(super) fn routes() -> Vec<Route> {
         delete("/credentials", Operation::DeleteAllCredentials, remove_all)
             .says("Take everybody's credentials of one connection away")
             .query::<ConnectionQuery>()
-            .answers::<Deleted>(StatusCode::OK),
+            .answers::<TakenAway>(StatusCode::OK),
     ]
 }
 
@@ -54,9 +67,11 @@ struct ConnectionQuery {
     connection: ConnectionId,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-struct Deleted {
-    deleted: u64,
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+struct PageQuery {
+    limit: Option<usize>,
+    cursor: Option<String>,
 }
 
 async fn store(call: Call) -> Result<Reply, Problem> {
@@ -65,8 +80,17 @@ async fn store(call: Call) -> Result<Reply, Problem> {
 }
 
 async fn remove(call: Call) -> Result<Reply, Problem> {
-    call.broker().delete_credential(&call.principal, call.path("id")?).await?;
-    Ok(Reply::nothing())
+    Reply::json(&call.broker().delete_credential(&call.principal, call.path("id")?).await?)
+}
+
+async fn list_of_connection(call: Call) -> Result<Reply, Problem> {
+    let query: PageQuery = call.query()?;
+    let page = PageRequest { limit: query.limit, cursor: query.cursor };
+    Reply::json(&call.broker().list_credentials_of(&call.principal, call.path("id")?, &page).await?)
+}
+
+async fn remove_all_of_connection(call: Call) -> Result<Reply, Problem> {
+    Reply::json(&call.broker().delete_all_credentials(&call.principal, call.path("id")?).await?)
 }
 
 async fn list(call: Call) -> Result<Reply, Problem> {
@@ -77,6 +101,5 @@ async fn list(call: Call) -> Result<Reply, Problem> {
 
 async fn remove_all(call: Call) -> Result<Reply, Problem> {
     let query: ConnectionQuery = call.query()?;
-    let deleted = call.broker().delete_all_credentials(&call.principal, query.connection).await?;
-    Reply::json(&Deleted { deleted })
+    Reply::json(&call.broker().delete_all_credentials(&call.principal, query.connection).await?)
 }

@@ -5,6 +5,7 @@
 mod account;
 mod api;
 mod approvals;
+mod at_rest;
 mod direct;
 mod hostile_upstream;
 mod identity;
@@ -27,5 +28,6 @@ mod setup_page;
 mod sign_in;
 mod strangers;
 mod support;
+mod upstream_token_processes;
 mod upstream_tokens;
 mod upstreams;

@@ -9,7 +9,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use switchboard_broker::{Broker, BrokerOptions, InProcessServer, Settings, StdioCommand, UpstreamLimits};
 use switchboard_domain::{
-    ConnectionId, ConnectionStatus, MemberId, OrganizationId, Random, SeededRandom, SystemClock, Timestamp,
+    Clock, ConnectionId, ConnectionStatus, MemberId, OrganizationId, Random, SeededRandom, SystemClock,
+    Timestamp,
 };
 use switchboard_egress::{Egress, EgressConfig};
 use switchboard_server::{Readiness, ServerConfig, ServerState, TrustedProxies, serve};
@@ -39,6 +40,8 @@ pub struct AppOptions {
     pub configure: fn(&mut ServerConfig),
     /// Who answers for names.
     pub resolver: Option<Arc<dyn Resolve>>,
+    /// The machine's clock without.
+    pub clock: Option<Arc<dyn Clock>>,
 }
 
 impl Default for AppOptions {
@@ -53,6 +56,7 @@ impl Default for AppOptions {
             trusted_proxies: TrustedProxies::default(),
             configure: |_| {},
             resolver: None,
+            clock: None,
         }
     }
 }
@@ -82,7 +86,7 @@ impl App {
     }
 
     pub async fn start_with(db: Db, options: AppOptions) -> Self {
-        let clock = Arc::new(SystemClock);
+        let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let random: Arc<dyn Random> = Arc::new(switchboard_domain::SystemRandom);
         let keyring = options.keyring.unwrap_or_else(|| Arc::new(Keyring::generate(&SeededRandom::new(7))));
         record_keys(&db, &keyring, &*random).await;

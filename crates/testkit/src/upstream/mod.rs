@@ -7,7 +7,9 @@
 //! what its [`Script`] says: redirects, bodies without end, answers for another request, expired
 //! sessions. [`bad_upstream_cases`] turns the hostile-upstream vectors of this repository into scripts.
 //!
-//! Both write down every request they receive in a [`RequestLog`], so that a test asserts at the far end
+//! [`TokenProvider`] is the token endpoint in front of a server that wants OAuth.
+//!
+//! All write down every request they receive in a [`RequestLog`], so that a test asserts at the far end
 //! what was really sent, not what the code under test believes it sent.
 //!
 //! The wire is MCP's Streamable HTTP transport of revisions 2025-03-26 to 2026-07-28 and the HTTP+SSE
@@ -23,6 +25,7 @@ mod request_log;
 mod script;
 mod scripted;
 mod streams;
+mod token_provider;
 mod vectors;
 
 pub use answer::{Answer, Finish};
@@ -31,4 +34,5 @@ pub use reference::{ReferenceUpstream, ReferenceUpstreamBuilder};
 pub use request_log::{LoggedRequest, RequestLog};
 pub use script::{Eras, Match, Script};
 pub use scripted::ScriptedUpstream;
+pub use token_provider::{ProviderAnswer, TokenProvider};
 pub use vectors::{BadUpstreamCase, bad_upstream_cases};

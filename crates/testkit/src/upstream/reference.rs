@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::listener::{ConnectionEnd, Listener, Outcome};
 use super::reference_tools;
 use super::request_log::{LoggedRequest, RequestLog};
+use super::token_provider::TokenProvider;
 
 /// What all sessions and all requests of one reference upstream share.
 #[derive(Debug)]
@@ -137,6 +138,7 @@ pub struct ReferenceUpstreamBuilder {
     json_response: bool,
     legacy_sessions: bool,
     required_header: Option<(String, String)>,
+    provider: Option<TokenProvider>,
 }
 
 impl ReferenceUpstreamBuilder {
@@ -175,6 +177,13 @@ impl ReferenceUpstreamBuilder {
         self
     }
 
+    /// Refuses every request without an access token that this provider issued and still accepts.
+    #[must_use]
+    pub fn accept_tokens_of(mut self, provider: &TokenProvider) -> Self {
+        self.provider = Some(provider.clone());
+        self
+    }
+
     pub async fn start(self) -> ReferenceUpstream {
         let shared = Arc::new(Shared {
             tools: Mutex::new(reference_tools::tools(self.tools)),
@@ -192,7 +201,12 @@ impl ReferenceUpstreamBuilder {
             configuration,
         );
         let log = RequestLog::default();
-        let front = Front { service, log: log.clone(), required_header: self.required_header };
+        let front = Front {
+            service,
+            log: log.clone(),
+            required_header: self.required_header,
+            provider: self.provider,
+        };
         let listener = Listener::bind(Arc::new(move |request, _reset| {
             let front = front.clone();
             Box::pin(async move { front.handle(request).await })
@@ -208,6 +222,7 @@ struct Front {
     service: StreamableHttpService<Reference, LocalSessionManager>,
     log: RequestLog,
     required_header: Option<(String, String)>,
+    provider: Option<TokenProvider>,
 }
 
 impl Front {
@@ -219,6 +234,12 @@ impl Front {
             .required_header
             .as_ref()
             .is_none_or(|(name, value)| logged.header(name) == Some(value.as_str()));
+        let bearer = logged.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let welcome = welcome
+            && self
+                .provider
+                .as_ref()
+                .is_none_or(|provider| bearer.is_some_and(|token| provider.accepts(token)));
         self.log.record(logged);
         if !welcome {
             let body =
@@ -255,6 +276,7 @@ impl ReferenceUpstream {
             json_response: false,
             legacy_sessions: true,
             required_header: None,
+            provider: None,
         }
     }
 

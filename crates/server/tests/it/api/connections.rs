@@ -143,7 +143,13 @@ on_both! {
         let owner = Rest::owner(&app).await;
         let (ana, _) = Rest::member(&app, "ana", Role::Member).await;
         let body = json!({ "slug": "notes", "url": "http://127.0.0.1:4321/mcp", "auth_type": "none", "owner": "member" });
+        ana.post("/connections", &body).await.refused(409, "personal_connections_off");
+        let allowed = json!({ "settings": { "personal_connections": true, "max_personal_connections": 1 } });
+        owner.patch("/organization", &allowed).await.ok(200);
         let created = ana.post("/connections", &body).await.ok(201);
+        let mut second = body.clone();
+        second["slug"] = json!("more");
+        ana.post("/connections", &second).await.refused(409, "too_many_personal_connections");
         let path = format!("/connections/{}", id_of(&created));
         assert_eq!(created["owner"], "member");
         assert_eq!(ana.get("/connections").await.ok(200)["items"][0]["slug"], "notes");

@@ -53,7 +53,8 @@ on_both! {
         let listed = owner.get("/credentials").await.ok(200);
         assert_eq!(listed["items"][0]["owner"], "shared");
         assert_eq!(listed["items"][0]["health"], "healthy");
-        owner.delete(&format!("{path}/credential")).await.ok(204);
+        let taken = owner.delete(&format!("{path}/credential")).await.ok(200);
+        assert_eq!(taken, json!({ "deleted": 1, "provider": { "confirmed": 0, "pending": 0, "unsupported": 0 } }));
         owner.delete(&format!("{path}/credential")).await.refused(404, "not_found");
         assert_eq!(owner.get(&path).await.ok(200)["status"], "needs_connection");
         app.stop().await;

@@ -10,6 +10,7 @@ mod openapi;
 mod organization;
 mod owners;
 mod rest;
+mod revocations;
 mod rules;
 mod tokens;
 mod tools;

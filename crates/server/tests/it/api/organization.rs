@@ -16,7 +16,10 @@ on_both! {
         let edit = json!({ "settings": { "hold_destructive": true } });
         ana.patch("/organization", &edit).await.refused(404, "not_found");
         let changed = owner.patch("/organization", &edit).await.ok(200);
-        assert_eq!(changed["settings"], json!({ "hold_destructive": true, "max_token_days": 365, "password_sign_in": true }));
+        assert_eq!(changed["settings"], json!({
+            "hold_destructive": true, "max_token_days": 365, "password_sign_in": true,
+            "personal_connections": false, "max_personal_connections": 10,
+        }));
         let days = json!({ "name": "Acme 2", "settings": { "max_token_days": 30 } });
         let changed = owner.patch("/organization", &days).await.ok(200);
         assert_eq!(changed["settings"]["max_token_days"], 30);

@@ -1,0 +1,188 @@
+//! Tokens that several processes use, and processes that are killed: a child is this same test binary in another role,
+//! a whole Switchboard on the parent's database, which calls for as long as it lives.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
+use switchboard_storage::{Db, Dialect, Location, Migrations, Options};
+use switchboard_testkit::{app::App, database::run, on_both};
+
+use crate::{
+    support::owner,
+    upstream_tokens::{World, code, echo},
+};
+
+const PLACE: &str = "SWITCHBOARD_SERVER_TEST_PLACE";
+
+/// What a child says of its calls.
+#[derive(Debug, Default)]
+struct Said {
+    ok: AtomicUsize,
+    failed: Mutex<Vec<String>>,
+}
+
+struct Caller {
+    process: Child,
+    said: Arc<Said>,
+}
+
+impl Caller {
+    #[expect(clippy::disallowed_methods, reason = "the test's own child process")]
+    fn start(options: &Options) -> Self {
+        let place = match &options.location {
+            Location::Sqlite(path) => path.display().to_string(),
+            Location::Postgres(url) => url.clone(),
+        };
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "upstream_token_processes::role_of_a_child", "--ignored", "--nocapture"])
+            .env(PLACE, place)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Arc::new(Said::default());
+        let (lines, heard) = (BufReader::new(process.stdout.take().unwrap()).lines(), Arc::clone(&said));
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                match line.split(' ').next() {
+                    Some("ok") => drop(heard.ok.fetch_add(1, Ordering::SeqCst)),
+                    Some("failed") => {
+                        heard.failed.lock().unwrap().push(line);
+                    }
+                    _ => {}
+                }
+            }
+        });
+        Self { process, said }
+    }
+
+    fn ok(&self) -> usize {
+        self.said.ok.load(Ordering::SeqCst)
+    }
+
+    /// Until it has called successfully so often since.
+    async fn has_called(&self, more: usize) {
+        let wanted = self.ok() + more;
+        for _ in 0..6000 {
+            if self.ok() >= wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("a child calls no more: {:?}", self.said);
+    }
+
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+#[ignore = "a role of this binary when other tests start it as a child process"]
+fn role_of_a_child() {
+    let Ok(place) = std::env::var(PLACE) else { return };
+    let options =
+        if place.starts_with("postgres") { Options::postgres(place) } else { Options::sqlite(place) };
+    run(async move {
+        let app = App::start(Db::open(&options, Migrations::Ignore).await.unwrap()).await;
+        let client = owner(&app).await;
+        let say = |line: String| {
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{line}").unwrap();
+            out.flush().unwrap();
+        };
+        loop {
+            let calls = (0..12).map(|_| echo(&client));
+            for done in futures_util::future::join_all(calls).await {
+                say(if done["isError"] == json!(false) { "ok".into() } else { format!("failed {done}") });
+            }
+        }
+    });
+}
+
+on_both! {
+    async fn processes_that_share_a_database_use_a_refresh_token_once(database) {
+        shared(&database.db, &database.options, 15).await;
+    }
+
+    #[ignore = "takes minutes: run by ./test --long"]
+    async fn of_a_thousand_rounds_of_four_processes_none_uses_one_twice(database) {
+        shared(&database.db, &database.options, 1000).await;
+    }
+
+    async fn a_killed_process_loses_no_token_that_it_could_use(database) {
+        killed(&database.db, &database.options, 8).await;
+    }
+
+    #[ignore = "takes minutes: run by ./test --long"]
+    async fn of_five_hundred_killed_processes_none_loses_a_token_that_it_could_use(database) {
+        killed(&database.db, &database.options, 500).await;
+    }
+}
+
+/// Each round the upstream refuses the token that four processes are calling with.
+async fn shared(db: &Db, options: &Options, rounds: usize) {
+    // Replicas share a PostgreSQL; a SQLite file belongs to one of them.
+    if db.dialect() == Dialect::Sqlite {
+        return;
+    }
+    let world = World::on_the_machines_clock(db).await;
+    let callers: Vec<Caller> = (0..4).map(|_| Caller::start(options)).collect();
+    for caller in &callers {
+        caller.has_called(1).await;
+    }
+    for round in 1..=rounds {
+        world.provider.end_access();
+        for caller in &callers {
+            // Two whole turns: the second began after the token had been refused.
+            caller.has_called(24).await;
+        }
+        assert_eq!((world.provider.refreshes(), world.provider.replays()), (round, 0));
+    }
+    for caller in callers {
+        assert_eq!(*caller.said.failed.lock().unwrap(), Vec::<String>::new());
+        caller.kill();
+    }
+    world.stop().await;
+}
+
+/// Killed somewhere between asking for a token and having used it. What only the provider has seen (its answer was under
+/// way) nobody can keep; whatever was used once was on disk before.
+async fn killed(db: &Db, options: &Options, rounds: usize) {
+    let world = World::on_the_machines_clock(db).await;
+    let client = owner(&world.apps[0]).await;
+    let mut lost = 0;
+    for round in 0..rounds {
+        world.clock.advance(Duration::from_secs(120));
+        let caller = Caller::start(options);
+        caller.has_called(1).await;
+        let asked = world.provider.log().all().len();
+        world.provider.end_access();
+        while world.provider.log().all().len() == asked {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_micros(u64::try_from(round * 1700 % 23_000).unwrap())).await;
+        caller.kill();
+        let was_used = world.provider.newest_was_used();
+        let done = echo(&client).await;
+        if done["isError"] == json!(false) {
+            continue;
+        }
+        assert_eq!(code(&done), "reauth_required", "{done}");
+        assert!(!was_used, "round {round}: a token that had been used is lost");
+        lost += 1;
+        world.sign_in().await;
+    }
+    let told = format!("{lost} of {rounds} rounds fell into the time in which only the provider knew");
+    writeln!(std::io::stderr(), "{told}").unwrap();
+    world.stop().await;
+}

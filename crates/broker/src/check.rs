@@ -7,7 +7,7 @@ mod verdict;
 use std::{sync::Arc, time::Duration};
 
 use switchboard_domain::{
-    Action, AuditOutcome, AuditPhase, AuditRecord, Connection, ConnectionId, ConnectionStatus,
+    Action, AuditOutcome, AuditPhase, AuditRecord, AuthType, Connection, ConnectionId, ConnectionStatus,
     CredentialMode, CredentialOwner, Diagnosis, OrganizationId, Stage, Status,
 };
 use switchboard_storage::{CredentialHealth, CredentialInfo, StorageError};
@@ -74,6 +74,9 @@ impl Broker {
         let known = snapshot.connections.get(&id).ok_or(CheckError::NotFound)?;
         let started = tokio::time::Instant::now();
         let mut info = credential_to_try(known, owner).cloned();
+        if known.connection.auth_type == AuthType::OAuth && info.is_none() {
+            return Ok(self.check_without_tokens(&known.connection).await?);
+        }
         let outcome = self.try_out(known, &mut info).await;
         let info = info.as_ref();
         let elapsed = started.elapsed();

@@ -17,6 +17,8 @@ const SCAN: Duration = Duration::from_secs(5);
 const FLUSH: Duration = Duration::from_secs(30);
 /// What is over is refused at once; this is only how long its rows stay.
 const CLEANUP: Duration = Duration::from_secs(600);
+/// For how long it can be asked what became of a sign-in at a third-party server.
+const TOLD: Duration = Duration::from_secs(24 * 3600);
 /// Between two background checks of one connection at the least.
 const DEBOUNCE: Duration = Duration::from_secs(3);
 
@@ -115,6 +117,7 @@ impl Broker {
             tx.tokens().forget_expired(organization, now).await?;
             tx.approvals().forget(organization, now.minus(self.settings().approval.kept)).await?;
             tx.sign_ins().forget_expired(organization, now).await?;
+            tx.upstream_authorizations().forget_expired(organization, now.minus(TOLD)).await?;
             tx.commit().await?;
         }
         self.forget_expired_authorizations().await

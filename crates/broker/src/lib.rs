@@ -11,6 +11,7 @@ mod authenticate;
 pub mod authorization;
 mod change_log;
 mod check;
+pub mod connect;
 mod context;
 mod credentials;
 mod direct;
@@ -87,6 +88,7 @@ pub struct BrokerOptions {
     /// Origin under which people and clients reach us.
     pub public_url: Url,
     pub settings: Settings,
+    pub connect: connect::ConnectSettings,
 }
 
 /// How often what is done, and for how long a sign-in holds.
@@ -140,6 +142,7 @@ struct Inner {
     public_egress: Egress,
     schedule: jobs::Schedule,
     settings: Settings,
+    connect: connect::ConnectSettings,
     public_url: Url,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -187,6 +190,7 @@ impl Broker {
             public_egress: options.public_egress,
             schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
             settings: options.settings,
+            connect: options.connect,
             public_url: options.public_url,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -1,8 +1,8 @@
 //! A connection's state as one caller meets it: the word, the reason, who must act, what to do.
 
 use switchboard_domain::{
-    Action, ActionType, Actor, AuthType, CallError, ConnectionId, ConnectionStatus, CredentialMode,
-    CredentialOwner, ErrorCode, Retry,
+    Action, ActionType, Actor, AuthType, CallError, Connection, ConnectionId, ConnectionStatus,
+    CredentialMode, CredentialOwner, ErrorCode, Retry,
 };
 use switchboard_storage::CredentialHealth;
 
@@ -26,6 +26,16 @@ impl ShownStatus {
         error.retry = Some(Retry { tool: "execute_capability".into(), after_seconds: None });
         error
     }
+}
+
+/// Signing in does not lead anywhere before somebody else has acted.
+fn nobody_could_sign_in(connection: &Connection) -> bool {
+    let changed = connection.status.reason.as_deref() == Some("authorization_server_changed");
+    let nobody_has = match connection.credential_mode {
+        CredentialMode::Shared => connection.status.status != ConnectionStatus::Connected,
+        CredentialMode::PerMember => connection.status.status == ConnectionStatus::NeedsClient,
+    };
+    connection.auth_type == AuthType::OAuth && (changed || nobody_has)
 }
 
 impl Broker {
@@ -52,6 +62,7 @@ impl Broker {
             connection.status.status
         } else {
             match known.credential(owner).map(|credential| credential.health) {
+                None if nobody_could_sign_in(connection) => connection.status.status,
                 None => ConnectionStatus::NeedsConnection,
                 Some(CredentialHealth::ReauthRequired | CredentialHealth::Unreadable) => {
                     ConnectionStatus::ReauthRequired

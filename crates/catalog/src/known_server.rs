@@ -36,7 +36,7 @@ pub fn find_known_servers(text: &str) -> Vec<&'static Value> {
 }
 
 /// The host in a URL or in a text that looks like one.
-fn host_of(text: &str) -> Option<&str> {
+pub fn host_of(text: &str) -> Option<&str> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let host = rest.split(['/', '?', '#', ':']).next().unwrap_or_default();
     (host.contains('.')).then_some(host)

@@ -136,6 +136,54 @@ impl Default for ApiKeyHeader {
     }
 }
 
+words!(
+    /// How the connection becomes known to its authorization server.
+    ClientRegistration {
+        /// Whatever works, in the order of the MCP specification.
+        Auto = "auto",
+        /// By the address of our client metadata document.
+        ClientMetadata = "client_metadata",
+        /// By registering (RFC 7591).
+        Dynamic = "dynamic",
+        /// As the client that an admin made at the provider.
+        Static = "static",
+    }
+);
+
+/// How a connection of `auth_type: oauth` signs people in; nothing here is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OauthConfig {
+    pub registration: ClientRegistration,
+    /// Of the client that an admin made at the provider; its secret is sealed elsewhere.
+    pub client_id: Option<String>,
+    pub has_client_secret: bool,
+    /// How that client authenticates at the token endpoint, when it is not to be found out.
+    pub token_endpoint_auth_method: Option<String>,
+    /// Instead of the scopes that the server asks for.
+    pub scopes: Option<Vec<String>>,
+    /// Both by hand, or both found by discovery.
+    pub authorization_endpoint: Option<String>,
+    pub token_endpoint: Option<String>,
+    /// The authorization server that an admin accepted after it changed.
+    pub issuer: Option<String>,
+}
+
+impl Default for OauthConfig {
+    fn default() -> Self {
+        Self {
+            registration: ClientRegistration::Auto,
+            client_id: None,
+            has_client_secret: false,
+            token_endpoint_auth_method: None,
+            scopes: None,
+            authorization_endpoint: None,
+            token_endpoint: None,
+            issuer: None,
+        }
+    }
+}
+
 /// The part of the authentication set-up that is no secret; secrets are in the credential.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -145,6 +193,7 @@ pub struct AuthConfig {
     pub header_names: Vec<String>,
     /// Headers whose value each member gives: name and what to tell them.
     pub member_headers: BTreeMap<String, String>,
+    pub oauth: Option<OauthConfig>,
 }
 
 /// A connection as stored. The secret it is called with is a credential, elsewhere.

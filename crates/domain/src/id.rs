@@ -149,6 +149,8 @@ ids! {
     OauthGrantId "ogr";
     /// One refresh token of a grant (not its secret).
     RefreshTokenId "rft";
+    /// One sign-in at a third-party server (not the state it is tied to the browser with).
+    AuthorizationId "aut";
 }
 
 #[cfg(test)]

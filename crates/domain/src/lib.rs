@@ -25,14 +25,15 @@ pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditPhase, AuditRecord};
 pub use capability::{CapabilityKind, CapabilityState, Fingerprint};
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use connection::{
-    ApiKeyHeader, AuthConfig, AuthType, Availability, Connection, ConnectionOwner, CredentialMode,
-    CredentialOwner, ProtocolEra, Switches, ToolFilter, Transport,
+    ApiKeyHeader, AuthConfig, AuthType, Availability, ClientRegistration, Connection, ConnectionOwner,
+    CredentialMode, CredentialOwner, OauthConfig, ProtocolEra, Switches, ToolFilter, Transport,
 };
 pub use error::{Action, ActionType, Actor, CallError, ErrorCode, Retry};
 pub use id::{
-    ApprovalId, CallId, ConnectionId, CredentialId, DataKeyId, IdError, IdentityId, IdentityProviderId,
-    InvitationId, KeyEncryptionKeyId, MemberId, OauthClientId, OauthGrantId, OrganizationId, RefreshTokenId,
-    ServiceAccountId, SessionId, SetupLinkId, TeamId, TokenId, ToolkitId, WriterId,
+    ApprovalId, AuthorizationId, CallId, ConnectionId, CredentialId, DataKeyId, IdError, IdentityId,
+    IdentityProviderId, InvitationId, KeyEncryptionKeyId, MemberId, OauthClientId, OauthGrantId,
+    OrganizationId, RefreshTokenId, ServiceAccountId, SessionId, SetupLinkId, TeamId, TokenId, ToolkitId,
+    WriterId,
 };
 pub use name::{CapabilityName, CapabilityPattern, NameError, Slug};
 pub use principal::{Caller, ClientInfo, Principal, Proof, Resource, Role};

@@ -45,6 +45,9 @@ mod team;
 mod token;
 mod toolkit;
 mod transaction;
+mod upstream_authorization;
+mod upstream_client;
+mod upstream_issuer;
 
 pub use approval::{Approval, Approvals};
 pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter, UsageCount};
@@ -79,6 +82,11 @@ pub use team::{InsertTeam, Team, Teams};
 pub use token::{StoredToken, TokenGrant, TokenKind, TokenOwner, Tokens};
 pub use toolkit::{Policies, PolicyDocument, PolicyLayer, Toolkit, ToolkitSurface, Toolkits};
 pub use transaction::Tx;
+pub use upstream_authorization::{
+    SentAway, UpstreamAuthorization, UpstreamAuthorizationStatus, UpstreamAuthorizations,
+};
+pub use upstream_client::{UpstreamClientKind, UpstreamClientRow, UpstreamClients};
+pub use upstream_issuer::{UpstreamIssuer, UpstreamIssuers};
 
 pub use switchboard_vault::Sealed;
 
@@ -111,6 +119,9 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         team::ALL,
         token::ALL,
         toolkit::ALL,
+        upstream_authorization::ALL,
+        upstream_client::ALL,
+        upstream_issuer::ALL,
     ]
     .into_iter()
     .flatten()

@@ -107,6 +107,9 @@ operations! {
     DeleteOwnCredential = "credential.delete", Sight, Writes;
     ListCredentials = "credential.list", Admin, Reads;
     DeleteAllCredentials = "credential.delete_all", Admin, Writes;
+    StartSharedAuthorization = "authorization.start_shared", Management, Writes;
+    StartOwnAuthorization = "authorization.start", Grant, Writes;
+    ReadAuthorization = "authorization.read", Ownership, Reads;
     RefreshConnection = "connection.refresh", Management, Writes;
     CheckConnection = "connection.check", Management, Writes;
     ListTools = "tool.list", Sight, Reads;
@@ -135,6 +138,8 @@ operations! {
     ExportAudit = "audit.export", Admin, Reads;
     ReadUsage = "usage.read", Admin, Reads;
     ListKnownServers = "known_server.list", Membership, Reads;
+    /// Asks a server who it is and changes nothing.
+    ProbeServer = "known_server.probe", Membership, Reads;
 }
 
 /// What an operation is about.

@@ -14,6 +14,7 @@ use super::{
     ConnectionView, NewConnection, Operation, OwnerWord, Page, PageRequest, Refusal, Target, authorize,
     authorize::is_granted,
     connection_input::Checked,
+    connection_oauth::ClientChange,
     connection_view::{is_read_only, origin, warnings},
     organization::{max_personal_connections, personal_connections_allowed},
     record::Change,
@@ -130,7 +131,7 @@ impl Broker {
         }
         let auth_type = new.auth_type;
         let mut checked = self.check_new_connection(new)?;
-        let secret = checked.secret.take();
+        let (secret, client) = (checked.secret.take(), std::mem::take(&mut checked.client));
         let connection =
             self.new_connection(principal.organization, owner, auth_type, checked, secret.is_some());
         let mut tx = self.db().write().await?;
@@ -155,6 +156,7 @@ impl Broker {
                 return Err(error.into());
             }
         }
+        self.change_client(&connection, &client).await?;
         let details = json!({
             "slug": connection.slug, "url": origin(&connection.url), "transport": connection.transport,
             "auth_type": connection.auth_type, "credential_mode": connection.credential_mode,
@@ -211,7 +213,8 @@ impl Broker {
         has_secret: bool,
     ) -> Connection {
         let now = self.clock().now();
-        let ready = checked.switches.enabled && (auth_type == AuthType::None || has_secret);
+        let can_be_looked_at = matches!(auth_type, AuthType::None | AuthType::OAuth) || has_secret;
+        let ready = checked.switches.enabled && can_be_looked_at;
         let status = if ready { ConnectionStatus::Checking } else { ConnectionStatus::NeedsConnection };
         let mut status = Status::new(status, now);
         if !ready && auth_type != AuthType::None {
@@ -242,12 +245,26 @@ impl Broker {
         }
     }
 
+    /// Stores or drops the OAuth client that goes with an edit.
+    pub(crate) async fn change_client(
+        &self,
+        connection: &Connection,
+        change: &ClientChange,
+    ) -> Result<(), Refusal> {
+        match change {
+            ClientChange::Keep => Ok(()),
+            ClientChange::Put(secret) => Ok(self.put_static_client(connection, secret.as_ref()).await?),
+            ClientChange::Drop => Ok(self.drop_client(connection).await?),
+        }
+    }
+
     /// Removes it with its grants, credentials and catalogue, and ends its sessions.
     pub async fn delete_connection(&self, principal: &Principal, id: ConnectionId) -> Result<(), Refusal> {
         let known = self.known_connection(principal.organization, id).await?;
         let target = Target::Connection { connection: &known.connection, grants: &known.grants };
         let allowed = authorize(principal, Operation::DeleteConnection, target)?;
         refuse_read_only(&known.connection)?;
+        let client = self.stored_client(&known.connection).await?;
         let mut tx = self.db().write().await?;
         let now = self.clock().now();
         let queued = tx.revocations().queue_of_connection(principal.organization, id, now).await?;
@@ -256,6 +273,7 @@ impl Broker {
         }
         let change = Change::of(known.connection.slug.as_str()).on(id);
         self.commit_change(&allowed, tx, change).await?;
+        self.give_back(&known.connection, client);
         self.upstreams().drop_connection(id);
         self.credentials().forget(id);
         self.revoke_soon(queued);

@@ -14,12 +14,13 @@ use switchboard_domain::{
 use switchboard_storage::UpdateConnection;
 
 use super::{
-    ApiKeyInput, ConnectionView, MemberHeader, Operation, Refusal, Target, authorize,
+    ApiKeyInput, ConnectionView, MemberHeader, OauthInput, Operation, Refusal, Target, authorize,
     connection::{owner_of_secret, refuse_read_only, slug_taken},
     connection_authentication::Authentication,
     connection_input::{
         check_auth_type, check_external_key, check_name, check_tools, check_transport, no_process_over_http,
     },
+    connection_oauth::OauthChange,
     connection_view::{origin, warnings},
     record::Change,
     refusal::Violations,
@@ -81,9 +82,9 @@ pub struct ConnectionEdit {
     pub headers: Option<BTreeMap<String, SecretValue>>,
     #[serde(default, deserialize_with = "present")]
     pub member_headers: Option<Option<Vec<MemberHeader>>>,
-    #[schema(ignore)]
+    /// Merged with what is there, like the connection itself.
     #[serde(default)]
-    pub oauth: Option<IgnoredAny>,
+    pub oauth: Option<OauthInput>,
     #[schema(ignore)]
     #[serde(default)]
     pub client_credentials: Option<IgnoredAny>,
@@ -103,9 +104,6 @@ impl ConnectionEdit {
         if self.command.is_some() || self.args.is_some() || self.env.is_some() {
             return Err(no_process_over_http());
         }
-        if self.oauth.is_some() {
-            check_auth_type(AuthType::OAuth)?;
-        }
         if self.client_credentials.is_some() {
             check_auth_type(AuthType::ClientCredentials)?;
         }
@@ -118,6 +116,7 @@ impl ConnectionEdit {
 struct Edited {
     connection: Connection,
     secret: Option<NewSecret>,
+    oauth: OauthChange,
     drops_credentials: bool,
     /// Has to be looked at anew.
     leads_elsewhere: bool,
@@ -160,6 +159,9 @@ impl Broker {
         if dropped {
             tx.credentials().delete_all(principal.organization, id).await?;
         }
+        if edited.oauth.forgets_issuer {
+            tx.upstream_issuers().delete(principal.organization, id).await?;
+        }
         if let Some(status) = &status {
             tx.connections().set_status(principal.organization, id, status).await?;
         }
@@ -169,6 +171,7 @@ impl Broker {
             let owner = owner_of_secret(&edited.connection);
             self.credentials().put(&edited.connection, owner, secret).await?;
         }
+        self.change_client(&edited.connection, &edited.oauth.client).await?;
         let change =
             Change::of(edited.connection.slug.as_str()).on(id).with(differences(before, &edited, dropped));
         self.record_change(&allowed, change).await?;
@@ -253,22 +256,29 @@ impl Broker {
             after.auth = auth;
             secret = given;
         }
+        let moved = after.url != before.url || after.auth_type != before.auth_type;
+        let (oauth, change) =
+            self.apply_oauth(Some(before), (after.auth_type, moved), edit.oauth, &mut violations);
+        after.auth.oauth = oauth;
         violations.into_result()?;
         after.updated_at = self.clock().now();
         let elsewhere = after.url != before.url || after.transport != before.transport;
         let drops_credentials = after.url != before.url
             || after.auth_type != before.auth_type
             || after.credential_mode != before.credential_mode
-            || after.auth.member_headers != before.auth.member_headers;
+            || after.auth.member_headers != before.auth.member_headers
+            || change.forgets_issuer;
         let enabled_now = after.switches.enabled && !before.switches.enabled;
         Ok(Edited {
             leads_elsewhere: elsewhere
                 || drops_credentials
                 || secret.is_some()
                 || after.auth.api_key != before.auth.api_key
+                || change.differs
                 || enabled_now,
             connection: after,
             secret,
+            oauth: change,
             drops_credentials,
         })
     }
@@ -281,7 +291,8 @@ impl Broker {
         }
         let now = self.clock().now();
         let checked_at = before.status.checked_at;
-        if after.auth_type == AuthType::None || has_credential {
+        // Where people sign in, there is something to find out before anybody has.
+        if matches!(after.auth_type, AuthType::None | AuthType::OAuth) || has_credential {
             return Some(Status { checked_at, ..Status::new(ConnectionStatus::Checking, now) });
         }
         let reason = Some("credential_missing".to_owned());
@@ -337,6 +348,9 @@ fn differences(before: &Connection, edited: &Edited, dropped: bool) -> serde_jso
     if before.url != after.url && !changed.contains_key("url") {
         // Only its path or query, which may hold a secret.
         changed.insert("url".into(), json!({ "below": origin(&after.url) }));
+    }
+    if before.auth.oauth != after.auth.oauth {
+        changed.insert("oauth".into(), json!({ "before": before.auth.oauth, "after": after.auth.oauth }));
     }
     if edited.secret.is_some() {
         changed.insert("credential".into(), json!(true));

@@ -13,6 +13,7 @@ use switchboard_domain::{
 use super::{
     ApiKeyInput, MemberHeader, Refusal, connection_authentication::Authentication, refusal::Violations,
 };
+use super::{OauthInput, connection_oauth::ClientChange};
 use crate::{Broker, credentials::NewSecret};
 
 const MAX_NAME_CHARACTERS: usize = 200;
@@ -44,7 +45,7 @@ pub struct NewConnection {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub transport: Option<Transport>,
-    /// `none`, `api_key` or `headers`.
+    /// `none`, `api_key`, `headers` or `oauth`.
     #[schema(value_type = String)]
     pub auth_type: AuthType,
     /// `shared` (without) or `per_member`.
@@ -85,9 +86,9 @@ pub struct NewConnection {
     pub headers: Option<BTreeMap<String, SecretValue>>,
     #[serde(default)]
     pub member_headers: Vec<MemberHeader>,
+    /// For `auth_type: oauth`.
     #[serde(default)]
-    #[schema(ignore)]
-    pub oauth: Option<IgnoredAny>,
+    pub oauth: Option<OauthInput>,
     #[serde(default)]
     #[schema(ignore)]
     pub client_credentials: Option<IgnoredAny>,
@@ -114,6 +115,7 @@ pub(crate) struct Checked {
     pub(crate) tools: ToolFilter,
     pub(crate) external_key: Option<String>,
     pub(crate) secret: Option<NewSecret>,
+    pub(crate) client: ClientChange,
 }
 
 pub(crate) fn no_process_over_http() -> Refusal {
@@ -126,11 +128,11 @@ pub(crate) fn no_process_over_http() -> Refusal {
 
 pub(crate) fn check_auth_type(auth_type: AuthType) -> Result<(), Refusal> {
     match auth_type {
-        AuthType::None | AuthType::ApiKey | AuthType::Headers => Ok(()),
-        AuthType::OAuth | AuthType::ClientCredentials | AuthType::UserOidc => Err(Refusal::invalid(
+        AuthType::None | AuthType::ApiKey | AuthType::Headers | AuthType::OAuth => Ok(()),
+        AuthType::ClientCredentials | AuthType::UserOidc => Err(Refusal::invalid(
             "auth_type_not_available",
             format!(
-                "Authentication type `{}` is not available yet. Available are `none`, `api_key` and `headers`.",
+                "Authentication type `{}` is not available yet. Available are `none`, `api_key`, `headers` and `oauth`.",
                 auth_type.as_str()
             ),
         )),
@@ -144,9 +146,6 @@ impl Broker {
         }
         let transport = new.transport.unwrap_or(Transport::StreamableHttp);
         check_transport(transport)?;
-        if new.oauth.is_some() && new.auth_type != AuthType::OAuth {
-            check_auth_type(AuthType::OAuth)?;
-        }
         if new.client_credentials.is_some() {
             check_auth_type(AuthType::ClientCredentials)?;
         }
@@ -171,7 +170,9 @@ impl Broker {
             headers: new.headers,
             member_headers: new.member_headers,
         };
-        let (auth, secret) = authentication.check(&mut violations);
+        let (mut auth, secret) = authentication.check(&mut violations);
+        let (oauth, change) = self.apply_oauth(None, (new.auth_type, false), new.oauth, &mut violations);
+        auth.oauth = oauth;
         violations.into_result()?;
         Ok(Checked {
             slug: slug.ok_or_else(Refusal::unavailable)?,
@@ -191,6 +192,7 @@ impl Broker {
             tools,
             external_key: new.external_key,
             secret,
+            client: change.client,
         })
     }
 

@@ -7,7 +7,7 @@ use switchboard_domain::{
 };
 use url::Url;
 
-use super::{MemberHeader, OwnerWord};
+use super::{MemberHeader, OauthView, OwnerWord};
 use crate::{Broker, Known};
 
 /// Where an API key goes.
@@ -56,6 +56,9 @@ pub struct ConnectionView {
     /// Admins': names of the headers whose values are sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_names: Option<Vec<String>>,
+    /// Admins': how it becomes known to its provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<OauthView>,
     /// What each member has to give a value for.
     pub member_headers: Vec<MemberHeader>,
     /// One of the states of `docs/reference/states.md`, as this caller meets it.
@@ -144,6 +147,7 @@ impl Broker {
                 .filter(|_| full)
                 .map(|place| ApiKeyPlace { header: place.header.clone(), scheme: place.scheme.clone() }),
             header_names: admins(&connection.auth.header_names).filter(|names| !names.is_empty()),
+            oauth: connection.auth.oauth.as_ref().filter(|_| full).map(OauthView::from),
             member_headers: connection
                 .auth
                 .member_headers

@@ -13,6 +13,7 @@ mod connection;
 mod connection_authentication;
 mod connection_edit;
 mod connection_input;
+mod connection_oauth;
 mod connection_view;
 mod credential;
 mod grant;
@@ -41,6 +42,7 @@ pub use connection::{ConnectionScope, CreatedConnection};
 pub use connection_authentication::{ApiKeyInput, MemberHeader};
 pub use connection_edit::ConnectionEdit;
 pub use connection_input::{NewConnection, OwnerWord};
+pub use connection_oauth::{OauthInput, OauthView};
 pub use connection_view::{ApiKeyPlace, ConnectionView};
 pub use credential::{CredentialInput, CredentialView, TakenAway};
 pub use grant::{GrantsInput, GrantsView};
@@ -55,6 +57,7 @@ pub use organization::{OrganizationEdit, OrganizationView, SettingsEdit, Setting
 pub use page::{Page, PageRequest};
 pub use people::{MemberView, NewTeam, TeamMembers, TeamView};
 pub use policy::{ExplainRequest, Rules};
+pub(crate) use record::change_of;
 pub use refusal::{Refusal, RefusalKind, Violation};
 pub use service_account::{
     CreatedSecret, NewSecret, NewServiceAccount, ProgramRole, ServiceAccountEdit, ServiceAccountView,

@@ -33,6 +33,11 @@ impl Change {
     }
 }
 
+/// A change that is about one connection.
+pub(crate) fn change_of(connection: &switchboard_domain::Connection, details: Value) -> Change {
+    Change::of(connection.slug.as_str()).on(connection.id).with(details)
+}
+
 impl Broker {
     /// Commits the change with its entry in the audit log, and puts it in force here.
     pub(crate) async fn commit_change(

@@ -34,6 +34,13 @@ struct LegacySession {
     id: Option<HeaderValue>,
 }
 
+/// Every challenge of an answer in one text, bounded: several headers are one list (RFC 9110 section 5.3).
+pub(super) fn challenge(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    let text = all.collect::<Vec<_>>().join(", ");
+    (!text.is_empty()).then(|| text.chars().take(4000).collect())
+}
+
 /// One upstream reached over streamable HTTP with one credential.
 #[derive(Debug)]
 pub(crate) struct HttpWire {
@@ -241,11 +248,7 @@ impl HttpWire {
     async fn refusal(&self, response: Response) -> UpstreamError {
         let status = response.status;
         let retry_after = retry_after(&response.headers);
-        let challenge = response
-            .headers
-            .get(header::WWW_AUTHENTICATE)
-            .and_then(|value| value.to_str().ok())
-            .map(|value| value.chars().take(2000).collect());
+        let challenge = challenge(&response.headers);
         let had_session = self.legacy.read().as_ref().is_some_and(|session| session.id.is_some());
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

@@ -50,7 +50,10 @@ pub(crate) async fn connect(
     let response = egress.send(request).await?;
     match response.status.as_u16() {
         200..=299 => {}
-        status @ (401 | 403) => return Err(UpstreamError::Unauthorized { status, challenge: None }),
+        status @ (401 | 403) => {
+            let challenge = super::http::challenge(&response.headers);
+            return Err(UpstreamError::Unauthorized { status, challenge });
+        }
         status => return Err(UpstreamError::Http { status, retry_after: None }),
     }
     let mut stream = Stream { body: response.body, decoder: SseDecoder::new(limits.max_event_bytes) };

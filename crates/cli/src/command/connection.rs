@@ -1,5 +1,6 @@
 //! `switchboard connection …`: the MCP servers of the organization.
 
+mod connect;
 mod input;
 mod report;
 
@@ -13,9 +14,9 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Examples
-  switchboard connection add everything http://127.0.0.1:3001/mcp --everyone
-  switchboard connection add linear https://mcp.linear.app/mcp --api-key-file ./key
-  switchboard connection check linear")]
+  switchboard connection add linear
+  switchboard connection connect linear
+  switchboard connection add notes https://mcp.example.com/mcp --api-key-file ./key")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -26,7 +27,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Add an MCP server; nobody may use it until it is granted
-    Add(input::NewConnection),
+    Add(Box<input::NewConnection>),
+    /// Sign in at its provider, in your browser
+    Connect(connect::Connect),
     /// List connections with their state
     List,
     /// Everything about one, except its secrets
@@ -60,6 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let json = arguments.server.json;
         match &arguments.command {
             Command::Add(new) => input::add(&client, new, json).await,
+            Command::Connect(asked) => connect::connect(&client, asked, json).await,
             Command::List => list(&client, json).await,
             Command::Show { connection } => {
                 let id = client.id_of(&CONNECTION, connection).await?;

@@ -145,6 +145,7 @@ async fn assemble(
             requests: config.requests,
             ..switchboard_broker::Settings::default()
         },
+        connect: switchboard_broker::connect::ConnectSettings::default(),
     })
     .await?;
     let keys_again = config.clone();

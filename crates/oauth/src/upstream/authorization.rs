@@ -66,11 +66,17 @@ pub enum AnswerError {
 }
 
 impl AuthorizationAnswer {
-    /// `issuer` is who was asked; `sends_issuer` whether it says that it names itself. An error of a stranger is not
-    /// even read (RFC 9207 section 2.4).
-    pub fn parse(parameters: &Parameters, issuer: &str, sends_issuer: bool) -> Result<Self, AnswerError> {
+    /// `issuer` is who was asked, as far as it is known; `sends_issuer` whether it says that it names itself. An error
+    /// of a stranger is not even read (RFC 9207 section 2.4).
+    pub fn parse(
+        parameters: &Parameters,
+        issuer: Option<&str>,
+        sends_issuer: bool,
+    ) -> Result<Self, AnswerError> {
         match parameters.get("iss") {
-            Some(named) if named != issuer => return Err(AnswerError::OtherIssuer),
+            Some(named) if issuer.is_some_and(|issuer| issuer != named) => {
+                return Err(AnswerError::OtherIssuer);
+            }
             None if sends_issuer => return Err(AnswerError::OtherIssuer),
             _ => {}
         }
@@ -89,7 +95,7 @@ mod tests {
 
     fn parse(query: &[(&str, &str)], sends_issuer: bool) -> Result<AuthorizationAnswer, AnswerError> {
         let pairs = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        AuthorizationAnswer::parse(&Parameters::new(pairs).unwrap(), "https://as.example", sends_issuer)
+        AuthorizationAnswer::parse(&Parameters::new(pairs).unwrap(), Some("https://as.example"), sends_issuer)
     }
 
     /// The four rows of RFC 9207: advertised or not, present or not.

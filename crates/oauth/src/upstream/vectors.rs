@@ -107,7 +107,8 @@ fn authorization_response(vector: &Value) -> Result<(), String> {
     };
     let parameters = Parameters::new(pairs).ok_or("a parameter is there twice")?;
     let sends_issuer = vector["ctx"]["iss_supported"].as_bool().unwrap_or(false);
-    let answer = AuthorizationAnswer::parse(&parameters, &text(vector, "recorded_issuer"), sends_issuer);
+    let answer =
+        AuthorizationAnswer::parse(&parameters, Some(&text(vector, "recorded_issuer")), sends_issuer);
     answer.map(drop).map_err(|error| error.to_string())
 }
 

@@ -2,13 +2,14 @@
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use switchboard_broker::connect::{ResolveInput, ResolvedNow};
 use switchboard_broker::manage::{Operation, PageRequest, Resolved};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     call::Call,
     reply::Reply,
-    route::{Route, get},
+    route::{Route, get, post},
 };
 use crate::problem::Problem;
 
@@ -53,6 +54,14 @@ pub(super) fn routes() -> Vec<Route> {
             .says("Say what a URL, host or product name is, as far as the built-in list knows")
             .query::<ResolveQuery>()
             .answers::<Resolved>(StatusCode::OK),
+        post("/connections/resolve", Operation::ProbeServer, probe)
+            .says("Ask what a URL, host or product name is, and which authentication it needs")
+            .explains(
+                "Asks the server as one that has no token, and its authorization server where it names one. Nothing is \
+                 stored and nobody is registered anywhere.",
+            )
+            .takes::<ResolveInput>()
+            .answers::<ResolvedNow>(StatusCode::OK),
     ]
 }
 
@@ -65,4 +74,9 @@ async fn list(call: Call) -> Result<Reply, Problem> {
 async fn resolve(call: Call) -> Result<Reply, Problem> {
     let query: ResolveQuery = call.query()?;
     Reply::json(&call.broker().resolve_server(&call.principal, &query.query)?)
+}
+
+async fn probe(call: Call) -> Result<Reply, Problem> {
+    let input: ResolveInput = call.body()?;
+    Reply::json(&call.broker().resolve_now(&call.principal, &input).await?)
 }

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod audit;
+mod authorizations;
 mod call;
 mod connections;
 mod credentials;
@@ -56,6 +57,7 @@ fn routes() -> Vec<Route> {
         sessions::routes(),
         known_servers::routes(),
         connections::routes(),
+        authorizations::routes(),
         credentials::routes(),
         tools::routes(),
         toolkits::routes(),

@@ -1,9 +1,11 @@
 //! Pages for people: the landing page, the setup link, signing in, their password. Plain HTML and one style sheet;
-//! everything works without JavaScript, and the policy of the pages allows none.
+//! everything works without JavaScript, and the policy of the pages allows none but on the one that ends a sign-in at
+//! a provider.
 
 mod account;
 mod approval;
 mod assets;
+mod connect;
 mod identities;
 mod identity;
 mod invitation;
@@ -41,6 +43,7 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/account/identities", get(identities::show).post(identities::change))
         .route("/setup/{token}", get(setup::show).post(setup::redeem))
         .route("/assets/{name}", get(assets::asset))
+        .merge(connect::router())
 }
 
 #[derive(Template)]

@@ -6,6 +6,8 @@ mod account;
 mod api;
 mod approvals;
 mod at_rest;
+mod connect;
+mod connect_attacks;
 mod direct;
 mod hostile_upstream;
 mod identity;

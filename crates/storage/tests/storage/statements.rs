@@ -25,6 +25,10 @@ const ACROSS_ORGANIZATIONS: &[(&str, &str)] = &[
         "seen_client::FIND_ELSEWHERE",
         "whether a client is known elsewhere, and so is not forgotten; returns one row of nothing",
     ),
+    (
+        "upstream_authorization::FIND_BY_STATE",
+        "the state says which organization it is of; its hash is unique among all",
+    ),
     ("session::FIND_BY_HASH", "the cookie says which organization it is of; its hash is unique among all"),
     ("token::FIND_BY_HASH", "the token says which organization it is of; its hash is unique among all"),
 ];

@@ -31,6 +31,7 @@ pub struct AppOptions {
     pub allow_private_networks: bool,
     pub upstream: UpstreamLimits,
     pub settings: Settings,
+    pub connect: switchboard_broker::connect::ConnectSettings,
     pub stdio: Vec<StdioCommand>,
     pub sample_server: Option<Arc<dyn InProcessServer>>,
     /// Keys and ids of this instance; two instances on one database need the same keyring.
@@ -50,6 +51,7 @@ impl Default for AppOptions {
             allow_private_networks: true,
             upstream: UpstreamLimits::default(),
             settings: Settings::default(),
+            connect: switchboard_broker::connect::ConnectSettings::default(),
             stdio: Vec::new(),
             sample_server: None,
             keyring: None,
@@ -113,6 +115,7 @@ impl App {
             sample_server: options.sample_server,
             public_url: public_url.clone(),
             settings: options.settings,
+            connect: options.connect,
         })
         .await
         .expect("a broker");

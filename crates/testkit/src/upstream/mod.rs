@@ -19,6 +19,7 @@ mod answer;
 mod body;
 pub(crate) mod listener;
 mod polite;
+mod protected;
 mod reference;
 mod reference_tools;
 mod request_log;
@@ -30,6 +31,7 @@ mod vectors;
 
 pub use answer::{Answer, Finish};
 pub use body::Body;
+pub use protected::{ProtectedUpstream, ProviderRequest, Says};
 pub use reference::{ReferenceUpstream, ReferenceUpstreamBuilder};
 pub use request_log::{LoggedRequest, RequestLog};
 pub use script::{Eras, Match, Script};

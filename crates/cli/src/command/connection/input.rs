@@ -15,28 +15,43 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(super) struct NewConnection {
     /// Its name in capabilities: tools are called SLUG.tool
     slug: String,
-    /// Address of the MCP server
-    url: String,
+    /// Address of the MCP server; without one, SLUG is the name of a known product, such as linear
+    url: Option<String>,
     /// Its name for people; the slug without
     #[arg(long)]
     name: Option<String>,
-    /// streamable_http or sse
-    #[arg(long, default_value = "streamable_http")]
-    transport: String,
+    /// streamable_http or sse; without, what the server speaks
+    #[arg(long, hide_short_help = true)]
+    transport: Option<String>,
+    /// none or oauth; without, what the server asks for
+    #[arg(long, value_name = "TYPE", conflicts_with_all = ["api_key_file", "headers"])]
+    auth: Option<String>,
+    /// Each member signs in with their own account
+    #[arg(long)]
+    per_member: bool,
+    /// Id of the OAuth client that you made at the provider
+    #[arg(long, value_name = "ID", conflicts_with_all = ["api_key_file", "headers"])]
+    client_id: Option<String>,
+    /// File with that client's secret; - for standard input
+    #[arg(long, value_name = "FILE", requires = "client_id", hide_short_help = true)]
+    client_secret_file: Option<PathBuf>,
+    /// Ask the provider for this scope instead of those the server names; may be repeated
+    #[arg(long = "scope", value_name = "SCOPE", hide_short_help = true)]
+    scopes: Vec<String>,
     /// File with an API key to send; - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "headers")]
     api_key_file: Option<PathBuf>,
     /// Header of the API key [default: Authorization, with the scheme Bearer]
-    #[arg(long, value_name = "NAME", requires = "api_key_file")]
+    #[arg(long, value_name = "NAME", requires = "api_key_file", hide_short_help = true)]
     api_key_header: Option<String>,
     /// What stands before the API key in its header
-    #[arg(long, value_name = "WORD", requires = "api_key_file")]
+    #[arg(long, value_name = "WORD", requires = "api_key_file", hide_short_help = true)]
     api_key_scheme: Option<String>,
     /// A header to send, with the file that holds its value; may be repeated
     #[arg(long = "header", value_name = "NAME=FILE")]
     headers: Vec<String>,
     /// Your own name for it: adding it again returns the first one
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", hide_short_help = true)]
     external_key: Option<String>,
     /// Grant it to everyone in the organization
     #[arg(long)]
@@ -47,7 +62,9 @@ pub(super) struct NewConnection {
 }
 
 pub(super) async fn add(client: &Client, new: &NewConnection, json: bool) -> Result<(), Failure> {
-    let mut connection = client.post("/connections", &body(new)?).await?;
+    let mut body = body(new)?;
+    find(client, new, &mut body).await?;
+    let mut connection = client.post("/connections", &body).await?;
     let id = connection["id"].as_str().unwrap_or_default().to_owned();
     if new.everyone {
         client.put(&format!("/connections/{id}/grants"), &json!({"everyone": true})).await?;
@@ -59,12 +76,45 @@ pub(super) async fn add(client: &Client, new: &NewConnection, json: bool) -> Res
         output::print_json(&connection);
     } else {
         output::print(&report::facts(&connection));
+        if connection["auth_type"] == "oauth" && connection["status"] == "needs_connection" {
+            output::remark(&format!(
+                "Sign in there: switchboard connection connect {}",
+                output::plain(&new.slug)
+            ));
+        }
         if !new.everyone {
             output::remark(&format!(
                 "Nobody may use it yet. Grant it: switchboard grant set {} --everyone",
                 output::plain(&new.slug)
             ));
         }
+    }
+    Ok(())
+}
+
+/// What was not said is found out: the address of a known product, how the server is spoken to, what it asks for.
+async fn find(client: &Client, new: &NewConnection, body: &mut Value) -> Result<(), Failure> {
+    let knows_auth = new.auth.is_some() || body["auth_type"] != "none";
+    if new.url.is_some() && knows_auth {
+        return Ok(());
+    }
+    let query = new.url.as_deref().unwrap_or(&new.slug);
+    let found = client.post("/connections/resolve", &json!({ "query": query })).await?;
+    let Some(first) = found["candidates"].get(0) else {
+        return Err(Failure::usage(format!(
+            "`{}` is the name of no known product: give the address of its MCP server as well.",
+            output::plain(query)
+        )));
+    };
+    if new.url.is_none() {
+        body["url"] = first["url"].clone();
+        output::remark(&format!("Address: {}", output::plain(first["url"].as_str().unwrap_or_default())));
+    }
+    if new.transport.is_none() && first["found"] == true {
+        body["transport"] = first["transport"].clone();
+    }
+    if !knows_auth && first["auth_type"] == "oauth" {
+        body["auth_type"] = json!("oauth");
     }
     Ok(())
 }
@@ -84,9 +134,25 @@ fn body(new: &NewConnection) -> Result<Value, Failure> {
         "slug": new.slug,
         "name": new.name.as_deref().unwrap_or(&new.slug),
         "url": new.url,
-        "transport": new.transport,
-        "auth_type": "none",
+        "auth_type": new.auth.as_deref().unwrap_or("none"),
     });
+    if new.per_member {
+        body["credential_mode"] = json!("per_member");
+    }
+    if let Some(transport) = &new.transport {
+        body["transport"] = json!(transport);
+    }
+    if let Some(client_id) = &new.client_id {
+        body["auth_type"] = json!("oauth");
+        body["oauth"] = json!({ "registration": "static", "client_id": client_id });
+        if let Some(path) = &new.client_secret_file {
+            body["oauth"]["client_secret"] = json!(secret(path)?);
+        }
+    }
+    if !new.scopes.is_empty() {
+        body["auth_type"] = json!("oauth");
+        body["oauth"]["scopes"] = json!(new.scopes);
+    }
     if let Some(key) = &new.external_key {
         body["external_key"] = json!(key);
     }

@@ -101,6 +101,8 @@ fn path_of(route: &RouteFacts, world: &World) -> String {
         "approvals" => &world.approval,
         "identity-providers" => &world.identity_provider,
         "oauth-clients" => &world.oauth_client,
+        // Of nobody: a sign-in takes a provider.
+        "authorizations" => "aut_01jb2m3x8ye0bvnr8z3h2q5c7d",
         _ => "",
     };
     let path = route.path.replace("{id}", id).replace("{name}", "echo");
@@ -129,6 +131,7 @@ fn body_of(route: &RouteFacts) -> Option<Value> {
         ("POST", "/identity-providers") => {
             json!({ "slug": "new", "name": "New", "issuer": "http://127.0.0.1:4321/", "client_id": "new" })
         }
+        ("POST", "/connections/resolve") => json!({ "query": "http://127.0.0.1:4321/mcp" }),
         ("POST", "/connections/{id}/tools/review") => {
             json!({ "name": "echo", "decision": "approve", "fingerprint": "00" })
         }

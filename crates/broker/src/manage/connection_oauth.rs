@@ -1,0 +1,273 @@
+//! How a connection of `auth_type: oauth` becomes known to its provider, as people write it.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use switchboard_domain::{AuthType, ClientRegistration, Connection, OauthConfig, SecretValue};
+use switchboard_oauth::upstream::Authentication;
+
+use super::{connection_authentication::check_secret, refusal::Violations};
+use crate::Broker;
+
+const MAX_SCOPES: usize = 100;
+const MAX_CLIENT_ID: usize = 2048;
+
+/// Tells an absent member from `null`.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+/// Scopes, as a list or as OAuth writes them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum ScopesInput {
+    List(Vec<String>),
+    Text(String),
+}
+
+/// Signing in at the provider. An absent member stays as it was, `null` clears.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Oauth)]
+pub struct OauthInput {
+    /// `auto` (without), `client_metadata`, `dynamic`, or `static` for a client that was made at the provider.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub registration: Option<ClientRegistration>,
+    /// Of the client made at the provider.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub client_id: Option<Option<String>>,
+    /// Written, never read.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, write_only)]
+    pub client_secret: Option<Option<SecretValue>>,
+    /// `client_secret_basic`, `client_secret_post` or `none`; without, what the provider prefers.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub token_endpoint_auth_method: Option<Option<String>>,
+    /// Instead of the scopes that the server asks for: a list, or a text with blanks between.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub scopes: Option<Option<ScopesInput>>,
+    /// By hand, together with `token_endpoint` and `client_id`, where discovery finds nothing.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub authorization_endpoint: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub token_endpoint: Option<Option<String>>,
+    /// Accepts another authorization server than before: everybody then signs in again.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub issuer: Option<Option<String>>,
+}
+
+/// The same, read.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OauthInfo)]
+pub struct OauthView {
+    #[schema(value_type = String)]
+    pub registration: ClientRegistration,
+    pub client_id: Option<String>,
+    pub has_client_secret: bool,
+    pub token_endpoint_auth_method: Option<String>,
+    pub scopes: Option<Vec<String>>,
+    pub authorization_endpoint: Option<String>,
+    pub token_endpoint: Option<String>,
+    pub issuer: Option<String>,
+}
+
+impl From<&OauthConfig> for OauthView {
+    fn from(config: &OauthConfig) -> Self {
+        Self {
+            registration: config.registration,
+            client_id: config.client_id.clone(),
+            has_client_secret: config.has_client_secret,
+            token_endpoint_auth_method: config.token_endpoint_auth_method.clone(),
+            scopes: config.scopes.clone(),
+            authorization_endpoint: config.authorization_endpoint.clone(),
+            token_endpoint: config.token_endpoint.clone(),
+            issuer: config.issuer.clone(),
+        }
+    }
+}
+
+/// What is to become of the client that is stored for a connection.
+#[derive(Debug, Default)]
+pub(crate) enum ClientChange {
+    #[default]
+    Keep,
+    /// The admin's, with this secret.
+    Put(Option<SecretValue>),
+    Drop,
+}
+
+/// What an edit does to signing in.
+#[derive(Debug, Default)]
+pub(crate) struct OauthChange {
+    pub(crate) client: ClientChange,
+    /// Who issued tokens before does not count any more.
+    pub(crate) forgets_issuer: bool,
+    /// It has to be looked at anew.
+    pub(crate) differs: bool,
+}
+
+impl Broker {
+    /// The settings after what was written, on top of what was there; and what that does to the stored client.
+    pub(crate) fn apply_oauth(
+        &self,
+        before: Option<&Connection>,
+        (auth_type, moved): (AuthType, bool),
+        input: Option<OauthInput>,
+        violations: &mut Violations,
+    ) -> (Option<OauthConfig>, OauthChange) {
+        let old = before.and_then(|before| before.auth.oauth.clone());
+        if auth_type != AuthType::OAuth {
+            if input.is_some() {
+                violations.add("oauth", "It belongs to `auth_type: oauth`.");
+            }
+            let client = if old.is_some() { ClientChange::Drop } else { ClientChange::Keep };
+            return (None, OauthChange { client, forgets_issuer: old.is_some(), differs: false });
+        }
+        let input = input.unwrap_or_default();
+        let mut config = old.clone().unwrap_or_default();
+        if moved {
+            // Clients and their secrets belong to where the connection led (THREATS Z8).
+            config = OauthConfig { registration: config.registration, ..OauthConfig::default() };
+        }
+        let secret = merge(&mut config, input);
+        check(&config, secret.as_ref(), violations);
+        self.check_addresses(&config, violations);
+        let was = old.clone().unwrap_or_default();
+        let issuer_changed = config.issuer != was.issuer && config.issuer.is_some();
+        let client = if config.client_id != was.client_id
+            || config.token_endpoint_auth_method != was.token_endpoint_auth_method && secret.is_some()
+            || secret.is_some()
+        {
+            match (&config.client_id, secret) {
+                (Some(_), secret) => ClientChange::Put(secret.flatten()),
+                (None, _) => ClientChange::Drop,
+            }
+        } else if moved || issuer_changed || config.registration != was.registration {
+            ClientChange::Drop
+        } else {
+            ClientChange::Keep
+        };
+        if matches!(&client, ClientChange::Put(secret) if secret.is_none()) {
+            config.has_client_secret = false;
+        }
+        let change = OauthChange {
+            client,
+            forgets_issuer: moved || issuer_changed,
+            differs: old.as_ref() != Some(&config),
+        };
+        (Some(config), change)
+    }
+
+    fn check_addresses(&self, config: &OauthConfig, violations: &mut Violations) {
+        let endpoints = [
+            ("oauth.authorization_endpoint", &config.authorization_endpoint),
+            ("oauth.token_endpoint", &config.token_endpoint),
+            ("oauth.issuer", &config.issuer),
+        ];
+        for (path, url) in endpoints {
+            let Some(url) = url else { continue };
+            if let Err(refused) = self.upstreams().egress().check_url(url) {
+                violations.add(path, format!("{refused}."));
+            } else if url.contains('#') {
+                violations.add(path, "An endpoint has no fragment (`#…`).");
+            }
+        }
+    }
+}
+
+/// The secret, when one was given or cleared.
+fn merge(config: &mut OauthConfig, input: OauthInput) -> Option<Option<SecretValue>> {
+    config.registration = input.registration.unwrap_or(config.registration);
+    if let Some(client_id) = input.client_id {
+        config.has_client_secret &= client_id == config.client_id;
+        config.client_id = client_id.filter(|id| !id.is_empty());
+    }
+    if let Some(method) = input.token_endpoint_auth_method {
+        config.token_endpoint_auth_method = method;
+    }
+    if let Some(scopes) = input.scopes {
+        config.scopes = scopes.map(|scopes| match scopes {
+            ScopesInput::List(list) => list,
+            ScopesInput::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+        });
+    }
+    if let Some(endpoint) = input.authorization_endpoint {
+        config.authorization_endpoint = endpoint;
+    }
+    if let Some(endpoint) = input.token_endpoint {
+        config.token_endpoint = endpoint;
+    }
+    if let Some(issuer) = input.issuer {
+        config.issuer = issuer;
+    }
+    if let Some(secret) = &input.client_secret {
+        config.has_client_secret = secret.is_some();
+    }
+    input.client_secret
+}
+
+fn check(config: &OauthConfig, secret: Option<&Option<SecretValue>>, violations: &mut Violations) {
+    use ClientRegistration as R;
+    let endpoints = [&config.authorization_endpoint, &config.token_endpoint];
+    let given = endpoints.iter().filter(|it| it.is_some()).count();
+    let by_hand = "By hand it takes all three: `client_id`, `authorization_endpoint` and `token_endpoint`.";
+    if given == 1 || (given == 2 && config.client_id.is_none()) {
+        violations.add(
+            "oauth",
+            format!(
+                "{by_hand} Give what is missing, or none of the endpoints: they are then found by discovery."
+            ),
+        );
+    }
+    match (config.registration, &config.client_id) {
+        (R::Auto, Some(_)) if given == 0 => violations.add(
+            "oauth.client_id",
+            format!(
+                "{by_hand} To use your client with the endpoints that discovery finds, say `registration: static`."
+            ),
+        ),
+        (R::ClientMetadata | R::Dynamic, Some(_)) => violations.add(
+            "oauth.client_id",
+            "A client made at the provider goes with `registration: static`; the other ways make their own.",
+        ),
+        _ => {}
+    }
+    if let Some(client_id) = &config.client_id
+        && (client_id.len() > MAX_CLIENT_ID || !client_id.bytes().all(|byte| (0x20..=0x7e).contains(&byte)))
+    {
+        violations.add("oauth.client_id", "It has characters that no client id has. Copy it again.");
+    }
+    if let Some(Some(secret)) = secret {
+        check_secret("oauth.client_secret", secret, violations);
+        if config.client_id.is_none() {
+            violations.add("oauth.client_secret", "It belongs to a `client_id`.");
+        }
+    }
+    match config.token_endpoint_auth_method.as_deref().map(Authentication::from_word) {
+        None => {}
+        Some(None) => violations.add(
+            "oauth.token_endpoint_auth_method",
+            "Use `client_secret_basic`, `client_secret_post` or `none`, or leave it out.",
+        ),
+        Some(Some(method)) if (method == Authentication::None) == config.has_client_secret => violations.add(
+            "oauth.token_endpoint_auth_method",
+            "`none` is for a client without a secret, the others for one with a secret.",
+        ),
+        Some(Some(_)) => {}
+    }
+    let odd = |scope: &String| {
+        scope.is_empty()
+            || !scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+    };
+    if config.scopes.as_ref().is_some_and(|scopes| scopes.len() > MAX_SCOPES || scopes.iter().any(odd)) {
+        violations
+            .add("oauth.scopes", format!("Name at most {MAX_SCOPES} scopes, as the provider writes them."));
+    }
+}

@@ -1,0 +1,81 @@
+// A real MCP server behind a real authorization server (oidc-provider from npm): the server wants a token, the provider
+// signs a person in on pages of its own. Settings come in the environment: PORT, MCP_URL, REGISTRATION (on, off),
+// ISSUER_PATH, METHODS, CLIENT_ID, CLIENT_SECRET, CALLBACK.
+import http from 'node:http';
+import Provider from 'oidc-provider';
+import { createLocalJWKSet, jwtVerify } from 'jose';
+
+const { PORT, MCP_URL, REGISTRATION = 'on', ISSUER_PATH = '', CLIENT_ID, CLIENT_SECRET, CALLBACK } = process.env;
+const origin = `http://127.0.0.1:${PORT}`;
+const issuer = `${origin}${ISSUER_PATH}`;
+const resource = `${origin}/mcp`;
+const metadata = `${origin}/.well-known/oauth-protected-resource/mcp`;
+const clients = CLIENT_ID
+  ? [{
+      client_id: CLIENT_ID, client_secret: CLIENT_SECRET, redirect_uris: [CALLBACK], application_type: 'native',
+      grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'],
+    }]
+  : [];
+const provider = new Provider(issuer, {
+  clients,
+  scopes: ['openid', 'offline_access', 'tools'],
+  findAccount: (_, login) => ({ accountId: login, claims: () => ({ sub: login }) }),
+  features: {
+    devInteractions: { enabled: true },
+    registration: { enabled: REGISTRATION === 'on' },
+    registrationManagement: { enabled: REGISTRATION === 'on' },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => resource,
+      useGrantedResource: () => true,
+      getResourceServerInfo: (_, asked) => {
+        if (asked !== resource) throw new Error('invalid_target');
+        return { audience: asked, scope: 'tools', accessTokenFormat: 'jwt', accessTokenTTL: 300, jwt: { sign: { alg: 'RS256' } } };
+      },
+    },
+  },
+  pkce: { required: () => true },
+  issueRefreshToken: async () => true,
+  rotateRefreshToken: true,
+  ttl: { Interaction: 600, Session: 3600, Grant: 3600 },
+  cookies: { keys: ['a key of the tests'] },
+});
+const answer = provider.callback();
+
+async function isGood(token) {
+  const keys = createLocalJWKSet(await (await fetch(`${issuer}/jwks`)).json());
+  const { payload } = await jwtVerify(token, keys, { issuer, audience: resource });
+  return payload.scope?.split(' ').includes('tools');
+}
+
+function toServer(request, response) {
+  const { authorization, ...headers } = request.headers;
+  const target = new URL(MCP_URL);
+  const forwarded = http.request(
+    { host: target.hostname, port: target.port, path: target.pathname, method: request.method, headers: { ...headers, host: target.host } },
+    (upstream) => { response.writeHead(upstream.statusCode, upstream.headers); upstream.pipe(response); },
+  );
+  forwarded.on('error', () => response.destroy());
+  response.on('close', () => forwarded.destroy());
+  request.pipe(forwarded);
+}
+
+http.createServer(async (request, response) => {
+  const path = request.url.split('?')[0];
+  if (path === '/mcp') {
+    const token = request.headers.authorization?.replace(/^Bearer /, '');
+    if (token && await isGood(token).catch(() => false)) return toServer(request, response);
+    response.writeHead(401, { 'www-authenticate': `Bearer resource_metadata="${metadata}", scope="tools"` });
+    return response.end();
+  }
+  if (path === new URL(metadata).pathname) {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    return response.end(JSON.stringify({ resource, authorization_servers: [issuer], scopes_supported: ['tools'] }));
+  }
+  if (ISSUER_PATH) {
+    if (!request.url.startsWith(ISSUER_PATH)) { response.writeHead(404); return response.end(); }
+    request.originalUrl = request.url;
+    request.url = request.url.slice(ISSUER_PATH.length) || '/';
+  }
+  return answer(request, response);
+}).listen(Number(PORT), '127.0.0.1', () => console.log(`${issuer} is ready`));

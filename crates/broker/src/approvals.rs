@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use switchboard_catalog::canonical_form;
 use switchboard_domain::{
@@ -64,6 +64,7 @@ pub(crate) struct HeldCall<'h> {
     pub(crate) capability: &'h Capability,
     pub(crate) requirement: &'h ApprovalRequirement,
     pub(crate) trace: Trace,
+    pub(crate) arguments: &'h Value,
     pub(crate) asked: Asked,
     /// What its entries in the audit log have in common.
     pub(crate) record: &'h AuditRecord,
@@ -94,7 +95,8 @@ impl Broker {
         on: &OnConnection<'_>,
     ) -> Result<Permit, CallError> {
         let approval = self.approved(held, given).await?;
-        match on.execute(&held.name.name, held.capability, Purpose::ExecuteApproved(&approval)) {
+        let purpose = Purpose::ExecuteApproved(&approval);
+        match on.execute(&held.name.name, held.capability, held.arguments, purpose) {
             Decision::Allow(permit) => Ok(permit),
             Decision::RequireApproval { .. } | Decision::Deny(_) => Err(does_not_fit(held.name, approval.id)),
         }

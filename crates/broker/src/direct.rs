@@ -16,6 +16,7 @@ use switchboard_storage::ToolkitSurface;
 
 use crate::{
     Broker, CallContext, Narrowing,
+    intent::{Meant, take_intent, with_intent},
     snapshot::{Known, Snapshot},
     surface::Surface,
     text,
@@ -143,6 +144,26 @@ impl Broker {
         Ok(self.compiled(known, &name.name, found).await?.param_headers.clone())
     }
 
+    /// What a call of a direct tool means: on a connection with `model_intent`, the arguments without it.
+    pub async fn meant(
+        &self,
+        context: &CallContext,
+        capability: &str,
+        sent: Option<&RawValue>,
+    ) -> Result<Meant, CallError> {
+        let snapshot = self.snapshot(context.principal.organization).ok_or_else(text::unavailable)?;
+        let name = capability.parse::<switchboard_domain::CapabilityName>().ok();
+        let known =
+            name.as_ref().and_then(|it| snapshot.named(it.personal, &it.slug, context.principal.member()));
+        let (Some(name), Some(known)) = (&name, known) else { return Ok(Meant::default()) };
+        if !known.connection.switches.model_intent {
+            return Ok(Meant::default());
+        }
+        let Some(found) = known.catalog.capabilities.get(&name.name) else { return Ok(Meant::default()) };
+        let tool = self.compiled(known, &name.name, found).await?;
+        Ok(take_intent(sent, &tool.input_schema))
+    }
+
     async fn make_list(
         &self,
         snapshot: &Snapshot,
@@ -152,7 +173,7 @@ impl Broker {
         let mut included: Vec<&Known> =
             snapshot.connections.values().filter(|known| surface.may_include(known)).collect();
         included.sort_by_key(|known| known.connection.name_prefix());
-        let mut shown: Vec<(String, String, String)> = Vec::new();
+        let mut shown = Vec::new();
         for known in included {
             let on = surface.on(known, context);
             if on.closed().is_some() {
@@ -165,7 +186,8 @@ impl Broker {
                 let Some(capability) = known.catalog.capabilities.get(name.as_str()) else { continue };
                 let is_shown = matches!(on.list(&name, capability), Listed::Shown(_));
                 if let (true, CapabilityKind::Tool, Some(definition)) = (is_shown, kind, row.approved) {
-                    shown.push((connection.name_prefix(), name, definition));
+                    let asks_why = connection.switches.model_intent;
+                    shown.push(ShownTool { slug: connection.name_prefix(), name, definition, asks_why });
                 }
             }
         }
@@ -173,8 +195,16 @@ impl Broker {
     }
 }
 
-fn render(shown: Vec<(String, String, String)>, renamed: bool) -> DirectTools {
-    let pairs = shown.iter().map(|(slug, name, _)| (slug.as_str(), name.as_str()));
+struct ShownTool {
+    slug: String,
+    name: String,
+    definition: String,
+    /// Whether its connection has `model_intent`.
+    asks_why: bool,
+}
+
+fn render(shown: Vec<ShownTool>, renamed: bool) -> DirectTools {
+    let pairs = shown.iter().map(|tool| (tool.slug.as_str(), tool.name.as_str()));
     let renamed: HashMap<(&str, &str), String> = if renamed {
         direct_names(pairs).into_iter().map(|(new, old)| (old, new)).collect()
     } else {
@@ -182,7 +212,7 @@ fn render(shown: Vec<(String, String, String)>, renamed: bool) -> DirectTools {
     };
     let mut tools = vec![b'['];
     let mut names = HashMap::with_capacity(shown.len());
-    for (slug, name, definition) in &shown {
+    for ShownTool { slug, name, definition, asks_why } in &shown {
         let Some(new_name) = renamed.get(&(slug.as_str(), name.as_str())) else { continue };
         let quoted = serde_json::Value::from(new_name.as_str()).to_string();
         let (Ok(raw), Ok(quoted)) =
@@ -192,6 +222,11 @@ fn render(shown: Vec<(String, String, String)>, renamed: bool) -> DirectTools {
         };
         let Ok(mut object) = RawObject::parse(raw) else { continue };
         object.set("name", quoted);
+        let schema = asks_why.then(|| with_intent(object.get("inputSchema"))).flatten();
+        let schema = schema.and_then(|schema| RawValue::from_string(schema).ok());
+        if let Some(schema) = &schema {
+            object.set("inputSchema", schema);
+        }
         if tools.len() > 1 {
             tools.push(b',');
         }

@@ -16,6 +16,7 @@ mod context;
 mod credentials;
 mod direct;
 pub mod identity;
+mod intent;
 mod jobs;
 mod keys;
 mod listing;
@@ -58,6 +59,7 @@ pub use credentials::{
     context_of as credential_context,
 };
 pub use direct::{DirectTools, Offer};
+pub use intent::Meant;
 pub use keys::DataKeyError;
 pub use request_limits::RequestSettings;
 pub use session::{Browser, OpenedSession, SessionSettings, SignedIn};

@@ -127,7 +127,8 @@ impl Broker {
         let capability =
             Capability { state: pin_of(capability, request.schema_digest.as_deref()), ..capability.clone() };
         let on = surface.on(known, call.context);
-        let decision = on.execute(&name.name, &capability, Purpose::Execute);
+        let arguments = read_arguments(request.arguments)?;
+        let decision = on.execute(&name.name, &capability, &arguments, Purpose::Execute);
         if let Decision::Deny(reason) = decision {
             call.record.decision = Some(format!("deny:{}", reason.as_str()));
             return Err(match reason.error_code() {
@@ -136,7 +137,6 @@ impl Broker {
             });
         }
         let tool = self.compiled(known, &name.name, &capability).await?;
-        let arguments = read_arguments(request.arguments)?;
         let bytes = request.arguments.map_or(2, |raw| raw.get().len());
         tool.validate(&arguments, bytes, self.upstreams().limits.max_validation_steps)?;
         let permit = match decision {
@@ -152,9 +152,10 @@ impl Broker {
                     capability: &capability,
                     requirement: &requirement,
                     trace,
+                    arguments: &arguments,
                     asked: Asked {
                         arguments: request.arguments.map_or("{}", RawValue::get).to_owned(),
-                        intent: request.intent.clone(),
+                        intent: request.intent.as_deref().map(|it| it.chars().take(MAX_INTENT).collect()),
                     },
                     record: &call.record,
                 };

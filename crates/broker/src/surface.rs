@@ -1,8 +1,9 @@
 //! Step 3 of a call: what an endpoint shows at all, and under which rules.
 
+use serde_json::Value;
 use switchboard_domain::{CapabilityPattern, ConnectionOwner, Principal, Resource};
 use switchboard_policy::{
-    CapabilityFacts, ConnectionPolicy, Decision, Listed, PolicySet, Purpose, Reason, RuleAction,
+    Arguments, CapabilityFacts, ConnectionPolicy, Decision, Listed, PolicySet, Purpose, Reason, RuleAction,
 };
 use switchboard_storage::Toolkit;
 
@@ -139,26 +140,32 @@ impl OnConnection<'_> {
             Listed::Shown(trace) => (0, trace.action),
             Listed::Hidden(reason) => denied(*reason),
         };
-        let listed = self.most_permissive(name, capability, |on, facts| on.list(facts), order);
+        let asked = (name, capability, Arguments::Unknown);
+        let listed = self.most_permissive(asked, |on, facts| on.list(facts), order);
         listed.unwrap_or(Listed::Hidden(Reason::NotOffered))
     }
 
-    /// Whether it may run now.
-    pub(crate) fn execute(&self, name: &str, capability: &Capability, purpose: Purpose<'_>) -> Decision {
+    /// Whether it may run now, with these arguments.
+    pub(crate) fn execute(
+        &self,
+        name: &str,
+        capability: &Capability,
+        arguments: &Value,
+        purpose: Purpose<'_>,
+    ) -> Decision {
         let order = |decision: &Decision| match decision {
             Decision::Allow(_) => (0, RuleAction::Allow),
             Decision::RequireApproval { trace, .. } => (0, trace.action),
             Decision::Deny(reason) => denied(*reason),
         };
         let decide = |on: &ConnectionPolicy<'_>, facts: &CapabilityFacts<'_>| on.execute(facts, purpose);
-        let decision = self.most_permissive(name, capability, decide, order);
+        let decision = self.most_permissive((name, capability, Arguments::Given(arguments)), decide, order);
         decision.unwrap_or(Decision::Deny(Reason::NotOffered))
     }
 
     fn most_permissive<T, O: Ord>(
         &self,
-        name: &str,
-        capability: &Capability,
+        (name, capability, arguments): (&str, &Capability, Arguments<'_>),
         decide: impl Fn(&ConnectionPolicy<'_>, &CapabilityFacts<'_>) -> T,
         order: impl Fn(&T) -> O,
     ) -> Option<T> {
@@ -169,7 +176,9 @@ impl OnConnection<'_> {
                 admitted: self.known.connection.tools.admits(name),
                 offered: scope.includes(self.known, name),
                 state: capability.state,
+                read_only_hint: capability.read_only_hint,
                 destructive_hint: capability.destructive_hint,
+                arguments,
             };
             decide(on, &facts)
         });

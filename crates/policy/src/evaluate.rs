@@ -1,13 +1,16 @@
 //! The decision, in one function for every purpose.
 
+use std::borrow::Cow;
+
 use switchboard_domain::{CapabilityKind, CapabilityState, ConnectionOwner, Scope};
 
 use crate::{
     approval::{ApprovalRequirement, ConsumedApproval},
+    condition::Facts,
     decision::{Decision, Reason, Source, Trace},
     permit::Permit,
-    rule::{Rule, RuleAction},
-    set::{Layer, ListOnConnection, PolicySet},
+    rule::RuleAction,
+    set::{Layer, ListAnswer, ListOnConnection, Match, PolicySet},
     subject::{CapabilityFacts, ConnectionFacts, Mode, Requester, Subject},
 };
 
@@ -39,8 +42,11 @@ pub struct ConnectionPolicy<'a> {
     connection: ConnectionFacts<'a>,
     /// Why nothing on this connection can be used.
     closed: Option<Reason>,
+    /// The slug as it stands in patterns.
+    prefix: Cow<'a, str>,
     lists: [Option<ListOnConnection<'a>>; 3],
-    /// What the rules say of each kind, where no rule names a single capability.
+    has_conditions: bool,
+    /// What the rules say of each kind, where no rule names a single capability and none has a condition.
     same_for_all: Option<[Trace; 3]>,
     hold_destructive: bool,
 }
@@ -51,20 +57,23 @@ impl PolicySet {
         requester: Requester<'a>,
         connection: ConnectionFacts<'a>,
     ) -> ConnectionPolicy<'a> {
-        let on = |prefix: &str| Layer::ALL.map(|layer| self.list(layer).map(|list| list.on(prefix)));
-        let lists = match connection.owner {
-            ConnectionOwner::Organization => on(connection.slug.as_str()),
-            ConnectionOwner::Member(_) => on(&format!("~{}", connection.slug)),
+        let prefix: Cow<'_, str> = match connection.owner {
+            ConnectionOwner::Organization => connection.slug.as_str().into(),
+            ConnectionOwner::Member(_) => format!("~{}", connection.slug).into(),
         };
-        let names_matter = lists.iter().flatten().any(ListOnConnection::depends_on_name);
-        let of_kind = |kind| strictest(matches(&lists, "", kind));
+        let lists = Layer::ALL.map(|layer| self.list(layer).map(|list| list.on(layer, &prefix)));
+        let has_conditions = lists.iter().flatten().any(ListOnConnection::has_conditions);
+        let names_matter = has_conditions || lists.iter().flatten().any(ListOnConnection::depends_on_name);
+        let of_kind = |kind| strictest(always(&lists, "", kind));
         let kinds = [CapabilityKind::Tool, CapabilityKind::Prompt, CapabilityKind::Resource];
         ConnectionPolicy {
             requester,
             connection,
             closed: closed(self, &requester, &connection),
             same_for_all: (!names_matter).then(|| kinds.map(of_kind)),
+            prefix,
             lists,
+            has_conditions,
             hold_destructive: self.holds_destructive(),
         }
     }
@@ -94,9 +103,11 @@ impl ConnectionPolicy<'_> {
         self.closed
     }
 
-    /// Whether search and lists show it, and as what. Allocates nothing.
+    /// Whether search and lists show it, and as what: where that depends on arguments, the mildest that it may come to.
+    /// Allocates nothing where no rule has a condition.
     pub fn list(&self, capability: &CapabilityFacts<'_>) -> Listed {
-        match self.judge(capability) {
+        let strictest = |answers: &Answers<'_>| strictest(answers.mildest());
+        match self.judge(capability, strictest) {
             Err(reason) => Listed::Hidden(reason),
             Ok(_) if !self.requester.may_list() => {
                 Listed::Hidden(Reason::InsufficientScope { needed: Scope::McpRead })
@@ -107,7 +118,8 @@ impl ConnectionPolicy<'_> {
 
     /// Whether it may run now.
     pub fn execute(&self, capability: &CapabilityFacts<'_>, purpose: Purpose<'_>) -> Decision {
-        let trace = match self.judge(capability) {
+        let strictest = |answers: &Answers<'_>| strictest(answers.strict());
+        let trace = match self.judge(capability, strictest) {
             Ok(trace) => trace,
             Err(reason) => return Decision::Deny(reason),
         };
@@ -134,7 +146,11 @@ impl ConnectionPolicy<'_> {
     }
 
     /// Everything but scopes, accounts and approvals: what listing and executing have in common.
-    fn judge(&self, capability: &CapabilityFacts<'_>) -> Result<Trace, Reason> {
+    fn judge(
+        &self,
+        capability: &CapabilityFacts<'_>,
+        strictest: impl Fn(&Answers<'_>) -> Trace,
+    ) -> Result<Trace, Reason> {
         if self.closed == Some(Reason::NotGranted) {
             return Err(Reason::NotGranted);
         }
@@ -150,7 +166,7 @@ impl ConnectionPolicy<'_> {
         if let Some(reason) = self.closed {
             return Err(reason);
         }
-        let trace = self.strictest(capability);
+        let trace = self.rules_say(capability, strictest);
         match (trace.action, trace.source) {
             (RuleAction::Block, Some(source)) => Err(Reason::Blocked { source }),
             _ if capability.state != CapabilityState::Approved => Err(Reason::Changed(capability.state)),
@@ -158,10 +174,15 @@ impl ConnectionPolicy<'_> {
         }
     }
 
-    fn strictest(&self, capability: &CapabilityFacts<'_>) -> Trace {
+    fn rules_say(
+        &self,
+        capability: &CapabilityFacts<'_>,
+        strictest_of: impl Fn(&Answers<'_>) -> Trace,
+    ) -> Trace {
         let trace = match &self.same_for_all {
             Some(traces) => traces[capability.kind as usize],
-            None => strictest(self.matches(capability)),
+            None if self.has_conditions => strictest_of(&self.answers(capability)),
+            None => strictest(always(&self.lists, capability.name, capability.kind)),
         };
         if self.holds(capability) && trace.action < RuleAction::RequireApproval {
             return Trace { action: RuleAction::RequireApproval, source: Some(Source::HoldDestructive) };
@@ -174,41 +195,70 @@ impl ConnectionPolicy<'_> {
         self.hold_destructive && capability.destructive_hint == Some(true)
     }
 
-    /// The first matching rule of each list.
-    pub(crate) fn matches(
-        &self,
-        capability: &CapabilityFacts<'_>,
-    ) -> impl Iterator<Item = (Layer, u32, &Rule)> {
-        matches(&self.lists, capability.name, capability.kind)
+    /// What each list says.
+    pub(crate) fn answers(&self, capability: &CapabilityFacts<'_>) -> Answers<'_> {
+        let mut facts = Facts::new(self.requester, self.connection, *capability);
+        Answers(self.lists.each_ref().map(|list| match list {
+            Some(list) => list.answer(&self.prefix, &mut facts),
+            None => ListAnswer::default(),
+        }))
     }
 
     fn requirement(&self, capability: &CapabilityFacts<'_>) -> ApprovalRequirement {
         let mut requirement = ApprovalRequirement::default();
-        self.matches(capability)
-            .filter(|(_, _, rule)| rule.effect() == RuleAction::RequireApproval)
-            .for_each(|(_, _, rule)| requirement.add(rule));
+        self.answers(capability)
+            .strict()
+            .filter(|found| found.effect == RuleAction::RequireApproval)
+            .for_each(|found| requirement.add(found.rule));
         requirement
     }
 }
 
-/// The first matching rule of each list.
-fn matches<'a>(
+/// What the three lists say.
+#[derive(Debug)]
+pub(crate) struct Answers<'a>([ListAnswer<'a>; 3]);
+
+impl<'a> Answers<'a> {
+    /// Every rule that has a say in a call. One that depends on arguments nobody gave counts as one that can't be
+    /// evaluated: it blocks.
+    pub(crate) fn strict(&self) -> impl Iterator<Item = Match<'a>> {
+        self.0.iter().flat_map(|answer| {
+            let unknown = answer.depending.iter().map(|found| Match { effect: RuleAction::Block, ..*found });
+            answer.also.iter().copied().chain(unknown).chain(answer.first)
+        })
+    }
+
+    /// The same for a listing: what depends on arguments may still turn out mildly.
+    fn mildest(&self) -> impl Iterator<Item = Match<'a>> {
+        self.0.iter().flat_map(|answer| answer.also.iter().copied().chain(answer.mildest()))
+    }
+
+    /// Every rule that was looked at and may apply, in the order of the lists.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Match<'a>> {
+        self.0.iter().flat_map(|answer| {
+            let mut found: Vec<Match<'a>> = answer.also.iter().chain(&answer.depending).copied().collect();
+            found.extend(answer.first);
+            found.sort_by_key(|found| found.index);
+            found
+        })
+    }
+}
+
+/// The first matching rule of each list, where none has a condition.
+fn always<'a>(
     lists: &[Option<ListOnConnection<'a>>; 3],
     name: &str,
     kind: CapabilityKind,
-) -> impl Iterator<Item = (Layer, u32, &'a Rule)> {
-    Layer::ALL.into_iter().zip(lists).filter_map(move |(layer, list)| {
-        let (index, rule) = list.as_ref()?.first_match(name, kind)?;
-        Some((layer, index, rule))
-    })
+) -> impl Iterator<Item = Match<'a>> {
+    lists.iter().filter_map(move |list| list.as_ref()?.first_match(name, kind))
 }
 
-/// The strictest of each list's first match; of equals the first counts as the one that decided.
-fn strictest<'a>(matches: impl Iterator<Item = (Layer, u32, &'a Rule)>) -> Trace {
+/// The strictest of what matches; of equals the first counts as the one that decided.
+fn strictest<'a>(matches: impl Iterator<Item = Match<'a>>) -> Trace {
     let mut trace = Trace { action: RuleAction::Allow, source: None };
-    for (layer, index, rule) in matches {
-        if trace.source.is_none() || rule.effect() > trace.action {
-            trace = Trace { action: rule.effect(), source: Some(Source::Rule { layer, index }) };
+    for Match { layer, index, effect, .. } in matches {
+        if trace.source.is_none() || effect > trace.action {
+            trace = Trace { action: effect, source: Some(Source::Rule { layer, index }) };
         }
     }
     trace

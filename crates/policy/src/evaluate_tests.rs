@@ -7,7 +7,12 @@ use switchboard_domain::{
 use uuid::Uuid;
 
 use super::*;
-use crate::{approval::Decider, rule::Approvers, set::RuleList};
+use crate::{
+    approval::Decider,
+    rule::{Approvers, Rule},
+    set::RuleList,
+    subject::Arguments,
+};
 
 fn organization(number: u128) -> OrganizationId {
     OrganizationId::from_uuid(Uuid::from_u128(number))
@@ -58,7 +63,9 @@ pub(crate) fn subject(slug: &Slug) -> Subject<'_> {
             admitted: true,
             offered: true,
             state: CapabilityState::Approved,
+            read_only_hint: None,
             destructive_hint: None,
+            arguments: Arguments::Unknown,
         },
     }
 }
@@ -303,12 +310,19 @@ fn a_rule_may_be_about_one_kind() {
 fn a_condition_that_cannot_be_evaluated_blocks() {
     let slug = slug();
     let rule = Rule {
-        condition: Some("arguments.dry_run == true".into()),
+        condition: Some("args.missing == true".into()),
         ..Rule::new("linear.*".parse().unwrap(), RuleAction::Allow)
     };
-    let set = PolicySet::new(organization(1), Arc::new(RuleList::new(vec![rule])));
-    assert!(matches!(denied(&set, &subject(&slug)), Some(Reason::Blocked { .. })));
-    assert!(matches!(listed(&set, &subject(&slug)), Listed::Hidden(Reason::Blocked { .. })));
+    let set = |rule| PolicySet::new(organization(1), Arc::new(RuleList::new(vec![rule])));
+    let mut subject = subject(&slug);
+    let arguments = serde_json::json!({ "dry_run": true });
+    subject.capability.arguments = Arguments::Given(&arguments);
+    assert!(matches!(denied(&set(rule.clone()), &subject), Some(Reason::Blocked { .. })));
+    // Stored by an older or a broken program: no condition at all.
+    let unreadable = Rule { condition: Some("dry_run".into()), ..rule };
+    assert!(matches!(denied(&set(unreadable.clone()), &subject), Some(Reason::Blocked { .. })));
+    subject.capability.arguments = Arguments::Unknown;
+    assert!(matches!(listed(&set(unreadable), &subject), Listed::Hidden(Reason::Blocked { .. })));
 }
 
 #[test]

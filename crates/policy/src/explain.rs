@@ -23,6 +23,8 @@ pub struct LayerMatch {
     pub rule: Rule,
     /// Whether this one decided.
     pub decides: bool,
+    /// Whether it has a condition on arguments, and none were given.
+    pub depends: bool,
 }
 
 /// The decision on an execute, and how it came about.
@@ -30,11 +32,11 @@ pub struct LayerMatch {
 pub struct Explanation {
     /// `linear.create_issue`
     pub capability: String,
-    /// `allow`, `require_approval` or `deny`.
+    /// `allow`, `require_approval`, `deny`; `depends` where that is up to the arguments and none were given.
     pub decision: &'static str,
     /// Why it is denied: a word such as `not_granted` or `blocked`.
     pub reason: Option<&'static str>,
-    /// The first matching rule of each list; lists without a match are left out.
+    /// The first matching rule of each list, and those before it that may apply; lists without a match are left out.
     pub matches: Vec<LayerMatch>,
     /// Who may approve.
     pub approval: Option<ApprovalRequirement>,
@@ -52,16 +54,38 @@ pub fn explain(set: &PolicySet, subject: &Subject<'_>) -> Explanation {
         Decision::Deny(Reason::Blocked { source }) => Some(*source),
         Decision::Deny(_) => None,
     };
-    let matches = connection
-        .matches(&subject.capability)
-        .map(|(layer, index, rule)| LayerMatch {
-            layer: layer.as_str(),
-            position: index.saturating_add(1),
-            rule: rule.clone(),
-            decides: deciding == Some(Source::Rule { layer, index }),
+    let answers = connection.answers(&subject.capability);
+    let matches: Vec<LayerMatch> = answers
+        .all()
+        .map(|found| LayerMatch {
+            layer: found.layer.as_str(),
+            position: found.index.saturating_add(1),
+            rule: found.rule.clone(),
+            decides: deciding == Some(Source::Rule { layer: found.layer, index: found.index }),
+            depends: found.depends,
         })
-        .collect::<Vec<_>>();
+        .collect();
     let capability = Named(subject).to_string();
+    let certain = answers.all().any(|found| !found.depends && found.effect == RuleAction::Block);
+    if let (Decision::Deny(Reason::Blocked { .. }), false, Some(first)) =
+        (&decision, certain, matches.iter().find(|found| found.depends))
+    {
+        let LayerMatch { layer, position, rule, .. } = first;
+        let condition = rule.condition.as_deref().unwrap_or_default();
+        let sentence = format!(
+            "{capability} is up to its arguments: rule {position} of the {layer} (`{}` → {}) applies when `{condition}`",
+            rule.pattern, rule.action
+        );
+        let matches = matches.into_iter().map(|found| LayerMatch { decides: false, ..found }).collect();
+        return Explanation {
+            capability,
+            decision: "depends",
+            reason: None,
+            matches,
+            approval: None,
+            sentence,
+        };
+    }
     let sentence = sentence(&capability, &decision, deciding, &matches);
     let (decision, reason, approval) = match decision {
         Decision::Allow(_) => ("allow", None, None),
@@ -96,7 +120,7 @@ fn sentence(
             match matches.iter().find(|found| found.decides) {
                 Some(found) if found.rule.condition.is_some() && found.rule.action != RuleAction::Block => {
                     format!(
-                        "{capability} is blocked: {by} has a condition that can't be evaluated, and such a rule blocks"
+                        "{capability} is blocked: {by} has a condition that can't be evaluated for this call, and such a rule blocks"
                     )
                 }
                 _ => format!("{capability} is blocked by {by}{others}"),

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     evaluate::tests::{no_rules, rules, slug, subject},
     set::RuleList,
+    subject::Arguments,
 };
 
 #[test]
@@ -68,13 +69,42 @@ fn sentences_for_people() {
     );
 }
 
+fn conditional(condition: &str, action: RuleAction) -> PolicySet {
+    let rule = Rule { condition: Some(condition.into()), ..Rule::new("linear.*".parse().unwrap(), action) };
+    no_rules().with_toolkit(Arc::new(RuleList::new(vec![rule])))
+}
+
 #[test]
 fn a_condition_is_named_as_the_cause() {
     let slug = slug();
-    let rule =
-        Rule { condition: Some("true".into()), ..Rule::new("linear.*".parse().unwrap(), RuleAction::Allow) };
-    let set = no_rules().with_toolkit(Arc::new(RuleList::new(vec![rule])));
-    let explained = explain(&set, &subject(&slug));
+    let arguments = serde_json::json!({ "amount": "many" });
+    let mut asked = subject(&slug);
+    asked.capability.arguments = Arguments::Given(&arguments);
+    let explained = explain(&conditional("args.amount > 5", RuleAction::Allow), &asked);
     assert_eq!((explained.decision, explained.reason), ("deny", Some("blocked")));
     assert!(explained.sentence.contains("has a condition that can't be evaluated"), "{}", explained.sentence);
+    let broken = explain(&conditional("args.amount >", RuleAction::Allow), &asked);
+    assert_eq!(broken.decision, "deny");
+}
+
+#[test]
+fn without_arguments_it_says_what_it_is_up_to() {
+    let slug = slug();
+    let set = conditional("args.amount > 5", RuleAction::Block);
+    let explained = explain(&set, &subject(&slug));
+    assert_eq!((explained.decision, explained.reason), ("depends", None));
+    assert_eq!(
+        explained.sentence,
+        "linear.delete_issue is up to its arguments: rule 1 of the toolkit (`linear.*` → block) applies when \
+         `args.amount > 5`"
+    );
+    let anyway = set.with_member(rules(&[("*", RuleAction::Block)]));
+    assert_eq!(explain(&anyway, &subject(&slug)).decision, "deny");
+    for (amount, decision) in [(5, "allow"), (6, "deny")] {
+        let arguments = serde_json::json!({ "amount": amount });
+        let mut asked = subject(&slug);
+        asked.capability.arguments = Arguments::Given(&arguments);
+        let set = conditional("args.amount > 5", RuleAction::Block);
+        assert_eq!(explain(&set, &asked).decision, decision);
+    }
 }

@@ -9,7 +9,8 @@
 //! The organization, the toolkit and the member each have an ordered list. Each list contributes its *first*
 //! rule that matches; the strictest of those wins (block > require approval > allow). So a toolkit or a
 //! member can tighten and never loosen. Without any rule the answer is allow: a grant is what lets somebody
-//! in, a rule is what holds them back.
+//! in, a rule is what holds them back. A rule with a [`Condition`] matches when that holds; one that can't be
+//! evaluated blocks.
 //!
 //! # Proof
 //!
@@ -20,6 +21,7 @@
 //! Everything here is pure: no I/O, no clock, no randomness.
 
 mod approval;
+mod condition;
 mod decision;
 mod evaluate;
 mod explain;
@@ -29,10 +31,11 @@ mod set;
 mod subject;
 
 pub use approval::{ApprovalRequirement, ConsumedApproval, Decider};
+pub use condition::{Condition, ConditionProblem, MAX_CONDITION_BYTES};
 pub use decision::{Decision, Reason, Source, Trace};
 pub use evaluate::{ConnectionPolicy, Listed, Purpose, evaluate};
 pub use explain::{Explanation, LayerMatch, explain};
 pub use permit::{MaintenancePermit, MaintenancePurpose, Permit};
-pub use rule::{Approvers, Rule, RuleAction, RuleError, RuleProblem, check_rules};
+pub use rule::{Approvers, MAX_CONDITIONS, Rule, RuleAction, RuleError, RuleProblem, check_rules};
 pub use set::{Layer, PolicySet, RuleList};
-pub use subject::{CapabilityFacts, ConnectionFacts, Mode, Requester, Subject};
+pub use subject::{Arguments, CapabilityFacts, ConnectionFacts, Mode, Requester, Subject};

@@ -3,17 +3,52 @@
 use std::sync::Arc;
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
+use serde_json::{Value, json};
 use switchboard_domain::{Caller, CapabilityKind, MemberId, Role, Slug, TeamId};
 use uuid::Uuid;
 
 use super::{tests::subject, *};
-use crate::{approval::Decider, rule::Approvers, set::RuleList};
+use crate::{
+    approval::Decider,
+    rule::{Approvers, Rule},
+    set::RuleList,
+    subject::Arguments,
+};
 
 const KINDS: [CapabilityKind; 3] = [CapabilityKind::Tool, CapabilityKind::Prompt, CapabilityKind::Resource];
 const NAMES: [&str; 3] = ["x", "y", "y.z"];
 
 fn team(number: u128) -> TeamId {
     TeamId::from_uuid(Uuid::from_u128(number))
+}
+
+/// Conditions, and what is true of each: `None` where it can't be told.
+type Truth = fn(&Asked) -> Option<bool>;
+const CONDITIONS: [(&str, Truth); 7] = [
+    ("args.n > 1", |asked| Some(asked.number() > 1)),
+    ("args.n <= 1 && connection.slug == 'a'", |asked| {
+        Some(asked.number() <= 1 && asked.slug.as_str() == "a")
+    }),
+    ("has(args.n)", |_| Some(true)),
+    ("plan", |_| Some(false)),
+    ("args.missing == 1", |_| None),
+    ("args.n", |_| None),
+    ("this is none", |_| None),
+];
+/// Conditions on what the provider claims: they only tighten.
+const HINTS: [(&str, Truth); 2] = [
+    ("tool.destructive_hint == true", |asked| Some(asked.hint == Some(true))),
+    ("tool.destructive_hint != false && args.n > 1", |asked| {
+        Some(asked.hint != Some(false) && asked.number() > 1)
+    }),
+];
+
+fn a_condition() -> impl Strategy<Value = &'static str> {
+    select(CONDITIONS.iter().chain(&HINTS).map(|(source, _)| *source).collect::<Vec<_>>())
+}
+
+fn looks_at_hints(condition: Option<&str>) -> bool {
+    HINTS.iter().any(|(source, _)| Some(*source) == condition)
 }
 
 fn a_rule() -> impl Strategy<Value = Rule> {
@@ -29,16 +64,21 @@ fn a_rule() -> impl Strategy<Value = Rule> {
         select(patterns),
         select(actions),
         option::weighted(0.3, select(KINDS.to_vec())),
-        option::weighted(0.1, Just("x")),
+        option::weighted(0.3, a_condition()),
         approvers,
         any::<bool>(),
     )
-        .prop_map(|(pattern, action, kind, condition, approvers, second_person)| Rule {
-            kind,
-            condition: condition.map(Into::into),
-            approvers,
-            second_person,
-            ..Rule::new(pattern.parse().unwrap(), action)
+        .prop_map(|(pattern, action, kind, condition, approvers, second_person)| {
+            // No such rule is stored: a claim allows nothing.
+            let claims = looks_at_hints(condition) && action == RuleAction::Allow;
+            let action = if claims { RuleAction::RequireApproval } else { action };
+            Rule {
+                kind,
+                condition: condition.map(Into::into),
+                approvers,
+                second_person,
+                ..Rule::new(pattern.parse().unwrap(), action)
+            }
         })
 }
 
@@ -54,20 +94,28 @@ struct Asked {
     name: &'static str,
     kind: CapabilityKind,
     hint: Option<bool>,
+    arguments: Value,
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
-    (select(vec!["a", "b", "~a"]), select(NAMES.to_vec()), select(KINDS.to_vec()), any::<Option<bool>>())
-        .prop_map(|(slug, name, kind, hint)| Asked {
+    let names = select(NAMES.to_vec());
+    (select(vec!["a", "b", "~a"]), names, select(KINDS.to_vec()), any::<Option<bool>>(), 0..4).prop_map(
+        |(slug, name, kind, hint, number)| Asked {
+            arguments: json!({ "n": number }),
             slug: slug.trim_start_matches('~').parse().unwrap(),
             personal: slug.starts_with('~'),
             name,
             kind,
             hint,
-        })
+        },
+    )
 }
 
 impl Asked {
+    fn number(&self) -> i64 {
+        self.arguments["n"].as_i64().unwrap()
+    }
+
     fn subject(&self) -> Subject<'_> {
         let mut subject = subject(&self.slug);
         if self.personal {
@@ -80,6 +128,7 @@ impl Asked {
             name: self.name,
             kind: self.kind,
             destructive_hint: self.hint,
+            arguments: Arguments::Given(&self.arguments),
             ..subject.capability
         };
         subject
@@ -109,11 +158,17 @@ fn reference(lists: [&[Rule]; 3], hold: bool, asked: &Asked) -> RuleAction {
     let mut strictest = RuleAction::Allow;
     for rules in lists {
         for rule in rules {
-            if rule.pattern.matches(&asked.prefix(), asked.name)
-                && rule.kind.is_none_or(|kind| kind == asked.kind)
-            {
-                let action = if rule.condition.is_some() { RuleAction::Block } else { rule.action };
-                strictest = strictest.max(action);
+            let concerns = rule.pattern.matches(&asked.prefix(), asked.name)
+                && rule.kind.is_none_or(|kind| kind == asked.kind);
+            let condition = rule.condition.as_deref();
+            let truth = CONDITIONS.iter().chain(&HINTS).find(|(source, _)| Some(*source) == condition);
+            let holds = truth.map_or(Some(true), |(_, truth)| truth(asked));
+            if !concerns || holds == Some(false) {
+                continue;
+            }
+            strictest = strictest.max(if holds.is_none() { RuleAction::Block } else { rule.action });
+            // What the provider claims stands in for no rule that comes later.
+            if holds.is_none() || !looks_at_hints(condition) {
                 break;
             }
         }
@@ -134,7 +189,7 @@ fn decide(set: &PolicySet, asked: &Asked) -> Decision {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn the_index_decides_as_a_scan_from_the_top(
@@ -199,10 +254,32 @@ proptest! {
 
     #[test]
     fn hints_never_loosen(organization in a_list(), hold: bool, asked in asked()) {
-        let set = set(&organization, None, None, hold);
-        let with = |hint| strictness(&decide(&set, &Asked { hint, ..asked.clone() }));
-        prop_assert_eq!(with(None), with(Some(false)));
-        prop_assert!(with(None) <= with(Some(true)));
+        let without: Vec<Rule> =
+            organization.iter().filter(|rule| !looks_at_hints(rule.condition.as_deref())).cloned().collect();
+        let with = |rules: &[Rule], hold, hint| {
+            strictness(&decide(&set(rules, None, None, hold), &Asked { hint, ..asked.clone() }))
+        };
+        prop_assert_eq!(with(&without, hold, None), with(&without, hold, Some(false)));
+        for hint in [None, Some(false), Some(true)] {
+            prop_assert!(with(&without, false, hint) <= with(&organization, hold, hint));
+        }
+    }
+
+    /// What is hidden whatever the arguments is never callable, and what is shown was not promised to be harder.
+    #[test]
+    fn a_listing_is_never_stricter_than_a_call(
+        organization in a_list(), toolkit in a_list(), hold: bool, asked in asked(),
+    ) {
+        let set = set(&organization, Some(&toolkit), None, hold);
+        let mut subject = asked.subject();
+        subject.capability.arguments = Arguments::Unknown;
+        let listed = set.on_connection(subject.requester, subject.connection).list(&subject.capability);
+        let shown = match listed {
+            Listed::Shown(trace) => trace.action,
+            Listed::Hidden(_) => RuleAction::Block,
+        };
+        prop_assert!(shown <= strictness(&decide(&set, &asked)));
+        prop_assert!(strictness(&decide(&set, &asked)) <= strictness(&evaluate(&set, &subject, Purpose::Execute)));
     }
 
     #[test]

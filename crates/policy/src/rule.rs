@@ -5,6 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use switchboard_domain::{CapabilityKind, CapabilityPattern, TeamId};
 
+use crate::condition::{Condition, ConditionProblem};
+
+/// Most rules of one list that may have a condition: each may be evaluated for a call.
+pub const MAX_CONDITIONS: usize = 50;
+
 /// What a rule does with what it matches; a later one is stricter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,8 +56,8 @@ pub struct Rule {
     /// The kind of capability it is about; `None` means every kind.
     #[serde(default)]
     pub kind: Option<CapabilityKind>,
-    /// Reserved. A stored rule with a condition blocks what its pattern matches, whatever its action: not
-    /// knowing whether it applies must not let a call through.
+    /// When it applies, see [`Condition`]; always without. A rule whose condition can't be evaluated blocks what its
+    /// pattern matches, whatever its action: not knowing whether it applies must not let a call through.
     #[serde(default)]
     pub condition: Option<String>,
     #[serde(default)]
@@ -73,11 +78,6 @@ impl Rule {
             second_person: false,
         }
     }
-
-    /// What the rule comes to: its action, or block while its condition can't be evaluated.
-    pub fn effect(&self) -> RuleAction {
-        if self.condition.is_some() { RuleAction::Block } else { self.action }
-    }
 }
 
 impl fmt::Display for Rule {
@@ -87,10 +87,17 @@ impl fmt::Display for Rule {
 }
 
 /// What is wrong with a rule that somebody wants to store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleProblem {
-    #[error("conditions are not supported yet: leave `condition` out")]
-    Condition,
+    #[error("{0}")]
+    Condition(#[from] ConditionProblem),
+    #[error(
+        "its `condition` looks at hints, which are the provider's own claims, and a claim can't allow anything: use \
+         \"require_approval\" or \"block\""
+    )]
+    HintAllows,
+    #[error("more than {MAX_CONDITIONS} rules of the list have a `condition`")]
+    TooManyConditions,
     #[error("`approvers` names no team, so nobody could approve: name one, or use \"caller\" or \"admins\"")]
     NoTeam,
     #[error(
@@ -110,17 +117,27 @@ pub struct RuleError {
 
 /// Checks rules before they are stored; patterns and words were checked when they were parsed.
 pub fn check_rules(rules: &[Rule]) -> Result<(), RuleError> {
-    rules.iter().enumerate().try_for_each(|(index, rule)| match problem_of(rule) {
-        Some(problem) => Err(RuleError { position: index + 1, problem }),
-        None => Ok(()),
+    let mut conditions = 0;
+    rules.iter().enumerate().try_for_each(|(index, rule)| {
+        conditions += usize::from(rule.condition.is_some());
+        let problem =
+            if conditions > MAX_CONDITIONS { Some(RuleProblem::TooManyConditions) } else { problem_of(rule) };
+        match problem {
+            Some(problem) => Err(RuleError { position: index + 1, problem }),
+            None => Ok(()),
+        }
     })
 }
 
 fn problem_of(rule: &Rule) -> Option<RuleProblem> {
-    match &rule.approvers {
-        _ if rule.condition.is_some() => Some(RuleProblem::Condition),
-        Approvers::Teams(teams) if teams.is_empty() => Some(RuleProblem::NoTeam),
-        Approvers::Caller if rule.second_person => Some(RuleProblem::NobodyLeft),
+    let condition = rule.condition.as_deref().map(Condition::compile).transpose();
+    match (condition, &rule.approvers) {
+        (Err(problem), _) => Some(problem.into()),
+        (Ok(Some(condition)), _) if condition.uses_hints && rule.action == RuleAction::Allow => {
+            Some(RuleProblem::HintAllows)
+        }
+        (_, Approvers::Teams(teams)) if teams.is_empty() => Some(RuleProblem::NoTeam),
+        (_, Approvers::Caller) if rule.second_person => Some(RuleProblem::NobodyLeft),
         _ => None,
     }
 }
@@ -175,7 +192,20 @@ mod tests {
         let problem = |rule: Rule| check_rules(&[base.clone(), rule]).unwrap_err();
         assert_eq!(
             problem(Rule { condition: Some("true".into()), ..base.clone() }),
-            RuleError { position: 2, problem: RuleProblem::Condition }
+            RuleError { position: 2, problem: RuleProblem::Condition(ConditionProblem::Constant) }
+        );
+        let trusting = Rule {
+            condition: Some("tool.read_only_hint == true".into()),
+            action: RuleAction::Allow,
+            ..base.clone()
+        };
+        assert_eq!(problem(trusting).problem, RuleProblem::HintAllows);
+        let conditional = Rule { condition: Some("plan".into()), ..base.clone() };
+        assert_eq!(check_rules(&vec![conditional.clone(); MAX_CONDITIONS]), Ok(()));
+        let too_many = check_rules(&vec![conditional; MAX_CONDITIONS + 1]).unwrap_err();
+        assert_eq!(
+            (too_many.position, too_many.problem),
+            (MAX_CONDITIONS + 1, RuleProblem::TooManyConditions)
         );
         assert_eq!(
             problem(Rule { approvers: Approvers::Teams(vec![]), ..base.clone() }).problem,

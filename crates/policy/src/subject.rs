@@ -1,6 +1,7 @@
 //! The facts a decision rests on, gathered by the caller. Every field has to be given: there is no default
 //! that could stand in for a forgotten check.
 
+use serde_json::Value;
 use switchboard_domain::{
     Availability, Caller, CapabilityKind, CapabilityState, ConnectionId, ConnectionOwner, CredentialMode,
     CredentialOwner, OrganizationId, Role, Scope, Scopes, Slug, TeamId,
@@ -19,7 +20,7 @@ pub enum Mode {
 pub struct Requester<'a> {
     pub organization: OrganizationId,
     pub caller: Caller,
-    /// Role and teams are for conditions; today's rules don't look at them.
+    /// Role and teams are for conditions.
     pub role: Role,
     pub teams: &'a [TeamId],
     pub scopes: Scopes,
@@ -106,6 +107,14 @@ impl ConnectionFacts<'_> {
     }
 }
 
+/// What a call is made with, for conditions.
+#[derive(Debug, Clone, Copy)]
+pub enum Arguments<'a> {
+    Given(&'a Value),
+    /// There is no call: something is listed. A call without arguments has an empty object.
+    Unknown,
+}
+
 /// The capability.
 #[derive(Debug, Clone, Copy)]
 pub struct CapabilityFacts<'a> {
@@ -118,8 +127,11 @@ pub struct CapabilityFacts<'a> {
     pub offered: bool,
     /// What its pin says. A digest the caller sent that is not the approved one counts as `Held`.
     pub state: CapabilityState,
+    /// The provider's `readOnlyHint`, a claim: for conditions that tighten.
+    pub read_only_hint: Option<bool>,
     /// The provider's `destructiveHint`, a claim: only `Some(true)` counts, and only to tighten.
     pub destructive_hint: Option<bool>,
+    pub arguments: Arguments<'a>,
 }
 
 /// One question.

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use switchboard_domain::{
     Caller, CapabilityKind, CapabilityName, MemberId, OrganizationId, Principal, Proof, Resource, ToolkitId,
 };
-use switchboard_policy::{Approvers, CapabilityFacts, Explanation, Rule, Subject, check_rules, explain};
+use switchboard_policy::{
+    Approvers, Arguments, CapabilityFacts, Explanation, Rule, Subject, check_rules, explain,
+};
 use switchboard_storage::{MemberStatus, PolicyLayer};
 
 use super::{
@@ -35,6 +37,9 @@ pub struct ExplainRequest {
     /// Slug of the toolkit it would be called through.
     #[serde(default)]
     pub toolkit: Option<String>,
+    /// JSON object that it would be called with, for rules that look at arguments.
+    #[serde(default)]
+    pub arguments: Option<String>,
 }
 
 impl Broker {
@@ -167,6 +172,7 @@ impl Broker {
             violations.add("capability", format!("{error}."));
             violations.into_result().err().unwrap_or_else(Refusal::unavailable)
         })?;
+        let arguments = request.arguments.as_deref().map(read_arguments).transpose()?;
         let subject = self.principal_of(principal, request.member).await?;
         let snapshot = self.organization_snapshot(principal.organization)?;
         let known =
@@ -204,7 +210,9 @@ impl Broker {
                     admitted: known.connection.tools.admits(&name.name),
                     offered,
                     state: capability.state,
+                    read_only_hint: capability.read_only_hint,
                     destructive_hint: capability.destructive_hint,
+                    arguments: arguments.as_ref().map_or(Arguments::Unknown, Arguments::Given),
                 },
             },
         ))
@@ -234,6 +242,16 @@ impl Broker {
             toolkits: None,
         })
     }
+}
+
+fn read_arguments(text: &str) -> Result<Value, Refusal> {
+    let mut violations = Violations::default();
+    match serde_json::from_str(text) {
+        Ok(arguments @ Value::Object(_)) => return Ok(arguments),
+        Ok(_) => violations.add("arguments", "Give a JSON object, such as {\"amount\": 5}."),
+        Err(error) => violations.add("arguments", format!("It is not JSON: {error}.")),
+    }
+    Err(violations.into_result().err().unwrap_or_else(Refusal::unavailable))
 }
 
 fn own_layer(principal: &Principal) -> Result<PolicyLayer, Refusal> {

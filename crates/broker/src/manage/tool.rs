@@ -9,7 +9,7 @@ use switchboard_domain::{
     CapabilityKind, CapabilityState, ClientInfo, ConnectionId, Principal, Resource, Scope,
 };
 use switchboard_mcp::Era;
-use switchboard_policy::{CapabilityFacts, Listed};
+use switchboard_policy::{Arguments, CapabilityFacts, Listed};
 use switchboard_storage::{self as storage, CapabilityRow};
 
 use super::{Operation, Page, PageRequest, Refusal, Target, authorize, record::Change, refusal::Violations};
@@ -168,7 +168,9 @@ impl Broker {
                 admitted: known.connection.tools.admits(&name),
                 offered: true,
                 state: row.state,
+                read_only_hint: definition.read_only_hint(),
                 destructive_hint: definition.destructive_hint(),
+                arguments: Arguments::Unknown,
             });
             let (decision, reason) = match listed {
                 Listed::Shown(trace) => (trace.action.as_str(), None),

@@ -46,6 +46,9 @@ enum Command {
         /// The toolkit it would be called through
         #[arg(long, value_name = "SLUG")]
         toolkit: Option<String>,
+        /// What it would be called with, for rules that look at arguments
+        #[arg(long, value_name = "JSON")]
+        arguments: Option<String>,
     },
 }
 
@@ -84,13 +87,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 let rules = client.put(&list.path(&client).await?, &wanted).await?;
                 show(&rules, json);
             }
-            Command::Explain { capability, member, toolkit } => {
+            Command::Explain { capability, member, toolkit, arguments } => {
                 let mut query = vec![("capability", capability.clone())];
                 if let Some(member) = member {
                     query.push(("member", client.id_of(&MEMBER, member).await?));
                 }
                 if let Some(toolkit) = toolkit {
                     query.push(("toolkit", cell(&client.find(&TOOLKIT, toolkit).await?, "slug")));
+                }
+                if let Some(arguments) = arguments {
+                    query.push(("arguments", arguments.clone()));
                 }
                 let why = client.get(&crate::client::with_query("/policies/explain", &query)).await?;
                 explain(&why, json);
@@ -133,10 +139,17 @@ fn show(rules: &Value, json: bool) {
             };
             let second = if rule["second_person"] == true { " (a second person)" } else { "" };
             let (pattern, action, kind) = (cell(rule, "pattern"), cell(rule, "action"), cell(rule, "kind"));
-            vec![(index + 1).to_string(), pattern, action, kind, format!("{who}{second}")]
+            vec![
+                (index + 1).to_string(),
+                pattern,
+                action,
+                kind,
+                format!("{who}{second}"),
+                cell(rule, "condition"),
+            ]
         };
         let rows: Vec<Vec<String>> = listed.iter().enumerate().map(row).collect();
-        output::print(&table(&["", "PATTERN", "ACTION", "KIND", "APPROVERS"], &rows));
+        output::print(&table(&["", "PATTERN", "ACTION", "KIND", "APPROVERS", "IF"], &rows));
     }
 }
 
@@ -150,7 +163,10 @@ fn explain(why: &Value, json: bool) {
         let decides = if found["decides"] == true { "  <- decides" } else { "" };
         let rule = &found["rule"];
         let (layer, position) = (cell(found, "layer"), cell(found, "position"));
-        let line = format!("{layer} rule {position}: {} {}", cell(rule, "pattern"), cell(rule, "action"));
+        let condition = cell(rule, "condition");
+        let when = if condition.is_empty() { condition } else { format!(" if {condition}") };
+        let (pattern, action) = (cell(rule, "pattern"), cell(rule, "action"));
+        let line = format!("{layer} rule {position}: {pattern} {action}{when}");
         text.push_str(&format!("  {}{decides}\n", plain(&line)));
     }
     output::print(&text);

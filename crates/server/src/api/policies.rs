@@ -24,7 +24,8 @@ struct RuleSchema {
     action: String,
     /// `tool`, `prompt` or `resource`; every kind without.
     kind: Option<String>,
-    /// Not supported yet: leave it out.
+    /// A CEL expression that says when the rule applies, such as `args.amount > 100`; always without. Where it can't be
+    /// evaluated, the rule blocks.
     condition: Option<String>,
     /// `caller` (without), `admins`, or `{"teams": ["team_…"]}`.
     #[schema(value_type = Option<Object>)]
@@ -46,7 +47,7 @@ struct RulesSchema(Vec<RuleSchema>);
 #[expect(dead_code, reason = "only its schema is used: the shape is the policy's")]
 struct ExplanationSchema {
     capability: String,
-    /// `allow`, `require_approval` or `deny`.
+    /// `allow`, `require_approval` or `deny`; `depends` where a rule looks at arguments and none were given.
     decision: String,
     reason: Option<String>,
     /// The first matching rule of each list, and which one decides.
@@ -66,6 +67,8 @@ struct ExplainQuery {
     member: Option<String>,
     /// Slug of the toolkit it would be called through.
     toolkit: Option<String>,
+    /// JSON object that it would be called with, for rules that look at arguments.
+    arguments: Option<String>,
 }
 
 pub(super) fn routes() -> Vec<Route> {

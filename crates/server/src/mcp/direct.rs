@@ -43,6 +43,10 @@ pub(super) async fn run(
 ) -> Result<Response<Body>, ProtocolError> {
     let list = state.broker.direct_tools(context).await.map_err(|error| dispatch::refused(&error))?;
     let Some(capability) = list.names.get(name) else { return Err(call::unknown_tool(context, name)) };
+    let meant = state.broker.meant(context, capability, arguments).await;
+    let meant = meant.map_err(|error| dispatch::refused(&error))?;
+    let inner = meant.arguments.and_then(|arguments| RawValue::from_string(arguments).ok());
+    let arguments = inner.as_deref().or(arguments);
     if context.era == Era::Modern {
         mirrored(state, context, headers, capability, arguments).await?;
     }
@@ -50,7 +54,7 @@ pub(super) async fn run(
         name: Cow::Borrowed(capability),
         arguments,
         schema_digest: None,
-        intent: None,
+        intent: meant.intent,
         approval_id: approval_id(request),
     };
     Ok(call::finish(state, context, request, state.broker.execute(context, &execute).await))

@@ -55,6 +55,9 @@ on_both! {
             (json!([{ "pattern": "*", "action": "block", "extra": 1 }]), "[0].extra"),
             (json!([{ "pattern": "*", "action": "require_approval", "second_person": true }]), "0"),
             (json!([{ "pattern": "*", "action": "block", "condition": "true" }]), "0"),
+            (json!([{ "pattern": "*", "action": "block", "condition": "args.amount >" }]), "0"),
+            (json!([{ "pattern": "*", "action": "block", "condition": "args.text.matches('.*')" }]), "0"),
+            (json!([{ "pattern": "*", "action": "allow", "condition": "tool.read_only_hint == true" }]), "0"),
             (json!([{ "pattern": "*", "action": "require_approval", "approvers": team }]), "0.approvers"),
         ] {
             let problem = owner.put("/policies", &rules).await.refused(422, "validation_failed");
@@ -67,6 +70,63 @@ on_both! {
         let stale = owner.send(Method::PUT, "/policies", &headers, "[]").await;
         stale.refused(412, "stale");
         assert_eq!(owner.get("/policies").await.ok(200).as_array().map(Vec::len), Some(1));
+        app.stop().await;
+    }
+}
+
+on_both! {
+    async fn a_condition_decides_by_the_arguments(database) {
+        let app = app(&database).await;
+        let upstream = ReferenceUpstream::start().await;
+        app.connect("demo", &upstream.url()).await;
+        let owner = Rest::owner(&app).await;
+        let (ana, _) = Rest::member(&app, "ana", Role::Member).await;
+        let client = app.client(ana.token.as_deref().unwrap());
+        let code = async |text: &str| {
+            let done = client.execute("demo.echo", json!({ "text": text })).await;
+            done["structuredContent"]["code"].as_str().unwrap_or("it ran").to_owned()
+        };
+        let rules = json!([
+            { "pattern": "demo.echo", "action": "block", "condition": "args.text.contains('secret')" },
+            { "pattern": "demo.*", "action": "require_approval", "condition": "size(args.text) > 10" },
+            { "pattern": "demo.*", "action": "allow" }
+        ]);
+        owner.put("/policies", &rules).await.ok(200);
+        let shown = client.search(json!({ "query": "echo", "limit": 20 })).await;
+        let echo = shown["matches"].as_array().unwrap().iter().find(|found| found["name"] == "demo.echo").unwrap();
+        assert_eq!(echo["decision"], "allow", "what is shown is the mildest it may come to");
+        assert_eq!(code("a secret").await, "policy_blocked");
+        assert_eq!(code("a long text for it").await, "approval_required");
+        assert_eq!(upstream.log().executions("echo"), 0);
+        assert_eq!(code("short").await, "it ran");
+        assert_eq!(upstream.log().executions("echo"), 1);
+
+        let explained = async |arguments: &str| {
+            let query = if arguments.is_empty() { String::new() } else { format!("&arguments={arguments}") };
+            let path = format!("/policies/explain?capability=demo.echo{query}");
+            ana.get(&path).await.ok(200)["decision"].clone()
+        };
+        assert_eq!(explained("").await, "depends");
+        assert_eq!(explained("%7B%22text%22:%22a%20secret%22%7D").await, "deny");
+        assert_eq!(explained("%7B%22text%22:%22short%22%7D").await, "allow");
+        ana.get("/policies/explain?capability=demo.echo&arguments=%5B%5D").await.refused(422, "validation_failed");
+
+        // What can't be told blocks, whatever the rule says.
+        let rules = json!([{ "pattern": "demo.echo", "action": "allow", "condition": "args.missing > 1" }]);
+        owner.put("/policies", &rules).await.ok(200);
+        assert_eq!(code("short").await, "policy_blocked");
+        // A member tightens for themselves with conditions too, and never loosens.
+        let rules = json!([{ "pattern": "demo.echo", "action": "block", "condition": "size(args.text) > 5" }]);
+        owner.put("/policies", &rules).await.ok(200);
+        let own = json!([{ "pattern": "*", "action": "allow", "condition": "size(args.text) > 3" }]);
+        ana.put("/me/policies", &own).await.ok(200);
+        assert_eq!(code("longer").await, "policy_blocked");
+        let own = json!([{ "pattern": "*", "action": "block", "condition": "args.text == 'tiny'" }]);
+        ana.put("/me/policies", &own).await.ok(200);
+        assert_eq!(code("tiny").await, "policy_blocked");
+        assert_eq!(upstream.log().executions("echo"), 1);
+        assert_eq!(code("fine").await, "it ran");
+        assert_eq!(upstream.log().executions("echo"), 2);
         app.stop().await;
     }
 }

@@ -9,6 +9,7 @@
 
 mod canonical;
 mod definition;
+mod difference;
 mod findings;
 mod known_server;
 mod naming;
@@ -21,6 +22,7 @@ mod validation_cost;
 
 pub use canonical::{NotCanonical, canonical_form, fingerprint};
 pub use definition::{Definition, DefinitionLimits, ExcludedTool, Exclusion};
+pub use difference::{Difference, differences};
 pub use findings::{Finding, Flag, REDACTED, in_text as flags_in_text};
 pub use known_server::{find_known_servers, host_of, known_servers, known_servers_checked_at};
 pub use naming::{DIRECT_NAME_CHARS, direct_names};

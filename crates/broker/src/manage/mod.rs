@@ -28,6 +28,7 @@ mod people;
 mod policy;
 mod record;
 mod refusal;
+mod review;
 mod service_account;
 mod session;
 mod setup;
@@ -59,11 +60,12 @@ pub use people::{MemberView, NewTeam, TeamMembers, TeamView};
 pub use policy::{ExplainRequest, Rules};
 pub(crate) use record::change_of;
 pub use refusal::{Refusal, RefusalKind, Violation};
+pub use review::{DifferenceView, ReviewDecision, ReviewDecisions, ReviewView, Verdict};
 pub use service_account::{
     CreatedSecret, NewSecret, NewServiceAccount, ProgramRole, ServiceAccountEdit, ServiceAccountView,
 };
 pub use session::SessionView;
 pub use setup::{SetupDone, SetupError, SetupLinkState, SetupRequest};
 pub use token::{CreatedToken, NewToken, TokenView};
-pub use tool::{FindingView, ReviewDecision, ReviewView, RunError, ToolCall, ToolView, Verdict};
+pub use tool::{FindingView, RunError, ToolCall, ToolView};
 pub use toolkit::{NewToolkit, SurfaceWord, ToolkitEdit, ToolkitView};

@@ -1,18 +1,18 @@
-//! A connection's tools: what is there and what the rules say of it, a run by hand, and the review of what changed.
+//! A connection's tools: what is there and what the rules say of it, and a run by hand.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json, value::RawValue};
-use switchboard_catalog::{Definition, DefinitionLimits, displayed};
+use serde_json::{Value, value::RawValue};
+use switchboard_catalog::{Definition, DefinitionLimits};
 use switchboard_domain::{
     CapabilityKind, CapabilityState, ClientInfo, ConnectionId, Principal, Resource, Scope,
 };
 use switchboard_mcp::Era;
 use switchboard_policy::{Arguments, CapabilityFacts, Listed};
-use switchboard_storage::{self as storage, CapabilityRow};
+use switchboard_storage as storage;
 
-use super::{Operation, Page, PageRequest, Refusal, Target, authorize, record::Change, refusal::Violations};
+use super::{Operation, Page, PageRequest, Refusal, Target, authorize};
 use crate::{Broker, CallContext, CallFailure, Execute, Executed, Known, Narrowing};
 
 /// What a reviewer should look at, and where (a JSON Pointer).
@@ -50,44 +50,6 @@ pub struct ToolView {
     pub reason: Option<&'static str>,
     /// Advisory: text in the definition that hides, misleads or commands.
     pub findings: Vec<FindingView>,
-}
-
-/// A definition that waits for a decision, beside the one that was approved.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Review)]
-pub struct ReviewView {
-    pub name: String,
-    /// `held` or `rejected`.
-    #[schema(value_type = String)]
-    pub state: CapabilityState,
-    /// `added` or `changed`.
-    pub change: &'static str,
-    /// Pass it with the decision: it is about this definition and no later one.
-    pub fingerprint: String,
-    /// As the upstream lists it now.
-    #[schema(value_type = Object)]
-    pub listed: Value,
-    /// As it was approved; `null` for an added one.
-    #[schema(value_type = Option<Object>)]
-    pub approved: Option<Value>,
-    pub findings: Vec<FindingView>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    Approve,
-    Reject,
-}
-
-/// A decision about one definition.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReviewDecision {
-    pub name: String,
-    pub decision: Verdict,
-    /// Of the definition that was looked at.
-    pub fingerprint: String,
 }
 
 /// A run by hand.
@@ -206,73 +168,9 @@ impl Broker {
         };
         self.execute(&context, &request).await.map_err(RunError::Failed)
     }
-
-    /// Definitions that were added or changed after the first listing, with both texts.
-    pub async fn read_review(
-        &self,
-        principal: &Principal,
-        id: ConnectionId,
-        page: &PageRequest,
-    ) -> Result<Page<ReviewView>, Refusal> {
-        let known = self.known_connection(principal.organization, id).await?;
-        let target = Target::Connection { connection: &known.connection, grants: &known.grants };
-        let _allowed = authorize(principal, Operation::ReadReview, target)?;
-        let rows = self.db().single().await?.capabilities().definitions(principal.organization, id).await?;
-        let shown = rows.into_iter().filter_map(|(_, name, row)| review_view(&known, name, row)).collect();
-        page.cut(shown, |review: &ReviewView| review.name.clone())
-    }
-
-    /// Approving pins the definition that was looked at; rejecting keeps it out until it changes again.
-    pub async fn decide_review(
-        &self,
-        principal: &Principal,
-        id: ConnectionId,
-        decision: ReviewDecision,
-    ) -> Result<(), Refusal> {
-        let known = self.known_connection(principal.organization, id).await?;
-        let target = Target::Connection { connection: &known.connection, grants: &known.grants };
-        let allowed = authorize(principal, Operation::DecideReview, target)?;
-        let organization = principal.organization;
-        let mut tx = self.db().write().await?;
-        let row =
-            tx.capabilities().definition(organization, id, CapabilityKind::Tool, &decision.name).await?;
-        let row = row.filter(|row| row.state != CapabilityState::Gone).ok_or_else(Refusal::not_found)?;
-        if hex::encode(row.fingerprint.0) != decision.fingerprint {
-            return Err(Refusal::stale());
-        }
-        if !matches!(row.state, CapabilityState::Held | CapabilityState::Rejected) {
-            let mut violations = Violations::default();
-            violations.add("name", "This definition is approved already: there is nothing to decide.");
-            violations.into_result()?;
-        }
-        let definition = parse(&row.listed, &known).ok_or_else(Refusal::unavailable)?;
-        let now = self.clock().now();
-        let approve = decision.decision == Verdict::Approve;
-        let written = CapabilityRow {
-            kind: CapabilityKind::Tool,
-            name: decision.name.clone(),
-            state: if approve { CapabilityState::Approved } else { CapabilityState::Rejected },
-            fingerprint: row.fingerprint,
-            approved_fingerprint: if approve { Some(row.fingerprint) } else { row.approved_fingerprint },
-            title: definition.title().map(str::to_owned),
-            summary: definition.summary(),
-            approved_definition: if approve { Some(row.listed.clone()) } else { row.approved },
-            definition: row.listed,
-            first_seen_at: now,
-            updated_at: now,
-        };
-        tx.capabilities().apply_listing(organization, id, &[written], &[], now).await?;
-        let shown = displayed(&decision.name, 200);
-        let details = json!({
-            "decision": decision.decision, "fingerprint": decision.fingerprint,
-            "approved_before": row.approved_fingerprint.map(|it| hex::encode(it.0)),
-        });
-        let change = Change::of(format!("{}.{shown}", known.connection.name_prefix())).on(id).with(details);
-        self.commit_change(&allowed, tx, change).await
-    }
 }
 
-fn parse(raw: &str, known: &Known) -> Option<Definition> {
+pub(super) fn parse(raw: &str, known: &Known) -> Option<Definition> {
     Definition::parse(raw, known.connection.instructions.as_deref(), &DefinitionLimits::default()).ok()
 }
 
@@ -301,26 +199,10 @@ fn tool_view(
     }
 }
 
-fn findings(definition: &Definition) -> Vec<FindingView> {
+pub(super) fn findings(definition: &Definition) -> Vec<FindingView> {
     let view = |finding: switchboard_catalog::Finding| FindingView {
         flag: finding.flag.as_str(),
         pointer: finding.pointer,
     };
     definition.findings().into_iter().map(view).collect()
-}
-
-fn review_view(known: &Known, name: String, row: storage::Definition) -> Option<ReviewView> {
-    if !matches!(row.state, CapabilityState::Held | CapabilityState::Rejected) {
-        return None;
-    }
-    let listed = serde_json::from_str(&row.listed).unwrap_or(Value::Null);
-    Some(ReviewView {
-        findings: parse(&row.listed, known).map(|definition| findings(&definition)).unwrap_or_default(),
-        change: if row.approved.is_some() { "changed" } else { "added" },
-        approved: row.approved.as_deref().and_then(|text| serde_json::from_str(text).ok()),
-        fingerprint: hex::encode(row.fingerprint.0),
-        state: row.state,
-        listed,
-        name,
-    })
 }

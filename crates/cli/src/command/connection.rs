@@ -3,6 +3,7 @@
 mod connect;
 mod input;
 mod report;
+mod review;
 
 use serde_json::{Value, json};
 
@@ -42,6 +43,8 @@ enum Command {
         /// Slug or id
         connection: String,
     },
+    /// Tools that were added or changed since they were approved: what differs, and the decision
+    Review(review::Review),
     /// Ask for its tools again
     Refresh {
         /// Slug or id
@@ -79,6 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 show(&found, json);
                 Ok(())
             }
+            Command::Review(wanted) => review::run(&client, wanted, json).await,
             Command::Remove { connection, yes } => remove(&client, connection, *yes).await,
         }
     })

@@ -49,7 +49,7 @@ Run it
   config check|show    what is configured, and where each value comes from
 
 Use it (--server, --token)
-  connection           add | list | show | check | connect | refresh | remove
+  connection           add | list | show | check | connect | review | refresh | remove
   grant | toolkit | policy | approval | member | team | service-account
   identity-provider | oauth-client | token | audit
   search QUERY         what an agent would find

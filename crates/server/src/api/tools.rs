@@ -4,7 +4,7 @@ use axum::{body::Body, http::StatusCode};
 use serde_json::value::RawValue;
 use switchboard_broker::{
     CallFailure,
-    manage::{Operation, ReviewDecision, ReviewView, RunError, ToolCall, ToolView},
+    manage::{Operation, ReviewDecision, ReviewDecisions, ReviewView, RunError, ToolCall, ToolView},
 };
 use switchboard_domain::{CallId, ErrorCode};
 
@@ -30,6 +30,10 @@ pub(super) fn routes() -> Vec<Route> {
         post("/connections/{id}/tools/review", Operation::DecideReview, decide)
             .says("Approve or reject a definition")
             .takes::<ReviewDecision>()
+            .answers_nothing(),
+        post("/connections/{id}/tools/review/decisions", Operation::DecideReview, decide_several)
+            .says("Approve or reject several definitions: all of them, or none")
+            .takes::<ReviewDecisions>()
             .answers_nothing(),
         post("/connections/{id}/tools/{name}/call", Operation::CallTool, run)
             .says("Run a tool")
@@ -68,6 +72,12 @@ async fn review(call: Call) -> Result<Reply, Problem> {
 async fn decide(call: Call) -> Result<Reply, Problem> {
     let decision = call.body()?;
     call.broker().decide_review(&call.principal, call.path("id")?, decision).await?;
+    Ok(Reply::nothing())
+}
+
+async fn decide_several(call: Call) -> Result<Reply, Problem> {
+    let wanted = call.body()?;
+    call.broker().decide_reviews(&call.principal, call.path("id")?, wanted).await?;
     Ok(Reply::nothing())
 }
 

@@ -19,6 +19,7 @@ mod listener;
 mod intent;
 mod members;
 mod modes;
+mod mutations;
 mod narrowed;
 mod oauth;
 mod oauth_clients;

@@ -59,6 +59,9 @@ on_both! {
             (&json!("echo"), &json!("changed"), &json!("held"))
         );
         assert_ne!(held["listed"]["description"], held["approved"]["description"]);
+        let differs = &held["differences"][0];
+        assert_eq!(differs["pointer"], "/description", "{held}");
+        assert!(differs["after"].as_str().is_some_and(|after| after.contains("passwords")), "{held}");
         assert!(!held["findings"].as_array().unwrap().is_empty(), "{held}");
         let client = app.client(owner.token.as_deref().unwrap());
         let refused = client.execute("demo.echo", json!({ "text": "x" })).await;
@@ -70,7 +73,16 @@ on_both! {
         owner.post(&review, &decide("approve", &json!("00"))).await.refused(412, "stale");
         owner.post(&review, &decide("reject", &held["fingerprint"])).await.ok(204);
         assert_eq!(owner.get(&review).await.ok(200)["items"][0]["state"], "rejected");
-        owner.post(&review, &decide("approve", &held["fingerprint"])).await.ok(204);
+        // Several at once: all, or none.
+        let several = |second: &Value| {
+            let first = decide("approve", &held["fingerprint"]);
+            json!({ "decisions": [first, { "name": "add", "decision": "reject", "fingerprint": second }] })
+        };
+        let all = format!("{review}/decisions");
+        owner.post(&all, &several(&json!("00"))).await.refused(412, "stale");
+        owner.post(&all, &json!({ "decisions": [] })).await.refused(422, "validation_failed");
+        assert_eq!(owner.get(&review).await.ok(200)["items"][0]["state"], "rejected", "none of them");
+        owner.post(&all, &json!({ "decisions": [decide("approve", &held["fingerprint"])] })).await.ok(204);
         assert_eq!(owner.get(&review).await.ok(200)["items"], json!([]));
         let done = client.execute("demo.echo", json!({ "text": "x" })).await;
         assert_ne!(done["isError"], json!(true), "{done}");

@@ -1,0 +1,110 @@
+//! `switchboard connection review`: definitions that changed, what differs, and the decision.
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{CONNECTION, Client, cell},
+    failure::Failure,
+    output::{self, plain, plain_lines},
+};
+
+/// As many as one request takes.
+const AT_ONCE: usize = 200;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Review {
+    /// Slug or id
+    connection: String,
+    /// Approve these tools as they are shown
+    #[arg(long, value_name = "TOOL")]
+    approve: Vec<String>,
+    /// Keep these out until they change again
+    #[arg(long, value_name = "TOOL")]
+    reject: Vec<String>,
+    /// Approve everything that waits
+    #[arg(long, conflicts_with_all = ["approve", "reject", "reject_all"])]
+    approve_all: bool,
+    /// Keep out everything that waits
+    #[arg(long, conflicts_with_all = ["approve", "reject"])]
+    reject_all: bool,
+}
+
+pub(super) async fn run(client: &Client, review: &Review, as_json: bool) -> Result<(), Failure> {
+    let id = client.id_of(&CONNECTION, &review.connection).await?;
+    let path = format!("/connections/{id}/tools/review");
+    let held = client.all(&path).await?;
+    let decisions = decisions(review, &held)?;
+    if decisions.is_empty() {
+        show(&held, as_json);
+        return Ok(());
+    }
+    for some in decisions.chunks(AT_ONCE) {
+        client.post(&format!("{path}/decisions"), &json!({ "decisions": some })).await?;
+    }
+    output::remark(&format!("{} decided.", decisions.len()));
+    Ok(())
+}
+
+/// What to decide, each about the definition that was just read.
+fn decisions(review: &Review, held: &[Value]) -> Result<Vec<Value>, Failure> {
+    let decide = |found: &Value, word: &str| json!({ "name": found["name"], "decision": word, "fingerprint": found["fingerprint"] });
+    if review.approve_all || review.reject_all {
+        let word = if review.approve_all { "approve" } else { "reject" };
+        return Ok(held
+            .iter()
+            .filter(|found| found["state"] == "held")
+            .map(|found| decide(found, word))
+            .collect());
+    }
+    let named = |names: &[String], word: &str| {
+        let one = |name: &String| {
+            let found = held.iter().find(|found| found["name"] == name.as_str());
+            found
+                .map(|found| decide(found, word))
+                .ok_or_else(|| Failure::failed(format!("`{}` does not wait for a decision.", plain(name))))
+        };
+        names.iter().map(one).collect::<Result<Vec<_>, _>>()
+    };
+    let mut all = named(&review.approve, "approve")?;
+    all.extend(named(&review.reject, "reject")?);
+    Ok(all)
+}
+
+fn show(held: &[Value], as_json: bool) {
+    if as_json {
+        output::print_json(&json!({ "items": held }));
+        return;
+    }
+    if held.is_empty() {
+        output::remark("Nothing waits: every definition is as it was approved.");
+        return;
+    }
+    let mut text = String::new();
+    for found in held {
+        let (name, change, state) = (cell(found, "name"), cell(found, "change"), cell(found, "state"));
+        text.push_str(&format!("{} ({change}, {state})\n", plain(&name)));
+        for finding in found["findings"].as_array().into_iter().flatten() {
+            text.push_str(&format!(
+                "  ! {} at {}\n",
+                cell(finding, "flag"),
+                plain(&cell(finding, "pointer"))
+            ));
+        }
+        for difference in found["differences"].as_array().into_iter().flatten() {
+            text.push_str(&format!("  {}\n", plain(&cell(difference, "pointer"))));
+            for (mark, member) in [("-", "before"), ("+", "after")] {
+                for line in plain_lines(&cell(difference, member)).lines() {
+                    text.push_str(&format!("    {mark} {line}\n"));
+                }
+            }
+        }
+        if change == "instructions" {
+            let instructions = plain_lines(&cell(found, "instructions"));
+            text.push_str(&format!(
+                "  the server's instructions are now\n    {}\n",
+                instructions.replace('\n', "\n    ")
+            ));
+        }
+    }
+    output::print(&text);
+}

@@ -74,10 +74,10 @@ fn check(bytes: &[u8]) {
             assert!(is_public(address), "{text:?} leads to {address}");
         }
     }
-    if let Ok(passed) = GUARDS.open.check_url(&text) {
-        if let Some(address) = address(&plain(passed.as_str())) {
-            assert!(!is_metadata(address), "{text:?} leads to {address}");
-        }
+    if let Ok(passed) = GUARDS.open.check_url(&text)
+        && let Some(address) = address(&plain(passed.as_str()))
+    {
+        assert!(!is_metadata(address), "{text:?} leads to {address}");
     }
 }
 
@@ -110,8 +110,11 @@ fn is_public(address: IpAddr) -> bool {
                 && !(v4.is_unspecified() || v4.is_broadcast() || shared || a == 0 || a >= 240)
         }
         IpAddr::V6(v6) => {
-            !(v6.is_loopback() || v6.is_unspecified() || v6.is_multicast())
-                && !(v6.is_unique_local() || v6.is_unicast_link_local())
+            !(v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_multicast()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local())
         }
     }
 }

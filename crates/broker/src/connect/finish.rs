@@ -167,7 +167,8 @@ impl Broker {
         failure: ConnectFailure,
     ) -> Finished {
         let member = signed_in.map_or(found.member, |signed_in| signed_in.member);
-        if let Err(failure) = self.record_refused(connection, member, &failure, found.id).await {
+        if let Err(failure) = self.record_refused_authorization(connection, member, &failure, found.id).await
+        {
             return Finished::Refused(failure);
         }
         if burned && let Err(failure) = self.fail(found, &failure).await {

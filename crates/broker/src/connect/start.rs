@@ -195,7 +195,7 @@ impl Broker {
         drop(tx);
         if found.member != signed_in.member {
             let failure = wrong_member();
-            self.record_refused(&connection, signed_in.member, &failure, found.id).await?;
+            self.record_refused_authorization(&connection, signed_in.member, &failure, found.id).await?;
             return Err(failure);
         }
         if found.used_at.is_some() || found.expires_at <= self.clock().now() {
@@ -243,7 +243,7 @@ impl Broker {
     }
 
     /// Somebody or something else than it should be turned up: on record, and nothing else happened.
-    pub(super) async fn record_refused(
+    pub(super) async fn record_refused_authorization(
         &self,
         connection: &Connection,
         member: MemberId,

@@ -157,6 +157,7 @@ async fn shared(db: &Db, options: &Options, rounds: usize) {
 
 /// Killed somewhere between asking for a token and having used it. What only the provider has seen (its answer was under
 /// way) nobody can keep; whatever was used once was on disk before.
+#[expect(clippy::print_stderr, reason = "what the provider alone knew is a figure to be told")]
 async fn killed(db: &Db, options: &Options, rounds: usize) {
     let world = World::on_the_machines_clock(db).await;
     let client = owner(&world.apps[0]).await;
@@ -182,7 +183,6 @@ async fn killed(db: &Db, options: &Options, rounds: usize) {
         lost += 1;
         world.sign_in().await;
     }
-    let told = format!("{lost} of {rounds} rounds fell into the time in which only the provider knew");
-    writeln!(std::io::stderr(), "{told}").unwrap();
+    eprintln!("{lost} of {rounds} rounds fell into the time in which only the provider knew");
     world.stop().await;
 }

@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use switchboard_catalog::{ConnectionSet, EntryRef, SearchQuery};
-use switchboard_domain::{CallError, ConnectionId, ErrorCode, Slug};
+use switchboard_domain::{CallError, ConnectionId, ErrorCode, Resource, Slug};
 use switchboard_policy::{Listed, Reason, RuleAction};
 
 use crate::{
@@ -248,6 +248,14 @@ fn hint(view: &View<'_>, query: &str, empty: bool, fits_well: bool) -> Option<St
              Sign in again to choose others."
                 .into(),
         );
+    }
+    let resource = &view.context.resource;
+    if view.granted.is_empty() && matches!(resource, Resource::Toolkit(_) | Resource::Connection(_)) {
+        return Some(format!(
+            "The address {} shows nothing to you. Check its spelling; if it is right, ask an admin of your organization \
+             whether it is for you and its connections are granted to you.",
+            resource.path()
+        ));
     }
     if view.granted.is_empty() {
         return Some(

@@ -58,7 +58,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(oauth::router())
         .merge(ui::router())
         .merge(ops::router())
-        .fallback(problem::fallback)
+        .fallback(ui::fallback)
         .layer(axum::middleware::from_fn_with_state(state.clone(), guard::guard))
         .with_state(state)
 }

@@ -72,10 +72,6 @@ pub(crate) fn not_found() -> Response<Body> {
     axum::response::IntoResponse::into_response(Problem::not_found())
 }
 
-pub(crate) async fn fallback() -> Response<Body> {
-    not_found()
-}
-
 pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

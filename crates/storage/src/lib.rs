@@ -8,6 +8,7 @@
 //! Nothing here opens a secret: [`Sealed`] bytes come from the vault and go back to it.
 //! See `docs/adr/0002-one-sql-text-two-databases.md`.
 
+mod allowed_client;
 mod approval;
 mod audit;
 mod capability;
@@ -49,6 +50,7 @@ mod upstream_authorization;
 mod upstream_client;
 mod upstream_issuer;
 
+pub use allowed_client::{AllowedClient, AllowedClients};
 pub use approval::{Approval, Approvals};
 pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter, UsageCount};
 pub use capability::{Capabilities, CapabilityRow, Definition, LightCapability};
@@ -93,6 +95,7 @@ pub use switchboard_vault::Sealed;
 /// Every statement there is, for the tests that prepare each on both databases and read its text.
 pub fn statements() -> impl Iterator<Item = Statement> {
     [
+        allowed_client::ALL,
         approval::ALL,
         audit::ALL,
         capability::ALL,

@@ -93,6 +93,8 @@ operations! {
     ListSessions = "session.list", Membership, Reads;
     RevokeSession = "session.revoke", Ownership, Writes;
     RevokeOtherSessions = "session.revoke_others", Membership, Writes;
+    ListAllowedClients = "allowed_client.list", Membership, Reads;
+    RevokeAllowedClient = "allowed_client.revoke", Ownership, Writes;
     ListConnections = "connection.list", Membership, Reads;
     CreateConnection = "connection.create", Admin, Writes;
     CreatePersonalConnection = "connection.create_personal", Membership, Writes;

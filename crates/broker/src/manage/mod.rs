@@ -6,6 +6,7 @@
 //!
 //! What may not be seen does not exist: a forbidden thing and an unknown one are refused alike (THREATS Z9).
 
+mod allowed_client;
 mod approval;
 mod audit_log;
 mod authorize;
@@ -36,6 +37,7 @@ mod token;
 mod tool;
 mod toolkit;
 
+pub use allowed_client::AllowedClientView;
 pub use approval::{ApprovalDecision, ApprovalQuery, ApprovalView, InboxView};
 pub use audit_log::{AuditExport, AuditQuery, UsageRow, UsageView};
 pub use authorize::{Allowed, Needs, Operation, Target, authorize};

@@ -57,6 +57,18 @@ impl Refusal {
         Self { forbidden: true, ..Self::not_found() }
     }
 
+    /// It is known to be there, and an admin may.
+    pub fn needs_admin() -> Self {
+        let message = "This needs the role of an admin in your organization. Ask an admin or owner to do it, or to give \
+                       you the role (switchboard member role).";
+        Self { forbidden: true, ..Self::new(RefusalKind::Forbidden, "role_required", message) }
+    }
+
+    /// Not for this caller, rather than not there.
+    pub const fn is_forbidden(&self) -> bool {
+        self.forbidden
+    }
+
     pub fn insufficient_scope(message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Forbidden, "insufficient_scope", message)
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 use switchboard_domain::SecretValue;
-use switchboard_egress::{ByteLimit, Egress, EgressError, Redirects, Request, Response};
+use switchboard_egress::{ByteLimit, Egress, EgressError, Redirects, Request, Response, TlsFailure};
 
 use crate::{
     config::{Config, Environment, SettingFlags, Settings},
@@ -36,7 +36,9 @@ impl Client {
         // Only what concerns the way out is read here: private authorities, a proxy.
         let settings = Settings::load(&SettingFlags::default(), &Environment::of_process())?;
         let egress = startup::operator_egress(&Config::new(&settings)?.egress)?;
-        let origin = server.trim_end_matches('/').to_owned();
+        // The address that AI clients are given is an answer to the same question.
+        let origin = server.trim_end_matches('/');
+        let origin = origin.strip_suffix("/mcp").unwrap_or(origin).to_owned();
         egress.check_url(&origin).map_err(|_| {
             Failure::usage(format!(
                 "`{}` can't be used as a server: write https://host, or http:// with an address of this machine or a \
@@ -94,7 +96,7 @@ impl Client {
         if status.is_success() {
             return read(&answer);
         }
-        Err(refused(status, &answer))
+        Err(missing(status, path, &answer).unwrap_or_else(|| refused(status, &answer)))
     }
 
     /// Writes an answer to stdout as it comes, however long it is.
@@ -175,6 +177,9 @@ impl Client {
             EgressError::ConnectRefused => {
                 "Is it running? `switchboard serve` starts it; --server or SWITCHBOARD_SERVER names another"
             }
+            EgressError::TlsFailed { kind: TlsFailure::Protocol } => {
+                "Does it speak plain http? Then write http:// in --server or SWITCHBOARD_SERVER"
+            }
             EgressError::TlsFailed { .. } => {
                 "For a private authority, set SWITCHBOARD_EGRESS_EXTRA_ROOT_CERTIFICATES to its PEM file"
             }
@@ -191,6 +196,29 @@ fn read(answer: &[u8]) -> Result<Value, Failure> {
     }
     serde_json::from_slice(answer).map_err(|_| {
         Failure::failed("The server's answer is not JSON. Is --server the address of a Switchboard?")
+    })
+}
+
+/// What is not there by its noun: the server says the same of everything that is not there or not for this caller.
+fn missing(status: StatusCode, path: &str, answer: &[u8]) -> Option<Failure> {
+    let problem: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let mut segments = path.split(['/', '?']).filter(|segment| !segment.is_empty());
+    let noun = match segments.next()? {
+        "connections" => "connection",
+        "toolkits" => "toolkit",
+        "members" => "member",
+        "teams" => "team",
+        "invitations" => "invitation",
+        "service-accounts" => "service account",
+        "tokens" => "token",
+        "sessions" => "session",
+        "approvals" => "approval",
+        "allowed-clients" => "allowed client",
+        _ => return None,
+    };
+    let id = segments.next().filter(|id| id.contains('_'))?;
+    (status == StatusCode::NOT_FOUND && problem["code"] == "not_found").then(|| {
+        Failure::failed(format!("There is no {noun} {} that this token may do that with.", plain(id)))
     })
 }
 

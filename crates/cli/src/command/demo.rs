@@ -18,7 +18,7 @@ const EMAIL: &str = "owner@demo.invalid";
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Examples
-  switchboard demo
+  switchboard demo                          its data go with it
   switchboard demo --data-dir ./demo        keep what you try out
   switchboard demo --listen 127.0.0.1:9000")]
 pub(crate) struct Arguments {

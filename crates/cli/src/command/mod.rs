@@ -5,6 +5,7 @@ mod approval;
 mod audit;
 mod backup;
 mod call;
+mod client;
 mod completions;
 mod configuration;
 mod connection;
@@ -51,7 +52,7 @@ Run it
 Use it (--server, --token)
   connection           add | list | show | check | connect | review | refresh | remove
   grant | toolkit | policy | approval | member | team | service-account
-  identity-provider | oauth-client | token | audit
+  identity-provider | oauth-client | client | token | audit
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -97,6 +98,8 @@ enum Command {
     IdentityProvider(identity_provider::Arguments),
     /// The AI clients that members sign in with
     OauthClient(oauth_client::Arguments),
+    /// AI clients that people allowed to act as them
+    Client(client::Arguments),
     /// Access tokens
     Token(token::Arguments),
     /// Who did what, and how it was decided
@@ -150,9 +153,18 @@ fn with_usual_settings(command: clap::Command) -> clap::Command {
     })
 }
 
+/// `switchboard help connection` is what people type; `switchboard connection --help` is what it means.
+fn asked_for_help(mut arguments: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    if arguments.get(1).is_some_and(|first| first == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
+    arguments
+}
+
 /// Reads the command line.
 pub(crate) fn parse(arguments: Vec<std::ffi::OsString>) -> Result<Cli, clap::Error> {
-    Cli::from_arg_matches(&tree().try_get_matches_from(arguments)?)
+    Cli::from_arg_matches(&tree().try_get_matches_from(asked_for_help(arguments))?)
 }
 
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
@@ -170,6 +182,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::ServiceAccount(arguments) => service_account::run(&arguments),
         Command::OauthClient(arguments) => oauth_client::run(&arguments),
+        Command::Client(arguments) => client::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),

@@ -20,10 +20,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SLUG")]
     connection: Option<String>,
     /// How many, 1 to 20
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=20))]
     limit: u8,
     /// brief, signature or schema
-    #[arg(long, default_value = "signature")]
+    #[arg(long, default_value = "signature", value_parser = ["brief", "signature", "schema"], hide_possible_values = true)]
     detail: String,
     #[command(flatten)]
     server: ServerFlags,

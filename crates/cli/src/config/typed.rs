@@ -157,6 +157,16 @@ impl Config {
             let origin = settings.origin("server.public_url");
             faults.push(Fault::Value { origin, key: "server.public_url", why: why.into() });
         }
+        let database_url = settings.secret("database.url");
+        if database_url.is_some_and(|url| {
+            let url = url.expose().trim_start();
+            !url.starts_with("postgres://") && !url.starts_with("postgresql://")
+        }) {
+            let origin = settings.origin("database.url");
+            let why = "is no URL of a PostgreSQL database: it begins with postgres:// (without it, SQLite in the data \
+                       directory is used)";
+            faults.push(Fault::Value { origin, key: "database.url", why: why.into() });
+        }
         let trusted_proxies = TrustedProxies::parse(settings.list("server.trusted_proxies"));
         let trusted_proxies = trusted_proxies.unwrap_or_else(|error| {
             let origin = settings.origin("server.trusted_proxies");

@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use switchboard_broker::manage::Refusal;
+use switchboard_broker::manage::{Needs, Refusal};
 use switchboard_domain::{Principal, Resource};
 
 use super::{call::Call, limits, route::Route};
@@ -71,9 +71,22 @@ pub(super) async fn dispatch(
                 let refusal = refusal.unwrap_or_else(|| Refusal::invalid(problem.code, ""));
                 state.broker.record_refusal(&principal, route.operation, &target, &refusal).await;
             }
+            if is_no_secret(route, &principal, &problem) {
+                return Problem::from(Refusal::needs_admin()).into_response();
+            }
             problem.into_response()
         }
     }
+}
+
+/// That there are members, rules and an audit log is in the documentation: who lacks the role for a whole collection of
+/// them, or to add to one, is told so. An address with an id in it answers the same for what is there and what is not.
+fn is_no_secret(route: &Route, principal: &Principal, problem: &Problem) -> bool {
+    let forbidden = problem.refusal.as_deref().is_some_and(Refusal::is_forbidden);
+    problem.status == StatusCode::NOT_FOUND
+        && !principal.role.is_admin()
+        && !route.path.contains('{')
+        && (route.operation.needs() == Needs::Admin || (route.method == Method::POST && forbidden))
 }
 
 /// A bearer token, or without any `Authorization` the console's session: one principal, and nothing falls back.

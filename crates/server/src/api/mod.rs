@@ -3,6 +3,7 @@
 //! A route names the operation it is for (`broker::manage::Operation`), so that a test can walk every route with
 //! every role; what is not in the table is not served. The OpenAPI document is made of the same table.
 
+mod allowed_clients;
 mod approvals;
 mod audit;
 mod authorizations;
@@ -55,6 +56,7 @@ fn routes() -> Vec<Route> {
         identity_providers::routes(),
         tokens::routes(),
         sessions::routes(),
+        allowed_clients::routes(),
         known_servers::routes(),
         connections::routes(),
         authorizations::routes(),

@@ -1,4 +1,4 @@
-//! Pages for people: the landing page, the setup link, signing in, their password. Plain HTML and one style sheet;
+//! Pages for people: their own page, the setup link, signing in, their password. Plain HTML and one style sheet;
 //! everything works without JavaScript, and the policy of the pages allows none but on the one that ends a sign-in at
 //! a provider.
 
@@ -6,6 +6,7 @@ mod account;
 mod approval;
 mod assets;
 mod connect;
+mod home;
 mod identities;
 mod identity;
 mod invitation;
@@ -16,8 +17,7 @@ use askama::Template;
 use axum::{
     Router,
     body::Body,
-    extract::State,
-    http::{HeaderValue, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
     routing::{get, post},
 };
 
@@ -28,7 +28,9 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form
 
 pub(crate) fn router() -> Router<ServerState> {
     Router::new()
-        .route("/", get(landing))
+        .route("/", get(home::show))
+        .route("/connections/{id}", get(home::connection))
+        .route("/account/clients/{id}/revoke", post(home::revoke_client))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-in/with/{organization}/{provider}", get(identity::sign_in))
         .route("/sign-in/callback/{organization}/{provider}", get(identity::callback))
@@ -47,14 +49,6 @@ pub(crate) fn router() -> Router<ServerState> {
 }
 
 #[derive(Template)]
-#[template(path = "landing.html")]
-struct Landing<'a> {
-    version: &'static str,
-    origin: &'a str,
-    has_owner: bool,
-}
-
-#[derive(Template)]
 #[template(path = "message.html")]
 struct Message<'a> {
     title: &'a str,
@@ -62,11 +56,15 @@ struct Message<'a> {
     command: Option<&'a str>,
 }
 
-async fn landing(State(state): State<ServerState>) -> Response<Body> {
-    // When the database can't be asked, the hint is not worth an error.
-    let has_owner = state.broker.owner_exists().await.unwrap_or(true);
-    let origin = state.config.origin();
-    page(StatusCode::OK, &Landing { version: env!("CARGO_PKG_VERSION"), origin, has_owner })
+/// Whatever address nothing is at: a page for a browser, a problem for everything else.
+pub(crate) async fn fallback(headers: HeaderMap) -> Response<Body> {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/html") { no_page() } else { problem::not_found() }
+}
+
+fn no_page() -> Response<Body> {
+    let text = "There is no page at this address, or not for you. The link may be cut off, or what it led to is gone.";
+    message(StatusCode::NOT_FOUND, "Nothing here", text, None)
 }
 
 fn unavailable() -> Response<Body> {

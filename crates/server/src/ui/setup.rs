@@ -143,8 +143,9 @@ fn link_is_over(state: SetupLinkState) -> Response<Body> {
         SetupLinkState::Used => (
             StatusCode::GONE,
             "This link was used",
-            "A setup link works once, and somebody made an owner with this one. If that was not you, look into it now: \
-             whoever operates the server can give an owner a new password.",
+            "A setup link works once, and somebody made an owner with this one. If it was you: sign in at /sign-in. The token \
+             that the page showed is not shown again; the first command makes another. If it was not you, look into \
+             it now: the second gives an owner a new password.",
         ),
         SetupLinkState::Expired => (
             StatusCode::GONE,
@@ -159,7 +160,8 @@ fn link_is_over(state: SetupLinkState) -> Response<Body> {
     };
     let command = match state {
         SetupLinkState::Used => {
-            "switchboard admin reset-password --email you@example.com --password-file ./password"
+            "switchboard admin create-token --email you@example.com --scope mcp:read --scope mcp:write --scope api\n\
+             switchboard admin reset-password --email you@example.com --password-file ./password"
         }
         _ => "switchboard admin setup-link",
     };

@@ -327,7 +327,7 @@ on_both! {
         let member = app.member("mia@example.test", Role::Member).await;
         let token = app.token(member, &[Scope::Api]).await;
         let client = app.client_at("/api/v1/identity-providers", Some(&token));
-        assert_eq!(client.send(http::Method::GET, http::HeaderMap::new(), "").await.status.as_u16(), 404);
+        assert_eq!(client.send(http::Method::GET, http::HeaderMap::new(), "").await.status.as_u16(), 403);
         let (_, _, stranger) = app.stranger(&[Scope::Api]).await;
         let client = app.client_at("/api/v1/identity-providers", Some(&stranger));
         let theirs = client.send(http::Method::GET, http::HeaderMap::new(), "").await.json();

@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod account;
+mod allowed_clients;
 mod api;
 mod approvals;
 mod at_rest;
 mod connect;
 mod connect_attacks;
 mod direct;
+mod home;
 mod hostile_upstream;
 mod identity;
 mod identity_hostile;

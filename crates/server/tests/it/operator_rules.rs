@@ -89,7 +89,7 @@ on_both! {
             assert_eq!(done["isError"], true, "{done}");
         }
         app.wait_for_status(id, ConnectionStatus::Unreachable).await;
-        app.broker.refresh_snapshots().await.unwrap();
+        app.broker.check(app.organization, id, None).await.unwrap();
         let mut tx = app.db.read().await.unwrap();
         let found = tx.connections().find(app.organization, id).await.unwrap().unwrap();
         let actor = found.status.diagnosis.unwrap().actor.unwrap();

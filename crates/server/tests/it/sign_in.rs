@@ -38,7 +38,7 @@ on_both! {
 
         let organization = browser.get("/api/v1/organization").await;
         assert_eq!(organization.status.as_u16(), 200, "{}", organization.text());
-        assert_eq!(browser.get("/api/v1/members").await.status.as_u16(), 404, "she is no admin");
+        assert_eq!(browser.get("/api/v1/members").await.status.as_u16(), 403, "she is no admin");
         let forged = browser.post("/sign-out", &[]).await;
         assert_eq!(forged.status.as_u16(), 400, "a form without the session's token");
         assert_eq!(browser.get("/api/v1/organization").await.status.as_u16(), 200);

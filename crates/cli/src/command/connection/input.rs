@@ -21,10 +21,10 @@ pub(super) struct NewConnection {
     #[arg(long)]
     name: Option<String>,
     /// streamable_http or sse; without, what the server speaks
-    #[arg(long, hide_short_help = true)]
+    #[arg(long, hide_short_help = true, value_parser = ["streamable_http", "sse"], hide_possible_values = true)]
     transport: Option<String>,
     /// none or oauth; without, what the server asks for
-    #[arg(long, value_name = "TYPE", conflicts_with_all = ["api_key_file", "headers"])]
+    #[arg(long, value_name = "TYPE", value_parser = ["none", "oauth"], hide_possible_values = true, conflicts_with_all = ["api_key_file", "headers"])]
     auth: Option<String>,
     /// Each member signs in with their own account
     #[arg(long)]

@@ -34,8 +34,12 @@ pub(super) fn facts(connection: &Value) -> String {
     }
     if let Some(label) = connection["action"]["label"].as_str() {
         let who = cell(connection, "action_owner").replace('_', " ");
-        let url = cell(&connection["action"], "url");
-        text.push_str(&format!("next        {} ({}) {}\n", plain(label), plain(&who), plain(&url)));
+        let (kind, slug) = (cell(&connection["action"], "type"), cell(connection, "slug"));
+        let how = match kind.as_str() {
+            "retry" | "configure" | "contact" => format!("switchboard connection check {slug}"),
+            _ => cell(&connection["action"], "url"),
+        };
+        text.push_str(&format!("next        {} ({}): {}\n", plain(label), plain(&who), plain(&how)));
     }
     text
 }

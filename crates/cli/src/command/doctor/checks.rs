@@ -43,8 +43,34 @@ fn data_dir(config: &Config) -> Finding {
         Ok(metadata) if !metadata.is_dir() => {
             Finding::fail("data", format!("{path} is not a directory. Choose another with --data-dir"))
         }
-        Ok(metadata) => modes(&path.to_string(), &metadata),
+        Ok(metadata) => match may_use(&config.data_dir) {
+            Ok(()) => modes(&path.to_string(), &metadata),
+            Err(error) => Finding::fail(
+                "data",
+                format!(
+                    "{path} can't be read and written by this user (uid {}): {error}. Run this as the user that runs \
+                     Switchboard, or change the owner of the directory",
+                    rustix::process::getuid().as_raw()
+                ),
+            ),
+        },
     }
+}
+
+/// The directory, and in it what a start opens.
+fn may_use(directory: &std::path::Path) -> std::io::Result<()> {
+    use rustix::fs::{Access, access};
+    access(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?;
+    for name in ["switchboard.db", "secrets/master.key"] {
+        let path = directory.join(name);
+        match access(&path, Access::READ_OK) {
+            Err(rustix::io::Errno::NOENT) | Ok(()) => {}
+            Err(error) => {
+                return Err(std::io::Error::other(format!("{name}: {}", std::io::Error::from(error))));
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

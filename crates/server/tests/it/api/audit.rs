@@ -38,7 +38,7 @@ on_both! {
 
         let filtered = owner.get(&format!("/audit?actor={ana_id}&action=connection.delete")).await.ok(200);
         assert_eq!(filtered["items"].as_array().unwrap().len(), 2);
-        ana.get("/audit").await.refused(404, "not_found");
+        ana.get("/audit").await.refused(403, "role_required");
         owner.get("/audit?outcome=perhaps").await.refused(422, "invalid_query");
         app.stop().await;
     }

@@ -158,7 +158,7 @@ on_both! {
         }
         assert_eq!(owner.get("/connections?scope=manageable").await.ok(200)["items"], json!([]));
         let organizations = json!({ "slug": "x", "url": "http://127.0.0.1:4321/mcp", "auth_type": "none" });
-        ana.post("/connections", &organizations).await.refused(404, "not_found");
+        ana.post("/connections", &organizations).await.refused(403, "role_required");
         ana.delete(&path).await.ok(204);
         app.stop().await;
     }

@@ -106,7 +106,7 @@ on_both! {
         owner.put(&format!("{path}/credential"), &credential).await.refused(404, "not_found");
         app.wait_for_status(id.parse().unwrap(), ConnectionStatus::Connected).await;
         assert_eq!(owner.get("/credentials").await.ok(200)["items"][0]["member"], ana_id.to_string());
-        ana.get("/credentials").await.refused(404, "not_found");
+        ana.get("/credentials").await.refused(403, "role_required");
         let deleted = owner.delete(&format!("/credentials?connection={id}")).await.ok(200);
         assert_eq!(deleted["deleted"], 1);
         assert_eq!(ana.get(&path).await.ok(200)["has_credential"], false);

@@ -35,6 +35,8 @@ struct World {
     identity_provider: String,
     _provider: ScriptedProvider,
     oauth_client: String,
+    /// Of no client: that nobody sees another's is for `allowed_clients.rs`.
+    allowed_client: String,
 }
 
 async fn world(app: &App, owner: &Rest<'_>) -> World {
@@ -58,6 +60,8 @@ async fn world(app: &App, owner: &Rest<'_>) -> World {
         identity_provider: id(owner.post("/identity-providers", &company).await.ok(201)),
         _provider: provider,
         oauth_client: id(owner.post("/oauth-clients", &client_body("Walked")).await.ok(201)),
+        allowed_client: switchboard_domain::OauthGrantId::new(app.broker.clock(), app.broker.random())
+            .to_string(),
     }
 }
 
@@ -98,6 +102,7 @@ fn path_of(route: &RouteFacts, world: &World) -> String {
         "invitations" => &world.invitation,
         "tokens" => &world.token,
         "sessions" => &world.session,
+        "allowed-clients" => &world.allowed_client,
         "approvals" => &world.approval,
         "identity-providers" => &world.identity_provider,
         "oauth-clients" => &world.oauth_client,
@@ -198,6 +203,8 @@ on_both! {
                     "{name}: {:?}",
                     answer.status
                 );
+            } else if route.operation.needs() == Needs::Admin && !route.path.contains("{id}") {
+                answer.refused(403, "role_required");
             } else {
                 answer.refused(404, "not_found");
             }

@@ -14,7 +14,7 @@ on_both! {
         let read = ana.get("/organization").await.ok(200);
         assert_eq!((&read["slug"], &read["settings"]["hold_destructive"]), (&json!("acme"), &json!(false)));
         let edit = json!({ "settings": { "hold_destructive": true } });
-        ana.patch("/organization", &edit).await.refused(404, "not_found");
+        ana.patch("/organization", &edit).await.refused(403, "role_required");
         let changed = owner.patch("/organization", &edit).await.ok(200);
         assert_eq!(changed["settings"], json!({
             "hold_destructive": true, "max_token_days": 365, "password_sign_in": true,
@@ -67,7 +67,7 @@ on_both! {
         assert!(token.starts_with("swb_svc_"), "{token}");
         let program = Rest::with_token(&app, Some(token));
         program.get("/organization").await.ok(200);
-        program.get("/members").await.refused(404, "not_found");
+        program.get("/members").await.refused(403, "role_required");
         let path = format!("/service-accounts/{id}");
         owner.patch(&path, &json!({ "status": "suspended" })).await.ok(200);
         program.get("/organization").await.refused(401, "unauthenticated");

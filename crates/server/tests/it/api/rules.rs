@@ -24,8 +24,8 @@ on_both! {
         let stored = put.ok(200);
         assert_eq!((&stored[0]["pattern"], &stored[0]["action"]), (&json!("demo.echo"), &json!("block")));
         assert_eq!(run().await, json!(true));
-        ana.get("/policies").await.refused(404, "not_found");
-        ana.put("/policies", &json!([])).await.refused(404, "not_found");
+        ana.get("/policies").await.refused(403, "role_required");
+        ana.put("/policies", &json!([])).await.refused(403, "role_required");
 
         let why = owner.get(&format!("/policies/explain?capability=demo.echo&member={ana_id}")).await.ok(200);
         assert_eq!((&why["decision"], &why["reason"]), (&json!("deny"), &json!("blocked")));

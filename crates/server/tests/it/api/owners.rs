@@ -12,6 +12,8 @@ on_both! {
         let owner = Rest::owner(&app).await;
         let (ana, _) = Rest::member(&app, "ana", Role::Member).await;
         let (ben, _) = Rest::member(&app, "ben", Role::Member).await;
+        let allowed = json!({ "settings": { "personal_connections": true } });
+        owner.patch("/organization", &allowed).await.ok(200);
         let body = |slug: &str, whose: &str| {
             json!({ "slug": slug, "url": "http://127.0.0.1:4321/mcp", "auth_type": "none", "external_key": "k-1", "owner": whose })
         };

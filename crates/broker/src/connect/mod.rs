@@ -28,6 +28,7 @@ pub use failure::ConnectFailure;
 pub use finish::{Callback, Finished};
 pub use resolve::{Candidate, ResolveInput, ResolvedNow};
 pub use start::{AuthorizationView, StartedAuthorization};
+pub(crate) use token_endpoint::authenticated_form;
 
 /// What the operator decides about signing in at third-party servers.
 #[derive(Debug, Clone, Default)]

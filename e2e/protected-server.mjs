@@ -1,6 +1,6 @@
 // A real MCP server behind a real authorization server (oidc-provider from npm): the server wants a token, the provider
 // signs a person in on pages of its own. Settings come in the environment: PORT, MCP_URL, REGISTRATION (on, off),
-// ISSUER_PATH, METHODS, CLIENT_ID, CLIENT_SECRET, CALLBACK.
+// ISSUER_PATH, CLIENT_ID, CLIENT_SECRET, and CALLBACK unless nobody signs in there (client credentials).
 import http from 'node:http';
 import Provider from 'oidc-provider';
 import { createLocalJWKSet, jwtVerify } from 'jose';
@@ -12,8 +12,10 @@ const resource = `${origin}/mcp`;
 const metadata = `${origin}/.well-known/oauth-protected-resource/mcp`;
 const clients = CLIENT_ID
   ? [{
-      client_id: CLIENT_ID, client_secret: CLIENT_SECRET, redirect_uris: [CALLBACK], application_type: 'native',
-      grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'],
+      client_id: CLIENT_ID, client_secret: CLIENT_SECRET, application_type: 'native',
+      ...(CALLBACK
+        ? { redirect_uris: [CALLBACK], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] }
+        : { redirect_uris: [], grant_types: ['client_credentials'], response_types: [] }),
     }]
   : [];
 const provider = new Provider(issuer, {
@@ -21,9 +23,11 @@ const provider = new Provider(issuer, {
   scopes: ['openid', 'offline_access', 'tools'],
   findAccount: (_, login) => ({ accountId: login, claims: () => ({ sub: login }) }),
   features: {
+    clientCredentials: { enabled: true },
     devInteractions: { enabled: true },
     registration: { enabled: REGISTRATION === 'on' },
     registrationManagement: { enabled: REGISTRATION === 'on' },
+    revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: () => resource,

@@ -84,3 +84,30 @@ def test_a_protected_server_is_connected_by_signing_in(servers, tmp_path, settin
         protected.process.stop()
     finally:
         switchboard.stop()
+
+
+def test_a_server_is_called_as_a_client_of_its_own(servers, tmp_path):
+    secret = "a secret of the tests, 0123456789"
+    protected = Protected(
+        tmp_path, servers["everything"].url, REGISTRATION="off", CLIENT_ID="reports", CLIENT_SECRET=secret,
+    )
+    switchboard = Switchboard(tmp_path).start()
+    try:
+        connection = switchboard.connect(
+            "vendor", protected.url, auth_type="client_credentials",
+            client_credentials={"client_id": "reports", "client_secret": secret},
+        )
+        assert connection["tools_count"] == 13
+        assert secret not in str(connection)
+        done = switchboard.api("POST", f"/connections/{connection['id']}/tools/echo/call", {"arguments": {"message": "hi"}})
+        assert "hi" in str(done), done
+        taken = switchboard.api("DELETE", f"/connections/{connection['id']}/credential")
+        assert taken["provider"]["confirmed"] == 1, taken
+        switchboard.wait_for(connection["id"], "needs_connection")
+        # With another secret than the provider's it says so, and nothing worse.
+        body = {"client_credentials": {"client_id": "reports", "client_secret": "not the one of the provider, 01234"}}
+        switchboard.api("PATCH", f"/connections/{connection['id']}", body)
+        switchboard.wait_for(connection["id"], "reauth_required")
+        protected.process.stop()
+    finally:
+        switchboard.stop()

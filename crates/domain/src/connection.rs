@@ -184,6 +184,14 @@ impl Default for OauthConfig {
     }
 }
 
+/// As which client of its provider a connection of `auth_type: client_credentials` acts; the secret is sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCredentialsConfig {
+    pub client_id: String,
+    /// What to ask for; `None` asks for what the server says is needed.
+    pub scopes: Option<Vec<String>>,
+}
+
 /// The part of the authentication set-up that is no secret; secrets are in the credential.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -194,6 +202,7 @@ pub struct AuthConfig {
     /// Headers whose value each member gives: name and what to tell them.
     pub member_headers: BTreeMap<String, String>,
     pub oauth: Option<OauthConfig>,
+    pub client_credentials: Option<ClientCredentialsConfig>,
 }
 
 /// A connection as stored. The secret it is called with is a credential, elsewhere.

@@ -2,6 +2,7 @@
 //!
 //! Nothing falls back: without the credential that the permit names there is no call.
 
+mod client_credentials;
 mod provider;
 mod renewal;
 mod revocation;
@@ -158,7 +159,10 @@ impl Credentials {
         let plain = self.open_plain(stored).await?;
         let auth = plain.authenticate(connection)?;
         let auth = UpstreamAuth { credential: Some(info.id), generation: info.generation, ..auth };
-        let life = plain.tokens.as_ref().and_then(|tokens| tokens.life(info.expires_at, &*self.random));
+        let life = match &plain.tokens {
+            Some(tokens) => tokens.life(info.expires_at, &*self.random),
+            None => plain.client_secret.as_ref().map(|_| Life::OVER),
+        };
         let opened = Opened { auth, revision: connection.revision, life };
         self.open.insert((connection.id, info.owner), opened.clone());
         Ok(opened)

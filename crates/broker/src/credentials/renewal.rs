@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture, future::Shared};
 use switchboard_domain::{
-    AuditOutcome, AuditPhase, AuditRecord, Connection, CredentialId, CredentialOwner, Timestamp,
+    AuditOutcome, AuditPhase, AuditRecord, AuthType, Connection, CredentialId, CredentialOwner, Timestamp,
 };
 use switchboard_oauth::upstream::{TokenAnswer, TokenError};
 use switchboard_policy::Permit;
@@ -25,7 +25,7 @@ use switchboard_storage::{
 };
 use tokio::time::Instant;
 
-use super::{CredentialError, Opened, provider, secret::Plain};
+use super::{CredentialError, Opened, provider, secret::Plain, tokens::SealedTokens};
 use crate::{Broker, audit, upstream::UpstreamAuth};
 
 /// Longer than an exchange with a provider and the commit after it.
@@ -300,9 +300,17 @@ impl Broker {
             return Ok(newer);
         }
         let stored = self.stored(old).await?.ok_or(NotRenewed::Gone)?;
-        let plain = self.credentials().open_plain(&stored).await?;
+        let mut plain = self.credentials().open_plain(&stored).await?;
+        if old.connection.auth_type == AuthType::ClientCredentials {
+            let asked = self.client_grant(&old.connection, &plain).await.map_err(|failure| {
+                tracing::warn!(connection = %old.connection.slug, reason = failure.reason, "no token can be asked for");
+                NotRenewed::Later { after: self.next_pause(old.id) }
+            })?;
+            plain.tokens = Some(SealedTokens::new(&asked, self.clock().now()));
+        }
         let tokens = plain.tokens.as_ref().ok_or(NotRenewed::Unreadable)?;
-        let Some(grant) = tokens.grant() else {
+        let scope = tokens.scope();
+        let Some(grant) = tokens.grant(&old.connection, &scope) else {
             return self.no_more(old, &stored.info, "no_refresh_token").await;
         };
         let asked_at = self.clock().now();

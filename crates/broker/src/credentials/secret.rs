@@ -17,6 +17,8 @@ use crate::upstream::UpstreamAuth;
 pub enum NewSecret {
     ApiKey(SecretValue),
     Headers(Vec<(String, SecretValue)>),
+    /// Of our client at the provider (RFC 6749 section 4.4).
+    ClientSecret(SecretValue),
 }
 
 /// What is sealed, as JSON.
@@ -26,6 +28,9 @@ pub(super) struct Plain {
     api_key: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, String>,
+    /// What tokens are got with, where no person signs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) client_secret: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tokens: Option<SealedTokens>,
 }
@@ -33,6 +38,7 @@ pub(super) struct Plain {
 impl Drop for Plain {
     fn drop(&mut self) {
         self.api_key.zeroize();
+        self.client_secret.zeroize();
         self.headers.values_mut().for_each(|value| value.zeroize());
     }
 }
@@ -42,6 +48,7 @@ impl From<&NewSecret> for Plain {
         let mut plain = Self::default();
         match secret {
             NewSecret::ApiKey(key) => plain.api_key = Some(key.expose().to_owned()),
+            NewSecret::ClientSecret(secret) => plain.client_secret = Some(secret.expose().to_owned()),
             NewSecret::Headers(headers) => {
                 plain.headers =
                     headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
@@ -90,6 +97,8 @@ impl Plain {
                     add(&mut auth, name, value, value)?;
                 }
             }
+            // None yet: the first call gets them.
+            AuthType::ClientCredentials if self.tokens.is_none() && self.client_secret.is_some() => {}
             AuthType::OAuth | AuthType::ClientCredentials => {
                 let tokens = self.tokens.as_ref().ok_or(CredentialError::Unreadable)?;
                 let secret = tokens.access_token();

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{Random, SecretValue, Timestamp};
+use switchboard_domain::{AuthType, Connection, Random, SecretValue, Timestamp};
 use switchboard_oauth::upstream::TokenAnswer;
 use zeroize::Zeroize as _;
 
@@ -86,6 +86,12 @@ impl Drop for SealedTokens {
     }
 }
 
+impl Life {
+    /// Of what has yet to be got.
+    pub(super) const OVER: Self =
+        Self { renew_at: Timestamp::from_micros(0), ends_at: Timestamp::from_micros(0) };
+}
+
 impl SealedTokens {
     pub(super) fn new(tokens: &UpstreamTokens, issued_at: Timestamp) -> Self {
         let exposed = |secret: &Option<SecretValue>| secret.as_ref().map(|secret| secret.expose().to_owned());
@@ -113,6 +119,11 @@ impl SealedTokens {
         &self.token_endpoint
     }
 
+    /// As OAuth writes scopes.
+    pub(super) fn scope(&self) -> String {
+        self.scopes.join(" ")
+    }
+
     pub(super) fn client(&self) -> UpstreamClient {
         UpstreamClient {
             id: self.client_id.clone(),
@@ -132,9 +143,18 @@ impl SealedTokens {
     }
 
     /// What is sent for the next ones; `None` when only their owner can get any.
-    pub(super) fn grant(&self) -> Option<Vec<(&str, &str)>> {
-        let refresh_token = self.refresh_token.as_deref()?;
-        let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+    pub(super) fn grant<'t>(
+        &'t self,
+        connection: &Connection,
+        scope: &'t str,
+    ) -> Option<Vec<(&'static str, &'t str)>> {
+        let mut fields = if connection.auth_type == AuthType::ClientCredentials {
+            let scope = Some(("scope", scope)).filter(|(_, scope)| !scope.is_empty());
+            std::iter::once(("grant_type", "client_credentials")).chain(scope).collect()
+        } else {
+            let refresh_token = self.refresh_token.as_deref()?;
+            vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)]
+        };
         fields.extend(self.resource.as_deref().map(|resource| ("resource", resource)));
         Some(fields)
     }

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{ApiKeyHeader, AuthConfig, AuthType, CredentialMode, SecretValue};
+use switchboard_domain::{
+    ApiKeyHeader, AuthConfig, AuthType, ClientCredentialsConfig, CredentialMode, SecretValue,
+};
 
 use super::refusal::Violations;
 use crate::credentials::NewSecret;
 
 const MAX_TEXT_CHARACTERS: usize = 500;
 const MAX_HEADERS: usize = 32;
+const MAX_CLIENT_ID: usize = 2048;
+const MAX_SCOPES: usize = 100;
 const MAX_SECRET_BYTES: usize = 16 * 1024;
 
 /// Headers that belong to HTTP, to MCP or to us, and so to no connection.
@@ -65,6 +69,28 @@ pub struct MemberHeader {
     pub description: String,
 }
 
+/// Our client at the provider, for `auth_type: client_credentials`.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ClientCredentials)]
+pub struct ClientCredentialsInput {
+    pub client_id: String,
+    /// Written, never read.
+    #[schema(value_type = String, write_only)]
+    pub client_secret: SecretValue,
+    /// What to ask for, instead of what the server says is needed.
+    #[serde(default)]
+    pub scopes: Option<Vec<String>>,
+}
+
+/// The same, read.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ClientCredentialsInfo)]
+pub struct ClientCredentialsView {
+    pub client_id: String,
+    pub scopes: Option<Vec<String>>,
+}
+
 /// How a connection is to authenticate, as written.
 pub(crate) struct Authentication {
     pub(crate) auth_type: AuthType,
@@ -73,6 +99,7 @@ pub(crate) struct Authentication {
     pub(crate) api_key: Option<ApiKeyInput>,
     pub(crate) headers: Option<BTreeMap<String, SecretValue>>,
     pub(crate) member_headers: Vec<MemberHeader>,
+    pub(crate) client_credentials: Option<ClientCredentialsInput>,
 }
 
 impl Authentication {
@@ -88,6 +115,9 @@ impl Authentication {
         }
         if !self.member_headers.is_empty() && self.auth_type != AuthType::Headers {
             violations.add("member_headers", "They belong to `auth_type: headers`.");
+        }
+        if self.client_credentials.is_some() && self.auth_type != AuthType::ClientCredentials {
+            violations.add("client_credentials", "They belong to `auth_type: client_credentials`.");
         }
         let own_secret = self.credential_mode == CredentialMode::Shared || self.personal;
         match self.auth_type {
@@ -110,6 +140,21 @@ impl Authentication {
                     secret = Some(NewSecret::Headers(headers.into_iter().collect()));
                 }
             }
+            AuthType::ClientCredentials => {
+                if !own_secret {
+                    violations.add("credential_mode", "A client acts for itself, so it is `shared`.");
+                }
+                match self.client_credentials {
+                    Some(input) => {
+                        check_client(&input, violations);
+                        let ClientCredentialsInput { client_id, client_secret, scopes } = input;
+                        auth.client_credentials = Some(ClientCredentialsConfig { client_id, scopes });
+                        secret = Some(NewSecret::ClientSecret(client_secret));
+                    }
+                    None => violations.add("client_credentials", "Give `client_id` and `client_secret`."),
+                }
+                return (auth, secret);
+            }
             _ => {}
         }
         if secret.is_some() && !own_secret {
@@ -120,6 +165,20 @@ impl Authentication {
             );
         }
         (auth, secret)
+    }
+}
+
+fn check_client(input: &ClientCredentialsInput, violations: &mut Violations) {
+    let visible = |text: &str| !text.is_empty() && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+    if !visible(&input.client_id) || input.client_id.len() > MAX_CLIENT_ID {
+        violations.add("client_credentials.client_id", "Give the id as the provider shows it.");
+    }
+    check_secret("client_credentials.client_secret", &input.client_secret, violations);
+    let scopes = input.scopes.iter().flatten();
+    if scopes.clone().count() > MAX_SCOPES
+        || scopes.clone().any(|scope| !visible(scope) || scope.contains(' '))
+    {
+        violations.add("client_credentials.scopes", "Give each scope by itself, as the provider writes it.");
     }
 }
 

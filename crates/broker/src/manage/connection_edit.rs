@@ -14,7 +14,8 @@ use switchboard_domain::{
 use switchboard_storage::UpdateConnection;
 
 use super::{
-    ApiKeyInput, ConnectionView, MemberHeader, OauthInput, Operation, Refusal, Target, authorize,
+    ApiKeyInput, ClientCredentialsInput, ConnectionView, MemberHeader, OauthInput, Operation, Refusal,
+    Target, authorize,
     connection::{owner_of_secret, refuse_read_only, slug_taken},
     connection_authentication::Authentication,
     connection_input::{
@@ -85,9 +86,9 @@ pub struct ConnectionEdit {
     /// Merged with what is there, like the connection itself.
     #[serde(default)]
     pub oauth: Option<OauthInput>,
-    #[schema(ignore)]
+    /// Replaces the client and its secret.
     #[serde(default)]
-    pub client_credentials: Option<IgnoredAny>,
+    pub client_credentials: Option<ClientCredentialsInput>,
     #[schema(ignore)]
     #[serde(default)]
     pub command: Option<IgnoredAny>,
@@ -103,9 +104,6 @@ impl ConnectionEdit {
     fn refuse_what_is_not_available(&self) -> Result<(), Refusal> {
         if self.command.is_some() || self.args.is_some() || self.env.is_some() {
             return Err(no_process_over_http());
-        }
-        if self.client_credentials.is_some() {
-            check_auth_type(AuthType::ClientCredentials)?;
         }
         self.auth_type.map_or(Ok(()), check_auth_type)?;
         self.transport.map_or(Ok(()), check_transport)
@@ -224,6 +222,7 @@ impl Broker {
         let touches_auth = edit.api_key.is_some()
             || headers_given
             || edit.member_headers.is_some()
+            || edit.client_credentials.is_some()
             || after.auth_type != before.auth_type
             || after.credential_mode != before.credential_mode;
         let mut secret = None;
@@ -240,6 +239,7 @@ impl Broker {
                 api_key: merged_api_key(before, edit.api_key, after.auth_type),
                 headers: edit.headers,
                 member_headers,
+                client_credentials: edit.client_credentials,
             };
             let keeps_headers = !headers_given && before.auth_type == AuthType::Headers;
             let (auth, given) = if keeps_headers && after.auth_type == AuthType::Headers {
@@ -257,8 +257,11 @@ impl Broker {
             secret = given;
         }
         let moved = after.url != before.url || after.auth_type != before.auth_type;
-        let (oauth, change) =
+        let (oauth, mut change) =
             self.apply_oauth(Some(before), (after.auth_type, moved), edit.oauth, &mut violations);
+        // Another client, or another place: whose tokens the server takes is found out anew.
+        let acts_anew = before.auth.client_credentials.is_some() && (moved || secret.is_some());
+        change.forgets_issuer |= acts_anew;
         after.auth.oauth = oauth;
         violations.into_result()?;
         after.updated_at = self.clock().now();

@@ -11,7 +11,8 @@ use switchboard_domain::{
 };
 
 use super::{
-    ApiKeyInput, MemberHeader, Refusal, connection_authentication::Authentication, refusal::Violations,
+    ApiKeyInput, ClientCredentialsInput, MemberHeader, Refusal, connection_authentication::Authentication,
+    refusal::Violations,
 };
 use super::{OauthInput, connection_oauth::ClientChange};
 use crate::{Broker, credentials::NewSecret};
@@ -45,7 +46,7 @@ pub struct NewConnection {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub transport: Option<Transport>,
-    /// `none`, `api_key`, `headers` or `oauth`.
+    /// `none`, `api_key`, `headers`, `oauth` or `client_credentials`.
     #[schema(value_type = String)]
     pub auth_type: AuthType,
     /// `shared` (without) or `per_member`.
@@ -89,9 +90,9 @@ pub struct NewConnection {
     /// For `auth_type: oauth`.
     #[serde(default)]
     pub oauth: Option<OauthInput>,
+    /// For `auth_type: client_credentials`.
     #[serde(default)]
-    #[schema(ignore)]
-    pub client_credentials: Option<IgnoredAny>,
+    pub client_credentials: Option<ClientCredentialsInput>,
     #[serde(default)]
     #[schema(ignore)]
     pub command: Option<IgnoredAny>,
@@ -128,11 +129,15 @@ pub(crate) fn no_process_over_http() -> Refusal {
 
 pub(crate) fn check_auth_type(auth_type: AuthType) -> Result<(), Refusal> {
     match auth_type {
-        AuthType::None | AuthType::ApiKey | AuthType::Headers | AuthType::OAuth => Ok(()),
-        AuthType::ClientCredentials | AuthType::UserOidc => Err(Refusal::invalid(
+        AuthType::None
+        | AuthType::ApiKey
+        | AuthType::Headers
+        | AuthType::OAuth
+        | AuthType::ClientCredentials => Ok(()),
+        AuthType::UserOidc => Err(Refusal::invalid(
             "auth_type_not_available",
             format!(
-                "Authentication type `{}` is not available yet. Available are `none`, `api_key`, `headers` and `oauth`.",
+                "Authentication type `{}` is not available yet. Available are `none`, `api_key`, `headers`, `oauth` and `client_credentials`.",
                 auth_type.as_str()
             ),
         )),
@@ -146,9 +151,6 @@ impl Broker {
         }
         let transport = new.transport.unwrap_or(Transport::StreamableHttp);
         check_transport(transport)?;
-        if new.client_credentials.is_some() {
-            check_auth_type(AuthType::ClientCredentials)?;
-        }
         check_auth_type(new.auth_type)?;
         let mut violations = Violations::default();
         let slug = new.slug.parse::<Slug>().map_err(|error| violations.add("slug", format!("{error}."))).ok();
@@ -169,6 +171,7 @@ impl Broker {
             api_key: new.api_key,
             headers: new.headers,
             member_headers: new.member_headers,
+            client_credentials: new.client_credentials,
         };
         let (mut auth, secret) = authentication.check(&mut violations);
         let (oauth, change) = self.apply_oauth(None, (new.auth_type, false), new.oauth, &mut violations);

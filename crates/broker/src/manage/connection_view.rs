@@ -7,7 +7,7 @@ use switchboard_domain::{
 };
 use url::Url;
 
-use super::{MemberHeader, OauthView, OwnerWord};
+use super::{ClientCredentialsView, MemberHeader, OauthView, OwnerWord};
 use crate::{Broker, Known};
 
 /// Where an API key goes.
@@ -61,6 +61,9 @@ pub struct ConnectionView {
     pub oauth: Option<OauthView>,
     /// What each member has to give a value for.
     pub member_headers: Vec<MemberHeader>,
+    /// Admins', with `auth_type: client_credentials`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_credentials: Option<ClientCredentialsView>,
     /// One of the states of `docs/reference/states.md`, as this caller meets it.
     #[schema(value_type = String)]
     pub status: ConnectionStatus,
@@ -148,6 +151,12 @@ impl Broker {
                 .map(|place| ApiKeyPlace { header: place.header.clone(), scheme: place.scheme.clone() }),
             header_names: admins(&connection.auth.header_names).filter(|names| !names.is_empty()),
             oauth: connection.auth.oauth.as_ref().filter(|_| full).map(OauthView::from),
+            client_credentials: connection
+                .auth
+                .client_credentials
+                .clone()
+                .filter(|_| full)
+                .map(|config| ClientCredentialsView { client_id: config.client_id, scopes: config.scopes }),
             member_headers: connection
                 .auth
                 .member_headers

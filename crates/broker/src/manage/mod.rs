@@ -42,7 +42,9 @@ pub use approval::{ApprovalDecision, ApprovalQuery, ApprovalView, InboxView};
 pub use audit_log::{AuditExport, AuditQuery, UsageRow, UsageView};
 pub use authorize::{Allowed, Needs, Operation, Target, authorize};
 pub use connection::{ConnectionScope, CreatedConnection};
-pub use connection_authentication::{ApiKeyInput, MemberHeader};
+pub use connection_authentication::{
+    ApiKeyInput, ClientCredentialsInput, ClientCredentialsView, MemberHeader,
+};
 pub use connection_edit::ConnectionEdit;
 pub use connection_input::{NewConnection, OwnerWord};
 pub use connection_oauth::{OauthInput, OauthView};

@@ -241,6 +241,21 @@ impl Front {
                 .as_ref()
                 .is_none_or(|provider| bearer.is_some_and(|token| provider.accepts(token)));
         self.log.record(logged);
+        let path = parts.uri.path();
+        if let (Some(provider), true) =
+            (&self.provider, path.starts_with("/.well-known/oauth-protected-resource"))
+        {
+            let host = parts.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+            let document = serde_json::json!({
+                "resource": format!("http://{host}/mcp"),
+                "authorization_servers": [provider.origin()],
+            });
+            let body = Full::new(Bytes::from(document.to_string())).map_err(|never| match never {});
+            return Response::builder()
+                .header("content-type", "application/json")
+                .body(body.boxed_unsync())
+                .map_err(|_| ConnectionEnd);
+        }
         if !welcome {
             let body =
                 Full::new(Bytes::from_static(b"unauthorized")).map_err(|never| match never {}).boxed_unsync();

@@ -208,6 +208,13 @@ async fn handle(state: &Mutex<State>, log: &RequestLog, request: Request<Incomin
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| ConnectionEnd)?.to_bytes();
     log.record(LoggedRequest::new(&parts, &body));
+    if parts.uri.path().starts_with("/.well-known/") {
+        let host = parts.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+        return match parts.uri.path() {
+            "/.well-known/oauth-authorization-server" => answer(200, &metadata(host).to_string()),
+            _ => answer(404, "{}"),
+        };
+    }
     let scripted = state.lock().answers.pop_front();
     match scripted {
         Some(ProviderAnswer::Body(status, text)) => return answer(status, text),
@@ -221,6 +228,20 @@ async fn handle(state: &Mutex<State>, log: &RequestLog, request: Request<Incomin
         return Err(ConnectionEnd);
     }
     answer(status, &said.to_string())
+}
+
+/// RFC 8414.
+fn metadata(host: &str) -> Value {
+    json!({
+        "issuer": format!("http://{host}"),
+        "authorization_endpoint": format!("http://{host}/authorize"),
+        "token_endpoint": format!("http://{host}/token"),
+        "revocation_endpoint": format!("http://{host}/revoke"),
+        "response_types_supported": ["code"],
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+    })
 }
 
 fn work(state: &mut State, parts: &Parts, body: &Bytes, keep: bool) -> (u16, Value) {

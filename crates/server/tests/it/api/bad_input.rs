@@ -30,7 +30,7 @@ on_both! {
             (json!({ "args": ["-c", "id"] }), 422, "stdio_not_allowed", ""),
             (json!({ "env": { "A": "b" } }), 422, "stdio_not_allowed", ""),
             (json!({ "auth_type": "user_oidc" }), 422, "auth_type_not_available", ""),
-            (json!({ "auth_type": "client_credentials" }), 422, "auth_type_not_available", ""),
+            (json!({ "auth_type": "client_credentials" }), 422, "validation_failed", "client_credentials"),
             (json!({ "oauth": {} }), 422, "validation_failed", "oauth"),
             (json!({ "auth_type": "oauth", "oauth": { "client_id": "x" } }), 422, "validation_failed", "oauth.client_id"),
             (

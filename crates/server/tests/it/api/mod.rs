@@ -2,6 +2,7 @@
 
 mod audit;
 mod bad_input;
+mod client_credentials;
 mod connections;
 mod credentials;
 mod limits;

@@ -20,13 +20,13 @@ debian_packages() {
   has cc || missing+=(gcc libc6-dev)
   has git || missing+=(git)
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
-  if needs rust peers vectors e2e; then
+  if needs rust peers vectors conformance e2e; then
     has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
   fi
   if needs rust; then
     has strace || missing+=(strace)
   fi
-  if needs peers e2e; then
+  if needs peers conformance e2e; then
     has npm || missing+=(nodejs npm)
   fi
   if needs e2e; then
@@ -76,5 +76,5 @@ has cargo || [ ! -x "$HOME/.cargo/bin/cargo" ] || PATH="$HOME/.cargo/bin:$PATH"
 has cargo || stop "cargo was not found. Install Rust (https://rustup.rs) and run ./test again."
 debian_packages
 python_packages
-if needs peers e2e; then npm_packages; fi
+if needs peers conformance e2e; then npm_packages; fi
 if needs lint; then cargo_deny; fi

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The official conformance suite: directly against a server with all its fixtures, then through Switchboard. Prints the table;
+# with UPDATE=1 it also writes docs/reference/conformance.md.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cargo build --locked --bin switchboard --bin conformance-upstream || exit 1
+.cache/venv/bin/python -m pytest tests/conformance -s --reruns 0

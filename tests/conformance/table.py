@@ -1,0 +1,39 @@
+"""The page `docs/reference/conformance.md`, from what was measured."""
+
+from exceptions import EXCEPTIONS
+from suite import NEWEST, STABLE, version
+
+HEAD = """# Conformance
+
+What the official suite `@modelcontextprotocol/conformance` says: {newest} (newest) and {stable} (newest stable).
+*Direct* is the suite against a server with all its fixtures (`crates/testkit/src/conformance`); *through Switchboard* is the
+same server behind the endpoint of a connection that exposes its tools directly.
+
+This page is written by `UPDATE=1 bash tests/conformance.sh`; `./test conformance` measures again and compares.
+"""
+
+
+def page(tables: list[tuple[str, dict, dict]]) -> str:
+    parts = [HEAD.format(newest=version(NEWEST), stable=version(STABLE))]
+    summary = ["| server scenarios | direct | through Switchboard |", "|---|---|---|"]
+    for title, direct, through in tables:
+        summary.append(f"| {title} | {count(direct)} | {count(through)} |")
+    parts.append("\n".join(summary) + "\n")
+    for title, direct, through in tables:
+        lines = [f"## Server, {title}\n", "| scenario | direct | through Switchboard |", "|---|---|---|"]
+        lines += [f"| `{name}` | {direct[name]} | {through.get(name, 'did not run')} |" for name in direct]
+        parts.append("\n".join(lines) + "\n")
+    parts.append(exceptions())
+    return "\n".join(parts)
+
+
+def count(scenarios: dict) -> str:
+    return f"{sum(scenario.ok for scenario in scenarios.values())} of {len(scenarios)}"
+
+
+def exceptions() -> str:
+    if not EXCEPTIONS:
+        return "## Exceptions\n\nThere is none.\n"
+    lines = ["## Exceptions\n", "| scenario | set | why |", "|---|---|---|"]
+    lines += [f"| `{name}` | {title} | {why} |" for (title, name), why in EXCEPTIONS.items()]
+    return "\n".join(lines) + "\n"

@@ -37,7 +37,7 @@ pub use id::{
     WriterId,
 };
 pub use name::{CapabilityName, CapabilityPattern, NameError, Slug};
-pub use principal::{Caller, ClientInfo, Principal, Proof, Resource, Role};
+pub use principal::{COMMAND_LINE, Caller, ClientInfo, Principal, Proof, Resource, Role};
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use secret::SecretValue;
 pub use status::{ConnectionStatus, Diagnosis, Stage, Status};

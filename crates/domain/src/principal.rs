@@ -61,6 +61,9 @@ pub struct Principal {
     pub toolkits: Option<Arc<[ToolkitId]>>,
 }
 
+/// `client_id` of Switchboard's own command line.
+pub const COMMAND_LINE: &str = "switchboard-cli";
+
 /// What a request was authenticated by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
@@ -79,6 +82,15 @@ impl Proof {
         match self {
             Self::Token(token) | Self::Grant { token, .. } => Some(*token),
             Self::Session(_) | Self::Inquiry => None,
+        }
+    }
+
+    /// The token that whatever is made through it ends with, and reaches no further than. A person at their console or
+    /// at the command line, where they signed in themselves, is bound by their role alone.
+    pub fn bounding_token(&self) -> Option<TokenId> {
+        match self {
+            Self::Grant { client, .. } if **client == *COMMAND_LINE => None,
+            proof => proof.token(),
         }
     }
 

@@ -26,5 +26,5 @@ pub use redirect_uri::{RedirectUri, RedirectUriError};
 pub use registration::{ClientAuthentication, Registration};
 pub use request::{AuthorizationRequest, ClientPart, Parameters};
 pub use resource::ResourceIndicator;
-pub use scopes::{narrowed_scopes, requested_scopes};
+pub use scopes::{Audience, narrowed_scopes, requested_scopes};
 pub use well_known_clients::well_known_client;

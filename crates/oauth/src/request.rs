@@ -5,7 +5,9 @@
 
 use switchboard_domain::Scopes;
 
-use crate::{Challenge, ErrorCode, OauthError, RedirectUri, ResourceIndicator, scopes::requested_scopes};
+use crate::{
+    Audience, Challenge, ErrorCode, OauthError, RedirectUri, ResourceIndicator, scopes::requested_scopes,
+};
 
 /// Longest `state` that is carried for a client.
 const MAX_STATE: usize = 4096;
@@ -67,7 +69,7 @@ pub struct AuthorizationRequest {
 
 impl AuthorizationRequest {
     /// `origin` is ours.
-    pub fn parse(parameters: &Parameters, origin: &str) -> Result<Self, OauthError> {
+    pub fn parse(parameters: &Parameters, origin: &str, audience: Audience) -> Result<Self, OauthError> {
         if parameters.get("request").is_some() || parameters.get("request_uri").is_some() {
             return Err(OauthError::invalid_request("request objects are not supported"));
         }
@@ -90,8 +92,8 @@ impl AuthorizationRequest {
         }
         let resources: Vec<&str> = parameters.all("resource").collect();
         Ok(Self {
-            scopes: requested_scopes(parameters.get("scope"))?,
-            resource: ResourceIndicator::parse(origin, &resources)?,
+            scopes: requested_scopes(audience, parameters.get("scope"))?,
+            resource: ResourceIndicator::parse(audience, origin, &resources)?,
             challenge,
             state: state.map(str::to_owned),
         })

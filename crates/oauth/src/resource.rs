@@ -2,7 +2,7 @@
 
 use switchboard_domain::{Resource, Slug};
 
-use crate::{ErrorCode, OauthError};
+use crate::{Audience, ErrorCode, OauthError};
 
 /// An endpoint as a client names it: `{origin}[/o/{organization}]{resource}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +13,14 @@ pub struct ResourceIndicator {
 
 impl ResourceIndicator {
     /// Nothing named is `/mcp`; a slash at the end, as people type it, is no other endpoint. `origin` is ours.
-    pub fn parse(origin: &str, named: &[&str]) -> Result<Self, OauthError> {
+    /// The REST API is an endpoint for the first-party client alone, and the one it means when it names none.
+    pub fn parse(audience: Audience, origin: &str, named: &[&str]) -> Result<Self, OauthError> {
+        let usual = match audience {
+            Audience::Agent => Resource::Default,
+            Audience::FirstParty => Resource::Api,
+        };
         let text = match named {
-            [] => return Ok(Self { organization: None, resource: Resource::Default }),
+            [] => return Ok(Self { organization: None, resource: usual }),
             [text] => *text,
             _ => return Err(invalid("a token is for exactly one resource: name one `resource`")),
         };
@@ -23,7 +28,8 @@ impl ResourceIndicator {
             Some(start) if start.eq_ignore_ascii_case(origin) => &text[origin.len()..],
             _ => return Err(invalid("`resource` is not an endpoint of this server")),
         };
-        Self::from_path(path).filter(|found| found.resource != Resource::Api).ok_or_else(|| {
+        let open = |found: &Self| found.resource != Resource::Api || audience == Audience::FirstParty;
+        Self::from_path(path).filter(open).ok_or_else(|| {
             invalid("`resource` is none of /mcp, /mcp/toolkits/…, /mcp/connections/… at this server")
         })
     }
@@ -68,10 +74,13 @@ mod tests {
             ("https://gw.example.com/o/acme/mcp", "/o/acme/mcp"),
             ("https://gw.example.com/o/acme/mcp/toolkits/support", "/o/acme/mcp/toolkits/support"),
         ] {
-            let found = ResourceIndicator::parse(ORIGIN, &[named]).map(|found| found.path());
+            let found = ResourceIndicator::parse(Audience::Agent, ORIGIN, &[named]).map(|found| found.path());
             assert_eq!(found.as_deref(), Ok(path), "{named}");
         }
-        assert_eq!(ResourceIndicator::parse(ORIGIN, &[]).map(|it| it.path()).as_deref(), Ok("/mcp"));
+        assert_eq!(
+            ResourceIndicator::parse(Audience::Agent, ORIGIN, &[]).map(|it| it.path()).as_deref(),
+            Ok("/mcp")
+        );
     }
 
     #[test]
@@ -95,9 +104,11 @@ mod tests {
             "http://gw.example.com/mcp",
             "https://other.example.com/mcp",
         ] {
-            assert!(ResourceIndicator::parse(ORIGIN, &[bad]).is_err(), "{bad}");
+            assert!(ResourceIndicator::parse(Audience::Agent, ORIGIN, &[bad]).is_err(), "{bad}");
         }
+        let api = "https://gw.example.com/api/v1";
+        assert!(ResourceIndicator::parse(Audience::FirstParty, ORIGIN, &[api]).is_ok());
         let two = ["https://gw.example.com/mcp", "https://gw.example.com/mcp"];
-        assert!(ResourceIndicator::parse(ORIGIN, &two).is_err());
+        assert!(ResourceIndicator::parse(Audience::Agent, ORIGIN, &two).is_err());
     }
 }

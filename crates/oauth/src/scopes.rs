@@ -1,29 +1,51 @@
 //! Scopes that a client asks for and gets.
 //!
 //! Unknown ones are passed over (RFC 6749 section 3.3 lets a server answer with less), `offline_access` is taken for
-//! granted: everybody gets a refresh token. The REST API is for the first-party client alone: what an AI client may
-//! ask for never administers anything.
+//! granted: everybody gets a refresh token. The REST API is for the first-party client alone ([`Audience`]): what an AI
+//! client may ask for never administers anything.
 
 use switchboard_domain::{Scope, Scopes};
 
 use crate::{ErrorCode, OauthError};
 
-const MCP: [Scope; 3] = [Scope::McpRead, Scope::McpWrite, Scope::McpPlan];
+/// Whom a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// An AI client: MCP endpoints and their scopes.
+    Agent,
+    /// The command line of Switchboard itself: the REST API, and whatever else the person may use.
+    FirstParty,
+}
 
-/// What to ask the person for. Nothing named: what an MCP client needs to work.
-pub fn requested_scopes(asked: Option<&str>) -> Result<Scopes, OauthError> {
+impl Audience {
+    fn takes(self, scope: Scope) -> bool {
+        match scope {
+            Scope::McpRead | Scope::McpWrite | Scope::McpPlan => true,
+            Scope::Api => self == Self::FirstParty,
+            Scope::OfflineAccess => false,
+        }
+    }
+
+    fn usual(self) -> Scopes {
+        let usual: Scopes = [Scope::McpRead, Scope::McpWrite].into_iter().collect();
+        if self == Self::FirstParty { usual.with(Scope::Api) } else { usual }
+    }
+}
+
+/// What to ask the person for. Nothing named: what such a client needs to work.
+pub fn requested_scopes(audience: Audience, asked: Option<&str>) -> Result<Scopes, OauthError> {
     let mut named_any = false;
     let mut known = Scopes::default();
     for word in asked.unwrap_or_default().split(' ').filter(|word| !word.is_empty()) {
         match word.parse::<Scope>() {
             Ok(Scope::OfflineAccess) => {}
-            Ok(scope) if MCP.contains(&scope) => known = known.with(scope),
+            Ok(scope) if audience.takes(scope) => known = known.with(scope),
             _ => named_any = true,
         }
     }
     match (known.is_empty(), named_any) {
         (false, _) => Ok(known),
-        (true, false) => Ok([Scope::McpRead, Scope::McpWrite].into_iter().collect()),
+        (true, false) => Ok(audience.usual()),
         (true, true) => Err(OauthError::new(
             ErrorCode::InvalidScope,
             "none of these scopes is for AI clients: ask for mcp:read, mcp:write or mcp:plan",
@@ -55,7 +77,7 @@ mod tests {
 
     #[test]
     fn clients_ask_in_many_ways() {
-        let granted = |asked| requested_scopes(asked).map(|scopes| scopes.to_string());
+        let granted = |asked| requested_scopes(Audience::Agent, asked).map(|scopes| scopes.to_string());
         assert_eq!(granted(None).as_deref(), Ok("mcp:read mcp:write"));
         assert_eq!(granted(Some("")).as_deref(), Ok("mcp:read mcp:write"));
         assert_eq!(granted(Some("offline_access")).as_deref(), Ok("mcp:read mcp:write"));
@@ -63,6 +85,14 @@ mod tests {
         assert_eq!(granted(Some("openid profile mcp:read")).as_deref(), Ok("mcp:read"));
         assert_eq!(granted(Some("mcp:write api")).as_deref(), Ok("mcp:write"), "never `api`");
         assert_eq!(granted(Some("api")).unwrap_err().code, ErrorCode::InvalidScope);
+    }
+
+    #[test]
+    fn the_command_line_asks_for_the_api() {
+        let granted = |asked| requested_scopes(Audience::FirstParty, asked).map(|scopes| scopes.to_string());
+        assert!(granted(None).is_ok_and(|scopes| scopes.contains("api")));
+        assert_eq!(granted(Some("api")).as_deref(), Ok("api"));
+        assert_eq!(granted(Some("offline_access admin")).unwrap_err().code, ErrorCode::InvalidScope);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use switchboard_domain::{Resource, Slug};
-use url::Url;
+use url::{Host, Url};
 
 use crate::TrustedProxies;
 
@@ -16,6 +16,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Further hosts (`name` or `name:port`) that requests may name.
     pub allowed_hosts: Vec<String>,
+    /// Origins of web pages that may call the MCP endpoints, exactly as written.
+    pub allowed_origins: Vec<String>,
     /// Whose word counts on where a request comes from.
     pub trusted_proxies: TrustedProxies,
     pub max_request_bytes: usize,
@@ -44,6 +46,7 @@ impl ServerConfig {
             public_url,
             listen,
             allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
             max_request_bytes: 4 * 1024 * 1024,
             request_body_timeout: Duration::from_secs(30),
@@ -93,6 +96,22 @@ impl ServerConfig {
         is_public(&host)
             || is_loopback(&host)
             || self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(&host))
+    }
+
+    /// Whether browsers take our origin for trustworthy: https, or this very machine (Secure Contexts, section 3.1).
+    pub fn is_trustworthy(&self) -> bool {
+        let loopback = match self.public_url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        self.public_url.scheme() == "https" || loopback
+    }
+
+    /// Whether a page of this origin may call the MCP endpoints: the operator listed it.
+    pub fn allows_page(&self, origin: &str) -> bool {
+        self.allowed_origins.iter().any(|listed| listed == origin)
     }
 
     /// Whether a browser page of this origin may talk to us: our own pages only.

@@ -13,7 +13,7 @@ use axum::{
 };
 use tracing::Instrument as _;
 
-use crate::{RequestId, ServerState, oauth, problem};
+use crate::{RequestId, ServerState, cors, oauth, problem};
 
 pub(crate) async fn guard(
     State(state): State<ServerState>,
@@ -40,7 +40,7 @@ pub(crate) async fn guard(
     metrics::histogram!("switchboard_http_request_duration_seconds").record(millis / 1000.0);
     metrics::counter!("switchboard_http_requests_total", "status" => status_class(status)).increment(1);
     tracing::debug!(target: "switchboard::access", id = %id, %method, path = %path, status, millis, "request");
-    protect(response.headers_mut(), &id);
+    protect(response.headers_mut(), &id, referrer_policy(&state));
     response
 }
 
@@ -92,8 +92,10 @@ fn refuse(state: &ServerState, headers: &HeaderMap, uri: &Uri) -> Option<Respons
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let foreign = origins.any(|origin| {
         let ours = origin.to_str().is_ok_and(|origin| state.config.accepts_origin(origin));
+        let listed = cors::is_endpoint(uri.path())
+            && origin.to_str().is_ok_and(|origin| state.config.allows_page(origin));
         let own_form = origin == "null" && (is_own_page(headers) || is_setup_form(headers, uri));
-        !ours && !own_form
+        !ours && !listed && !own_form
     });
     (foreign && !oauth::is_open_to_pages(uri.path()))
         .then(|| problem::plain(StatusCode::FORBIDDEN, "Pages of another origin may not call Switchboard."))
@@ -120,12 +122,19 @@ fn is_setup_form(headers: &HeaderMap, uri: &Uri) -> bool {
     token.is_some_and(|token| !token.is_empty()) && !headers.contains_key("sec-fetch-site")
 }
 
-fn protect(headers: &mut HeaderMap, id: &str) {
+/// With no referrer a browser sends `Origin: null` with a form. Where it also says where a form comes from
+/// (`Sec-Fetch-Site`: https and loopback only) that is enough; over plain http on another machine it says nothing else, so
+/// there our own pages keep the `Origin` of our own forms, and tell no other site anything either.
+fn referrer_policy(state: &ServerState) -> HeaderValue {
+    HeaderValue::from_static(if state.config.is_trustworthy() { "no-referrer" } else { "same-origin" })
+}
+
+fn protect(headers: &mut HeaderMap, id: &str, referrer_policy: HeaderValue) {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert("x-request-id", id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::REFERRER_POLICY, referrer_policy);
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
         "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",

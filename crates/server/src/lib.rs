@@ -5,6 +5,7 @@
 mod api;
 mod browser;
 mod config;
+mod cors;
 mod guard;
 mod mcp;
 mod oauth;
@@ -46,14 +47,20 @@ pub(crate) struct RequestId(pub(crate) Arc<str>);
 
 /// All routes. Whatever is not listed is 404.
 pub fn router(state: ServerState) -> Router {
-    Router::new()
+    let endpoints = Router::new()
         .route("/mcp", any(mcp::default_endpoint))
         .route("/mcp/", any(mcp::default_endpoint))
         .route("/mcp/toolkits/{slug}", any(mcp::toolkit_endpoint))
         .route("/mcp/connections/{slug}", any(mcp::connection_endpoint))
         .route("/o/{organization}/{*rest}", any(mcp::pinned_endpoint))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), cors::for_listed_pages));
+    let metadata = Router::new()
         .route("/.well-known/oauth-protected-resource", get(well_known::root))
         .route("/.well-known/oauth-protected-resource/{*path}", get(well_known::resource))
+        .layer(oauth::for_any_page());
+    Router::new()
+        .merge(endpoints)
+        .merge(metadata)
         .nest("/api/v1", api::router())
         .merge(oauth::router())
         .merge(ui::router())

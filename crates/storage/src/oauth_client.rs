@@ -39,7 +39,7 @@ impl OauthClientKind {
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Dynamic, Self::Document, Self::Static, Self::ServiceAccount]
+        [Self::Dynamic, Self::Document, Self::Static, Self::ServiceAccount, Self::FirstParty]
             .into_iter()
             .find(|kind| kind.as_str() == word)
     }

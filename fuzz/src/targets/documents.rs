@@ -1,7 +1,7 @@
 //! What clients and authorization servers say of themselves.
 
 use switchboard_oauth::{
-    ClientDocument, RedirectUri, Registration, ResourceIndicator, is_client_document_url,
+    Audience, ClientDocument, RedirectUri, Registration, ResourceIndicator, is_client_document_url,
     upstream::{
         Authentication, BearerChallenge, IssuedClient, MetadataKind, ProtectedResource, ServerMetadata,
         TokenAnswer,
@@ -90,7 +90,9 @@ fn check_client(bytes: &[u8]) {
         let url = Url::parse(&text).expect("a URL");
         assert_eq!((url.scheme(), url.fragment(), url.username()), ("https", None, ""));
     }
-    let _ = ResourceIndicator::parse(ISSUER, &[&text]);
+    for audience in [Audience::Agent, Audience::FirstParty] {
+        let _ = ResourceIndicator::parse(audience, ISSUER, &[&text]);
+    }
 }
 
 /// A browser is sent there: nothing that runs in it, nothing that hides where it goes.

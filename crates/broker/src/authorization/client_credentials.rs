@@ -2,7 +2,9 @@
 //! long as any, and never a refresh token: it has the secret.
 
 use switchboard_domain::{Caller, OauthGrantId, Scopes, ServiceAccountId};
-use switchboard_oauth::{ErrorCode, OauthError, ResourceIndicator, narrowed_scopes, requested_scopes};
+use switchboard_oauth::{
+    Audience, ErrorCode, OauthError, ResourceIndicator, narrowed_scopes, requested_scopes,
+};
 use switchboard_storage::{MemberStatus, OauthClient, OauthClientKind, OauthGrant};
 
 use super::{AuthorizationError, TokenAnswer, record::Step};
@@ -27,7 +29,7 @@ impl Broker {
             let text = "client_credentials are for service accounts: this client signs a person in";
             return Err(OauthError::new(ErrorCode::UnauthorizedClient, text).into());
         };
-        let resource = ResourceIndicator::parse(self.issuer(), asked.resources)?;
+        let resource = ResourceIndicator::parse(Audience::Agent, self.issuer(), asked.resources)?;
         let pinned = resource.organization.as_ref();
         if pinned.is_some_and(|slug| self.0.snapshots.organization_by_slug(slug) != Some(organization)) {
             let text = "`resource` is an endpoint of another organization";
@@ -70,6 +72,6 @@ impl Broker {
 fn scopes_for(client: &OauthClient, asked: Option<&str>) -> Result<Scopes, OauthError> {
     match client.scopes {
         Some(most) => narrowed_scopes(most, asked),
-        None => requested_scopes(asked),
+        None => requested_scopes(Audience::Agent, asked),
     }
 }

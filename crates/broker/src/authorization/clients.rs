@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use switchboard_domain::{OauthClientId, SecretValue, Timestamp};
+use switchboard_domain::{COMMAND_LINE, OauthClientId, SecretValue, Timestamp};
 use switchboard_egress::{Deadlines, Redirects, Request};
 use switchboard_oauth::{
     ClientAuthentication, ClientDocument, ErrorCode, OauthError, RedirectUri, Registration, fingerprint,
@@ -116,6 +116,7 @@ impl Broker {
                 Err(unknown())
             }
             Some(client) if !stale(&client) => Ok(client),
+            None if client_id == COMMAND_LINE => self.first_party_client().await,
             None if !is_client_document_url(client_id) => Err(unknown()),
             known => self.read_document(client_id, known, source).await,
         }

@@ -49,7 +49,7 @@ impl Broker {
             self.record_refused_step(step.refused(wrong)).await;
             return Err(not_good());
         }
-        self.check_resource(&grant, exchange.resources)?;
+        let resource = self.resource_for(&grant, client, exchange.resources)?;
         if let Err(error) = self.check_grant(&mut tx, &grant, client).await {
             drop(tx);
             self.record_refused_step(step.refused("grant_over")).await;
@@ -60,7 +60,8 @@ impl Broker {
         }
         let issued = issue(TokenKind::RefreshToken, self.random());
         let refresh_token = Some(self.insert_refresh_token(&mut tx, &grant, issued).await?);
-        let answer = self.insert_access_token(&mut tx, &grant, client, grant.scopes).await?;
+        let target = OauthGrant { resource, ..grant.clone() };
+        let answer = self.insert_access_token(&mut tx, &target, client, grant.scopes).await?;
         self.commit_step(tx, step).await?;
         Ok(TokenAnswer { refresh_token, ..answer })
     }

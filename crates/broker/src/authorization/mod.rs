@@ -8,6 +8,7 @@
 mod client_credentials;
 mod clients;
 mod exchange;
+mod first_party;
 mod record;
 mod refresh;
 mod requests;
@@ -23,6 +24,7 @@ use crate::{Broker, DataKeyError};
 pub use client_credentials::ClientCredentials;
 pub use clients::RegisteredClient;
 pub use exchange::CodeExchange;
+pub use first_party::audience;
 pub use refresh::Refresh;
 pub use requests::{Asked, PendingAuthorization, ToolkitChoice};
 pub use revoke::ActiveToken;

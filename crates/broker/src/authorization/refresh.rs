@@ -20,6 +20,12 @@ pub struct Refresh<'a> {
     pub resources: &'a [&'a str],
 }
 
+/// What the new access token is to be for.
+struct Wanted {
+    resource: String,
+    scopes: Scopes,
+}
+
 const ACTION: &str = "oauth.refresh";
 
 impl Broker {
@@ -34,8 +40,10 @@ impl Broker {
             self.record_refused_step(Step::done(ACTION, &grant, client).refused("wrong_client")).await;
             return Err(not_good());
         }
-        self.check_resource(&grant, refresh.resources)?;
-        let scopes = narrowed_scopes(grant.scopes, refresh.scope)?;
+        let wanted = Wanted {
+            resource: self.resource_for(&grant, client, refresh.resources)?,
+            scopes: narrowed_scopes(grant.scopes, refresh.scope)?,
+        };
         let key = self.0.keys.active(grant.organization).await?;
         let now = self.clock().now();
         let mut tx = self.db().write().await?;
@@ -53,12 +61,12 @@ impl Broker {
             && tx.oauth_grants().use_refresh_token(organization, token.id, successor, now).await?;
         if !first {
             drop(tx);
-            return self.refresh_again(client, hash, scopes).await;
+            return self.refresh_again(client, hash, wanted).await;
         }
         let refresh_token = Some(self.insert_refresh_token(&mut tx, &grant, issued).await?);
         let until = now.plus(self.settings().authorization.refresh_token_lifetime);
         tx.oauth_grants().used(&grant, now, until).await?;
-        let answer = self.insert_access_token(&mut tx, &grant, client, scopes).await?;
+        let answer = self.insert_wanted(&mut tx, &grant, client, wanted).await?;
         self.commit_step(tx, Step::done(ACTION, &grant, client)).await?;
         Ok(TokenAnswer { refresh_token, ..answer })
     }
@@ -79,7 +87,7 @@ impl Broker {
         &self,
         client: &OauthClient,
         hash: TokenHash,
-        scopes: Scopes,
+        wanted: Wanted,
     ) -> Result<TokenAnswer, AuthorizationError> {
         let (grant, token) = look_up(&mut self.db().single().await?, hash).await?;
         let successor = self.successor(&grant, &token).await?;
@@ -95,9 +103,20 @@ impl Broker {
             return self.replayed(tx, &grant, client).await;
         }
         self.check_grant(&mut tx, &grant, client).await?;
-        let answer = self.insert_access_token(&mut tx, &grant, client, scopes).await?;
+        let answer = self.insert_wanted(&mut tx, &grant, client, wanted).await?;
         self.commit_step(tx, Step::done(ACTION, &grant, client)).await?;
         Ok(TokenAnswer { refresh_token: successor, ..answer })
+    }
+
+    async fn insert_wanted(
+        &self,
+        tx: &mut Tx,
+        grant: &OauthGrant,
+        client: &OauthClient,
+        wanted: Wanted,
+    ) -> Result<TokenAnswer, AuthorizationError> {
+        let target = OauthGrant { resource: wanted.resource, ..grant.clone() };
+        self.insert_access_token(tx, &target, client, wanted.scopes).await
     }
 
     /// What took this token's place, within the grace.

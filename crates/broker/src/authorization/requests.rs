@@ -6,12 +6,12 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 use switchboard_domain::{Caller, OauthGrantId, OrganizationId, Resource, Scopes, SecretValue, ToolkitId};
 use switchboard_oauth::{
-    AuthorizationRequest, ErrorCode, OauthError, RedirectUri, ResourceIndicator, well_known_client,
+    Audience, AuthorizationRequest, ErrorCode, OauthError, RedirectUri, ResourceIndicator, well_known_client,
 };
 use switchboard_storage::{OauthClient, OauthClientKind, OauthCode, OauthGrant, OauthRequest, Tx};
 use switchboard_vault::{TokenHash, TokenKind, issue, issue_opaque, parse_opaque};
 
-use super::{AuthorizationError, record::Step, settings::check};
+use super::{AuthorizationError, first_party::audience, record::Step, settings::check};
 use crate::{Broker, session::SignedIn, surface};
 
 /// How long a person has to decide.
@@ -191,7 +191,9 @@ impl Broker {
         signed_in: &SignedIn,
         toolkits: Option<BTreeSet<ToolkitId>>,
     ) -> Result<String, AuthorizationError> {
-        if !self.is_of_organization(pending, signed_in) || pending.resource.resource == Resource::Api {
+        let for_agents = audience(&pending.client) == Audience::Agent;
+        let of_no_agent = for_agents && pending.resource.resource == Resource::Api;
+        if !self.is_of_organization(pending, signed_in) || of_no_agent {
             return Err(expired());
         }
         if let Some(chosen) = &toolkits {

@@ -72,20 +72,25 @@ impl Broker {
             TokenKind::RefreshToken => {
                 let found = tx.oauth_grants().find_by_refresh_token(parsed.hash.as_bytes()).await?;
                 let waiting = found.map(|(_, token)| token).filter(|token| token.used_at.is_none());
-                waiting.map(|token| (token.created_at, Some(token.expires_at), grant.scopes))
+                waiting.map(|token| {
+                    (token.created_at, Some(token.expires_at), grant.scopes, grant.resource.clone())
+                })
             }
             _ => {
                 let found = tx.tokens().find_by_hash(parsed.hash.as_bytes()).await?;
                 let good = found
                     .filter(|owner| owner.token.revoked_at.is_none() && owner.status == MemberStatus::Active);
-                good.map(|owner| (owner.token.created_at, owner.token.expires_at, owner.token.scopes))
+                good.map(|owner| {
+                    let resource = owner.token.resource.unwrap_or_else(|| grant.resource.clone());
+                    (owner.token.created_at, owner.token.expires_at, owner.token.scopes, resource)
+                })
             }
         };
         let now = self.clock().now();
-        let found = found.filter(|(_, expires_at, _)| expires_at.is_none_or(|at| at > now));
-        Ok(found.map(|(issued_at, expires_at, scopes)| ActiveToken {
+        let found = found.filter(|(_, expires_at, ..)| expires_at.is_none_or(|at| at > now));
+        Ok(found.map(|(issued_at, expires_at, scopes, resource)| ActiveToken {
             subject: grant.caller.to_string(),
-            resource: grant.resource,
+            resource,
             scopes,
             issued_at,
             expires_at,

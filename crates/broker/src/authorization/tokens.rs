@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use switchboard_domain::{Caller, OrganizationId, RefreshTokenId, Scopes, SecretValue, TokenId};
-use switchboard_oauth::{ErrorCode, OauthError, ResourceIndicator};
+use switchboard_oauth::{Audience, ErrorCode, OauthError, ResourceIndicator};
 use switchboard_storage::{
     MemberStatus, OauthClient, OauthClientKind, OauthGrant, OauthRefreshToken, StoredToken, TokenGrant,
     TokenKind as StoredKind, Tx,
 };
 use switchboard_vault::{IssuedToken, TokenHash, TokenKind, issue, parse};
 
-use super::AuthorizationError;
+use super::{AuthorizationError, first_party::audience};
 use crate::Broker;
 
 /// How long what is over is kept, so that a replay is seen as one.
@@ -94,14 +94,21 @@ impl Broker {
         }
     }
 
-    /// A token is for what was allowed and nothing else; saying nothing keeps that.
-    pub(super) fn check_resource(
+    /// The endpoint that a token is to be for: what was allowed and nothing else, saying nothing keeps that. The
+    /// command line names one of the person's endpoints each time: it was allowed all that they may use themselves.
+    pub(super) fn resource_for(
         &self,
         grant: &OauthGrant,
+        client: &OauthClient,
         named: &[&str],
-    ) -> Result<(), AuthorizationError> {
-        if named.is_empty() || ResourceIndicator::parse(self.issuer(), named)?.path() == grant.resource {
-            return Ok(());
+    ) -> Result<String, AuthorizationError> {
+        if named.is_empty() {
+            return Ok(grant.resource.clone());
+        }
+        let audience = audience(client);
+        let named = ResourceIndicator::parse(audience, self.issuer(), named)?.path();
+        if named == grant.resource || audience == Audience::FirstParty {
+            return Ok(named);
         }
         let text = "`resource` is another endpoint than the one that was allowed";
         Err(OauthError::new(ErrorCode::InvalidTarget, text).into())
@@ -126,6 +133,7 @@ impl Broker {
         Ok(issued.secret)
     }
 
+    /// `grant.resource` is the endpoint it is for.
     pub(super) async fn insert_access_token(
         &self,
         tx: &mut Tx,

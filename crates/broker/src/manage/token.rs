@@ -219,7 +219,7 @@ impl Broker {
             Some(id) => self.active_service_account(principal.organization, id).await?,
         };
         let mut tx = self.db().write().await?;
-        let parent = match principal.proof.token() {
+        let parent = match principal.proof.bounding_token() {
             Some(id) => Some(parent_of(&mut tx, principal.organization, id).await?),
             None => None,
         };

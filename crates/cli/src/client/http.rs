@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
-use switchboard_domain::SecretValue;
+use switchboard_domain::{Resource, SecretValue};
 use switchboard_egress::{ByteLimit, Egress, EgressError, Redirects, Request, Response, TlsFailure};
 
 use crate::{
@@ -23,16 +23,26 @@ const LONGEST_DOWNLOAD: Duration = Duration::from_secs(3600);
 /// More rows than anybody reads; it ends a list that never does.
 const MAX_ROWS: usize = 100_000;
 
-/// A server and the token to talk to it with.
+/// How requests say who sends them.
+#[derive(Debug)]
+pub(super) enum Bearer {
+    Token(SecretValue),
+    /// What `switchboard login` left.
+    SignedIn,
+    /// To sign in.
+    Nobody,
+}
+
+/// A server and how to talk to it.
 #[derive(Debug)]
 pub(crate) struct Client {
     egress: Egress,
     origin: String,
-    token: SecretValue,
+    bearer: Bearer,
 }
 
 impl Client {
-    pub(super) fn new(server: &str, token: SecretValue) -> Result<Self, Failure> {
+    pub(super) fn new(server: &str, bearer: Bearer) -> Result<Self, Failure> {
         // Only what concerns the way out is read here: private authorities, a proxy.
         let settings = Settings::load(&SettingFlags::default(), &Environment::of_process())?;
         let egress = startup::operator_egress(&Config::new(&settings)?.egress)?;
@@ -46,7 +56,11 @@ impl Client {
                 plain(&origin)
             ))
         })?;
-        Ok(Self { egress, origin, token })
+        Ok(Self { egress, origin, bearer })
+    }
+
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -144,12 +158,18 @@ impl Client {
         mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response, Failure> {
-        let address = format!("{}{path}", self.origin);
-        let url = self
-            .egress
-            .check_url(&address)
-            .map_err(|_| Failure::usage(format!("`{}` is not a URL", plain(&address))))?;
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", self.token.expose())).map_err(|_| {
+        let signed_in;
+        let token = match &self.bearer {
+            Bearer::Token(token) => token,
+            Bearer::SignedIn => {
+                let for_api = path.starts_with("/api/v1/");
+                let resource = if for_api { Resource::Api } else { Resource::Default };
+                signed_in = self.signed_in_token(&resource).await?;
+                &signed_in
+            }
+            Bearer::Nobody => return Err(Failure::usage("Sign in first: switchboard login")),
+        };
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
             Failure::usage("The access token has characters that no token has: copy it again, whole.")
         })?;
         bearer.set_sensitive(true);
@@ -157,6 +177,35 @@ impl Client {
         if !body.is_empty() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
+        self.transmit(method, path, headers, body).await
+    }
+
+    /// Without saying who it is from.
+    pub(super) async fn send_open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let answer = self.transmit(method, path, headers, body).await?;
+        let status = answer.status;
+        let body = answer.body.collect_bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok((status, body))
+    }
+
+    async fn transmit(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, Failure> {
+        let address = format!("{}{path}", self.origin);
+        let url = self
+            .egress
+            .check_url(&address)
+            .map_err(|_| Failure::usage(format!("`{}` is not a URL", plain(&address))))?;
         headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json"));
         let request = Request {
             method,
@@ -242,7 +291,10 @@ pub(super) fn refused(status: StatusCode, answer: &[u8]) -> Failure {
         text.push_str(&format!("\n  {}: {}", plain(field), plain(message)));
     }
     if status == StatusCode::UNAUTHORIZED {
-        text.push_str("\nIt may be expired or revoked. A new one: switchboard admin create-token --email E --scope api …");
+        text.push_str(
+            "\nIt may be expired or revoked. Sign in: switchboard login; a new token: switchboard admin create-token \
+             --email E --scope api …",
+        );
     }
     Failure::Failed(text)
 }

@@ -15,6 +15,7 @@ mod grant;
 mod healthcheck;
 mod identity_provider;
 mod keys;
+mod login;
 mod member;
 mod migrate;
 mod oauth_client;
@@ -50,6 +51,7 @@ Run it
   config check|show    what is configured, and where each value comes from
 
 Use it (--server, --token)
+  login | logout       through the browser, instead of --token
   connection           add | list | show | check | connect | review | refresh | remove
   grant | toolkit | policy | approval | member | team | service-account
   identity-provider | oauth-client | client | token | audit
@@ -78,6 +80,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Run it with a sample server, an owner and a token: try everything offline
     Demo(demo::Arguments),
+    /// Sign in at a server through your browser; commands then need no token
+    Login(login::Arguments),
+    /// Sign out again
+    Logout(login::Arguments),
     /// The MCP servers of the organization
     Connection(connection::Arguments),
     /// Who may use a connection
@@ -171,6 +177,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Login(arguments) => login::login(&arguments),
+        Command::Logout(arguments) => login::logout(&arguments),
         Command::Connection(arguments) => connection::run(&arguments),
         Command::Grant(arguments) => grant::run(&arguments),
         Command::Toolkit(arguments) => toolkit::run(&arguments),

@@ -28,6 +28,7 @@ fn main() -> Vec<Setting> {
         S("server.public_url", "PUBLIC_URL", Kind::Url, "", "URL under which people and AI clients reach it; without it, http:// and the listen address. Hosted clients such as claude.ai and ChatGPT need https.").flag("public-url", "URL"),
         S("server.insecure_http", "INSECURE_HTTP", Kind::Switch, "false", "Serve the network without an https public URL: tokens and passwords then cross the network in the clear.").flag("insecure-http", "BOOL"),
         S("server.allowed_hosts", "ALLOWED_HOSTS", Kind::List, "", "Further host names (name or name:port) that requests may be addressed to, beside the public URL's and loopback's."),
+        S("server.allowed_origins", "ALLOWED_ORIGINS", Kind::List, "", "Origins of web pages that may call the MCP endpoints from the browser, exactly as the browser sends them, such as http://localhost:6274 for the Inspector's page. Pages call with a token only, never with a cookie."),
         S("server.trusted_proxies", "TRUSTED_PROXIES", Kind::List, "", "Addresses and ranges (10.1.0.0/16) of the reverse proxies in front: a request that one of them sends counts as from the last address in its X-Forwarded-For that is none of them. Believed of nobody else, and for nothing else; the Forwarded header is ignored."),
         S("server.drain", "DRAIN", Kind::Duration, "30s", "How long calls in progress may go on after SIGTERM."),
         S("server.max_request_bytes", "MAX_REQUEST_BYTES", Kind::Size, "4MiB", "Largest request body."),

@@ -106,6 +106,7 @@ pub(crate) struct Config {
     /// As given; see [`Config::public_url_for`].
     pub(crate) public_url: Option<Url>,
     pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) allowed_origins: Vec<String>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) drain: Duration,
     pub(crate) max_request_bytes: usize,
@@ -173,6 +174,16 @@ impl Config {
             faults.push(Fault::Value { origin, key: "server.trusted_proxies", why: error.to_string() });
             TrustedProxies::default()
         });
+        for text in settings.list("server.allowed_origins") {
+            let is_origin = Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == *text);
+            if !is_origin {
+                let origin = settings.origin("server.allowed_origins");
+                let why = format!(
+                    "has `{text}`, which is no origin: write https://host or http://host:port, nothing after"
+                );
+                faults.push(Fault::Value { origin, key: "server.allowed_origins", why });
+            }
+        }
         let allow_stdio = settings.switch("upstream.allow_stdio");
         let mut slugs = std::collections::BTreeSet::new();
         for entry in settings.stdio.iter().filter(|entry| !entry.slug.is_empty()) {
@@ -193,6 +204,7 @@ impl Config {
             listen: settings.address("server.listen").unwrap_or(Self::DEFAULT_LISTEN),
             public_url,
             allowed_hosts: settings.list("server.allowed_hosts").to_vec(),
+            allowed_origins: settings.list("server.allowed_origins").to_vec(),
             trusted_proxies,
             drain: settings.duration("server.drain"),
             max_request_bytes: bytes(settings, "server.max_request_bytes"),

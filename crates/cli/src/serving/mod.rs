@@ -199,6 +199,7 @@ async fn accept(
 fn server_config(config: &Config, public_url: Url, bound: SocketAddr) -> ServerConfig {
     let mut server = ServerConfig::new(public_url, bound);
     server.allowed_hosts.clone_from(&config.allowed_hosts);
+    server.allowed_origins.clone_from(&config.allowed_origins);
     server.trusted_proxies.clone_from(&config.trusted_proxies);
     server.max_request_bytes = config.max_request_bytes;
     server.request_body_timeout = config.request_body_timeout;

@@ -8,6 +8,7 @@ mod demo;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod keys;
+mod login;
 mod organization;
 mod program;
 mod reference;

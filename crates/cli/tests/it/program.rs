@@ -155,6 +155,40 @@ impl Place {
     }
 }
 
+/// `switchboard login` while it waits for the browser.
+pub struct SignIn {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl SignIn {
+    pub fn start(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = place.command(arguments);
+        command.envs(environment.iter().copied());
+        let mut child = command.spawn().expect("the program starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        Self { child, stdout }
+    }
+
+    /// The address that it prints for the person.
+    pub fn address(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("a line");
+        line.trim().to_owned()
+    }
+
+    pub fn finish(mut self) -> Finished {
+        let mut stdout = String::new();
+        let _ = self.stdout.read_to_string(&mut stdout);
+        let output = self.child.wait_with_output().expect("it ends");
+        Finished {
+            code: output.status.code(),
+            stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 /// A running server; killed when dropped.
 pub struct Server {
     child: Child,

@@ -12,9 +12,10 @@ use axum::{
     extract::{Path, Request, State},
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
 };
+use http_body_util::{BodyExt as _, Limited};
 use switchboard_broker::{
     SignedIn,
-    authorization::{Asked, AuthorizationError, PendingAuthorization, ToolkitChoice},
+    authorization::{Asked, AuthorizationError, PendingAuthorization, ToolkitChoice, audience},
 };
 use switchboard_domain::{Scope, ToolkitId};
 use switchboard_oauth::{AuthorizationRequest, ClientPart, OauthError, Parameters, RedirectUri};
@@ -29,6 +30,8 @@ use crate::{
 
 const PATH: &str = "/oauth/authorize";
 const NO_ANSWER: &str = "This request can't be answered";
+/// Longest request in a form: it becomes an address.
+const MAX_REQUEST: usize = 8 * 1024;
 
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -80,7 +83,7 @@ pub(super) async fn start(State(state): State<ServerState>, request: Request) ->
     if !client.redirect_uris.iter().any(|known| part.redirect_uri.matches(known)) {
         return no_request("The address it wants the answer sent to is not one that this client registered.");
     }
-    let asked = match AuthorizationRequest::parse(&parameters, state.config.origin()) {
+    let asked = match AuthorizationRequest::parse(&parameters, state.config.origin(), audience(&client)) {
         Ok(asked) => asked,
         Err(error) => {
             let to = state.broker.error_answer(&part.redirect_uri, parameters.get("state"), &error);
@@ -118,6 +121,21 @@ fn leads_back(redirect_uri: &RedirectUri, to: &str, error: &OauthError) -> Respo
     let reason = &error.description;
     let destination = &redirect_uri.shown_destination();
     page(StatusCode::BAD_REQUEST, &LeadsBack { title: NO_ANSWER, reason, destination, to })
+}
+
+/// The same as a form (RFC 6749 section 3.1). It goes on as a page that is got: then the browser brings its cookies, which
+/// it leaves out of a form that another site sent.
+pub(super) async fn start_with_form(State(state): State<ServerState>, request: Request) -> Response<Body> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let reading = Limited::new(request.into_body(), MAX_REQUEST).collect();
+    let body = match tokio::time::timeout(state.config.request_body_timeout, reading).await {
+        Ok(Ok(body)) if is_form => body.to_bytes(),
+        _ => return no_request("It is no form, or a very long one."),
+    };
+    let query =
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(form_urlencoded::parse(&body)).finish();
+    browser::see_other(&format!("{PATH}?{query}"))
 }
 
 /// The request of this address, and who is signed in.
@@ -201,7 +219,8 @@ fn in_words(scope: Scope) -> Option<&'static str> {
         Scope::McpRead => Some("search and list the tools you may use"),
         Scope::McpWrite => Some("run every tool you may use, also those that change or delete something"),
         Scope::McpPlan => Some("run tools of the connections that are allowed in plan mode"),
-        Scope::Api | Scope::OfflineAccess => None,
+        Scope::Api => Some("do everything that you may do in the console and at the REST API"),
+        Scope::OfflineAccess => None,
     }
 }
 

@@ -24,6 +24,7 @@ use crate::ServerState;
 pub(crate) fn is_open_to_pages(path: &str) -> bool {
     path.starts_with("/.well-known/")
         || [
+            "/oauth/authorize",
             "/oauth/token",
             "/oauth/register",
             "/oauth/revoke",
@@ -35,8 +36,9 @@ pub(crate) fn is_open_to_pages(path: &str) -> bool {
         .contains(&path)
 }
 
-pub(crate) fn router() -> Router<ServerState> {
-    let for_pages = CorsLayer::new()
+/// Lets a page of any origin read what is told here; without cookies.
+pub(crate) fn for_any_page() -> CorsLayer {
+    CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([
@@ -44,7 +46,11 @@ pub(crate) fn router() -> Router<ServerState> {
             header::CONTENT_TYPE,
             "mcp-protocol-version".parse().expect("a name"),
         ])
-        .max_age(std::time::Duration::from_secs(3600));
+        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER])
+        .max_age(std::time::Duration::from_secs(3600))
+}
+
+pub(crate) fn router() -> Router<ServerState> {
     let open = Router::new()
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .route("/.well-known/oauth-authorization-server/{*path}", get(metadata))
@@ -58,9 +64,9 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/token", post(tokens::token))
         .route("/oauth/revoke", post(tokens::revoke))
         .route("/oauth/introspect", post(tokens::introspect))
-        .layer(for_pages);
+        .layer(for_any_page());
     Router::new()
-        .route("/oauth/authorize", get(authorize::start))
+        .route("/oauth/authorize", get(authorize::start).post(authorize::start_with_form))
         .route("/authorize", get(authorize::start))
         .route("/oauth/authorize/{handle}", get(authorize::show).post(authorize::decide))
         .merge(open)

@@ -207,7 +207,9 @@ pub(super) async fn person(
     if let Some(signed_in) = browser::signed_in(state, headers).await? {
         return Ok(signed_in);
     }
-    Err(Box::new(browser::see_other(&format!("/sign-in?return_to={}", encoded(uri.path())))))
+    // With its query: it may say itself where to go on afterwards.
+    let back = uri.path_and_query().map_or(uri.path(), |back| back.as_str());
+    Err(Box::new(browser::see_other(&format!("/sign-in?return_to={}", encoded(back)))))
 }
 
 pub(super) fn with_cookie(

@@ -37,6 +37,9 @@ pub struct AppOptions {
     /// Keys and ids of this instance; two instances on one database need the same keyring.
     pub keyring: Option<Arc<Keyring>>,
     pub trusted_proxies: TrustedProxies,
+    pub allowed_origins: Vec<String>,
+    /// Another than the listener's own address.
+    pub public_url: Option<Url>,
     /// What the listener is to do differently.
     pub configure: fn(&mut ServerConfig),
     /// Who answers for names.
@@ -56,6 +59,8 @@ impl Default for AppOptions {
             sample_server: None,
             keyring: None,
             trusted_proxies: TrustedProxies::default(),
+            allowed_origins: Vec::new(),
+            public_url: None,
             configure: |_| {},
             resolver: None,
             clock: None,
@@ -95,7 +100,8 @@ impl App {
         let (organization, owner) = first_owner(&db, &*random).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
-        let public_url: Url = format!("http://{address}").parse().expect("a URL");
+        let own = || format!("http://{address}").parse().expect("a URL");
+        let public_url: Url = options.public_url.unwrap_or_else(own);
         let mut public = options.resolver.map_or_else(EgressConfig::default, EgressConfig::with_resolver);
         public.own_listeners = vec![address];
         let guarded =
@@ -121,6 +127,7 @@ impl App {
         .expect("a broker");
         let mut config = ServerConfig::new(public_url, address);
         config.trusted_proxies = options.trusted_proxies;
+        config.allowed_origins = options.allowed_origins;
         (options.configure)(&mut config);
         let state = ServerState {
             broker: broker.clone(),

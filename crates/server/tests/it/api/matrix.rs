@@ -157,6 +157,22 @@ async fn ask(caller: &Rest<'_>, route: &RouteFacts, world: &World) -> McpReply {
     caller.ask(route.method.clone(), &path_of(route, world), body_of(route).as_ref()).await
 }
 
+/// The same address with an id that nobody has.
+fn made_up(path: &str) -> Option<String> {
+    let id = path.split(['/', '?']).nth(2)?;
+    let (prefix, letters) = id.split_once('_')?;
+    (letters.len() == 26).then(|| path.replacen(id, &format!("{prefix}_{}", "0".repeat(26)), 1))
+}
+
+/// All that a caller is told, but for the id of this very request.
+fn whole(reply: &McpReply) -> (u16, Vec<(String, String)>, Vec<u8>) {
+    let headers = reply.headers.iter().filter(|(name, _)| !["x-request-id", "date"].contains(&name.as_str()));
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let mut headers: Vec<_> = headers.map(|(name, value)| (name.to_string(), text(value))).collect();
+    headers.sort();
+    (reply.status.as_u16(), headers, reply.body.to_vec())
+}
+
 /// Whether somebody who is an ordinary member, with nothing granted and nothing here their own, is let in.
 fn is_for_members(operation: Operation) -> bool {
     operation.needs() == Needs::Membership
@@ -261,6 +277,66 @@ on_both! {
                     owner.ask(route.method.clone(), &path_of(&route, &world), Some(&body.clone().into())).await;
                 answer.refused(422, "validation_failed");
                 body.remove(extra);
+            }
+        }
+        app.stop().await;
+    }
+}
+
+on_both! {
+    async fn what_is_forbidden_is_as_good_as_made_up(database) {
+        let app = app(&database).await;
+        let owner = Rest::owner(&app).await;
+        let world = world(&app, &owner).await;
+        let (member, _) = Rest::member(&app, "ana", Role::Member).await;
+        let (_, _, token) = app.stranger(&ALL).await;
+        let stranger = Rest::with_token(&app, Some(&token));
+        let program = json!({ "name": "bot", "scopes": ["api"], "service_account": world.service_account });
+        let token = owner.post("/tokens", &program).await.ok(201)["token"].as_str().unwrap().to_owned();
+        let program = Rest::with_token(&app, Some(&token));
+        let mut compared = 0;
+        for route in route_facts().iter().filter(|route| route.path.contains("{id}")) {
+            let path = path_of(route, &world);
+            let made_up = made_up(&path).unwrap_or_else(|| {
+                panic!("{} {}: this test has no id for it: give the world one", route.method, route.path)
+            });
+            let body = body_of(route);
+            for caller in [&member, &stranger, &program] {
+                let forbidden = caller.ask(route.method.clone(), &path, body.as_ref()).await;
+                if forbidden.status.is_success() {
+                    continue;
+                }
+                let unknown = caller.ask(route.method.clone(), &made_up, body.as_ref()).await;
+                assert_eq!(whole(&forbidden), whole(&unknown), "{} {}", route.method, route.path);
+                compared += 1;
+            }
+        }
+        assert!(compared > 60, "{compared}");
+        app.stop().await;
+    }
+}
+
+on_both! {
+    async fn a_program_administers_what_its_role_allows(database) {
+        let app = app(&database).await;
+        let owner = Rest::owner(&app).await;
+        let world = world(&app, &owner).await;
+        let program = json!({ "name": "bot", "scopes": ["mcp:read", "mcp:write", "api"], "service_account": world.service_account });
+        let token = owner.post("/tokens", &program).await.ok(201)["token"].as_str().unwrap().to_owned();
+        let program = Rest::with_token(&app, Some(&token));
+        let path = format!("/service-accounts/{}", world.service_account);
+        for role in ["member", "admin"] {
+            owner.patch(&path, &json!({ "role": role })).await.ok(200);
+            let routes = route_facts();
+            for route in routes.iter().filter(|route| !route.operation.is_write()) {
+                let answer = ask(&program, route, &world).await;
+                let name = format!("{role}: {} {}: {}", route.method, route.path, String::from_utf8_lossy(&answer.body));
+                match (route.operation.needs(), role) {
+                    (Needs::Admin, "member") if route.path.contains("{id}") => assert_eq!(answer.status.as_u16(), 404, "{name}"),
+                    (Needs::Admin, "member") => assert_eq!(answer.status.as_u16(), 403, "{name}"),
+                    (Needs::Admin, _) => assert!(answer.status.is_success(), "{name}"),
+                    _ => assert!(answer.status.as_u16() < 500 && answer.status.as_u16() != 401, "{name}"),
+                }
             }
         }
         app.stop().await;

@@ -1,6 +1,6 @@
 // A Switchboard with nothing in it yet, and what it printed when it started.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,14 +60,36 @@ export async function signIn(page) {
   await page.getByRole('button', { name: 'Sign in' }).click();
 }
 
+// An owner on a machine without a browser: made by command, who then does everything by the API.
+function headlessOwner(run, directory, url) {
+  const password = join(directory, 'password');
+  writeFileSync(password, owner.password, { mode: 0o600 });
+  run('create-owner', '--email', owner.email, '--password-file', password);
+  const scopes = ['mcp:read', 'mcp:write', 'api'].flatMap((scope) => ['--scope', scope]);
+  const { token } = JSON.parse(run('create-token', '--email', owner.email, ...scopes, '--json'));
+  return async (method, path, body) => {
+    const answer = await fetch(`${url}/api/v1${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: body && JSON.stringify(body),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+    return text && JSON.parse(text);
+  };
+}
+
 export const test = base.extend({
-  // What it is started with beside the address and the directory.
+  // What it is started with beside the address and the directory; `headless`: with an owner, and `api` to act as them.
   more: [{ options: [] }, { option: true }],
   switchboard: async ({ more }, use) => {
     const directory = mkdtempSync(join(tmpdir(), 'switchboard-e2e-'));
     const url = `http://127.0.0.1:${await freePort()}`;
     const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SWITCHBOARD_')));
     const given = ['--listen', url.replace('http://', ''), '--data-dir', join(directory, 'data'), ...more.options];
+    const administer = (...args) =>
+      execFileSync(binary, ['admin', ...args, '--data-dir', join(directory, 'data')], { env: environment, encoding: 'utf8' });
+    const api = more.headless && headlessOwner(administer, directory, url);
     const child = spawn(binary, ['serve', ...given], {
       cwd: directory,
       env: environment,
@@ -81,7 +103,7 @@ export const test = base.extend({
         if (child.exitCode !== null) throw new Error(`switchboard ended with ${child.exitCode}:\n${printed}`);
         return fetch(`${url}/readyz`).then((answer) => answer.ok, () => false);
       });
-      await use({ url, setupLink: await until('printing a setup link', setupLink) });
+      await use({ url, api, setupLink: api ? undefined : await until('printing a setup link', setupLink) });
     } finally {
       child.kill('SIGTERM');
       rmSync(directory, { recursive: true, force: true });

@@ -3,18 +3,20 @@
 // An operation is {"list":true} or {"call":NAME,"arguments":{…}}. Prints {"protocol":…,"results":[…]}.
 //
 // With "signIn":{"name":…,"redirectUri":…} it has no token: it prints {"browse":URL} on a line of its own, reads from a line
-// where the browser ended, and its output has the "accessToken" that it got.
-import { once } from 'node:events';
+// where the browser ended, and its output has the "accessToken" that it got. Without "operations" it stays, says {"ready":true}
+// and takes an operation a line: {"result":…} or {"refused":…} each.
 import { createInterface } from 'node:readline';
 import { SignIn } from './sign-in.mjs';
 
 const job = JSON.parse(process.argv[2]);
 const identity = { name: 'switchboard-peer-test', version: '1' };
 
+const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
 async function browse(url) {
-  process.stdout.write(`${JSON.stringify({ browse: url })}\n`);
-  const [line] = await once(createInterface({ input: process.stdin }), 'line');
-  return line;
+  say({ browse: url });
+  return (await lines.next()).value;
 }
 
 const authProvider = job.signIn && new SignIn(job.signIn.name, job.signIn.redirectUri, browse);
@@ -47,16 +49,24 @@ async function open() {
   return again.client;
 }
 
+const run = (client, operation) =>
+  operation.list
+    ? client.listTools()
+    : client.callTool({ name: operation.call, arguments: operation.arguments ?? {} });
+
+async function stay(client) {
+  say({ ready: true });
+  for (let line = await lines.next(); !line.done; line = await lines.next()) {
+    say(await run(client, JSON.parse(line.value)).then((result) => ({ result }), (error) => ({ refused: error.message })));
+  }
+  process.exit(0);
+}
+
 try {
   const client = await open();
+  if (!job.operations) await stay(client);
   const results = [];
-  for (const operation of job.operations) {
-    results.push(
-      operation.list
-        ? await client.listTools()
-        : await client.callTool({ name: operation.call, arguments: operation.arguments ?? {} }),
-    );
-  }
+  for (const operation of job.operations) results.push(await run(client, operation));
   const protocol = client.getNegotiatedProtocolVersion?.() ?? client.transport?.protocolVersion ?? null;
   process.stdout.write(JSON.stringify({ protocol, results, accessToken: authProvider?.kept.tokens.access_token }));
   await client.close();

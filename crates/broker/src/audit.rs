@@ -9,6 +9,9 @@
 //! first, a database that somebody else is writing to. The end of a call is worth no commit of its own: it goes with
 //! the first entry that somebody waits for, and after [`LINGER`] at the latest by the task.
 
+mod heads;
+mod retention;
+mod verify;
 mod writer;
 
 use std::{
@@ -28,6 +31,9 @@ use switchboard_storage::Db;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub(crate) use heads::End;
+pub(crate) use retention::retention_days;
+pub use verify::{AuditFault, AuditReport, BadEntry};
 pub use writer::chained_entry;
 
 use crate::keys::DataKeys;
@@ -135,6 +141,11 @@ impl Audit {
     pub(crate) fn call(&self) -> CallUnderWay<'_> {
         self.shared.calls.fetch_add(1, Ordering::Relaxed);
         CallUnderWay(&self.shared.calls)
+    }
+
+    /// Where this process's chains of calls end: what is committed and nothing else.
+    pub(crate) async fn ends(&self) -> Vec<(OrganizationId, WriterId, End)> {
+        self.shared.writer.lock().await.ends()
     }
 
     /// Takes no more entries; what is queued is still written.

@@ -59,8 +59,8 @@ impl Log {
         let key = self.keys.active(self.organization).await.unwrap();
         let key = ChainKey::derive(&key.key, self.organization);
         let mut tx = db.read().await.unwrap();
-        let mut writers = tx.audit().writers(self.organization).await.unwrap();
-        let Some(writer) = writers.pop() else { return Vec::new() };
+        let mut writers = tx.audit().heads(self.organization).await.unwrap();
+        let Some((writer, ..)) = writers.pop() else { return Vec::new() };
         assert!(writers.is_empty(), "one process, one writer");
         let chain = tx.audit().chain(self.organization, writer, 0, 1_000_000).await.unwrap();
         let mut previous = [0; 32];

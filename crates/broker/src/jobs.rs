@@ -49,6 +49,7 @@ impl Broker {
         self.spawn(flush_uses(self.clone()));
         self.spawn(clear_away(self.clone()));
         self.spawn(revoke(self.clone()));
+        self.spawn(sign_heads(self.clone()));
     }
 
     /// Not more often than every few seconds, however often an upstream says that something changed.
@@ -233,6 +234,25 @@ async fn revoke(broker: Broker) {
     }
 }
 
+/// The ends of this process's own chains of the audit log.
+async fn sign_heads(broker: Broker) {
+    let mut ticks = interval(broker.settings().sign_heads_every.max(Duration::from_secs(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = broker.stopping() => return,
+            _ = ticks.tick() => {}
+        }
+        match broker.sign_own_heads().await {
+            Ok(()) => {
+                metrics::gauge!("switchboard_job_last_success_timestamp_seconds", "job" => "audit_heads")
+                    .set(broker.clock().now().as_secs() as f64)
+            }
+            Err(error) => tracing::warn!(%error, "the ends of the audit log's chains can't be signed"),
+        }
+    }
+}
+
 /// Its age is the time since it last worked: an alarm looks at `switchboard_job_last_success_timestamp_seconds`.
 async fn clear_away(broker: Broker) {
     let mut ticks = interval(CLEANUP);
@@ -243,6 +263,14 @@ async fn clear_away(broker: Broker) {
             _ = ticks.tick() => {}
         }
         broker.forget_old_sources();
+        if let Err(error) = broker.forget_old_entries().await {
+            tracing::warn!(error = error.message, "old entries of the audit log can't be deleted");
+        }
+        for snapshot in broker.all_snapshots() {
+            if let Err(error) = broker.sign_all_heads(snapshot.organization.id).await {
+                tracing::warn!(%error, "the ends of the audit log's chains can't be signed");
+            }
+        }
         match broker.forget_what_is_over().await {
             Ok(()) => metrics::gauge!("switchboard_job_last_success_timestamp_seconds", "job" => "cleanup")
                 .set(broker.clock().now().as_secs() as f64),

@@ -37,7 +37,7 @@ mod surface;
 mod text;
 pub mod upstream;
 
-use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use switchboard_domain::{Clock, OrganizationId, Principal, Random, Resource, Slug, WriterId};
 use switchboard_egress::Egress;
@@ -48,7 +48,7 @@ use url::Url;
 
 pub use account::{PasswordChange, Reauthentication};
 pub use approvals::ApprovalSettings;
-pub use audit::{AuditUnavailable, chained_entry};
+pub use audit::{AuditFault, AuditReport, AuditUnavailable, BadEntry, chained_entry};
 pub use authorization::AuthorizationSettings;
 pub use check::CheckError;
 pub use context::{
@@ -105,6 +105,8 @@ pub struct Settings {
     pub authorization: AuthorizationSettings,
     pub approval: ApprovalSettings,
     pub requests: RequestSettings,
+    /// Between two signatures of where the chains of the audit log end.
+    pub sign_heads_every: Duration,
 }
 
 impl Default for Settings {
@@ -117,6 +119,7 @@ impl Default for Settings {
             authorization: AuthorizationSettings::default(),
             approval: ApprovalSettings::default(),
             requests: RequestSettings::default(),
+            sign_heads_every: Duration::from_secs(60),
         }
     }
 }
@@ -133,6 +136,8 @@ struct Inner {
     upstreams: upstream::Upstreams,
     audit: audit::Audit,
     change_log: change_log::ChangeLog,
+    /// Up to where the ends of this process's own chains are signed.
+    signed_ends: parking_lot::Mutex<HashMap<(OrganizationId, WriterId), i64>>,
     audit_writer: parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>,
     compiled: arguments::CompiledTools,
     direct_lists: direct::DirectLists,
@@ -181,6 +186,7 @@ impl Broker {
             upstreams,
             audit,
             change_log: change_log::ChangeLog::new(&*clock, &*random),
+            signed_ends: parking_lot::Mutex::default(),
             audit_writer: parking_lot::Mutex::new(Some(writer)),
             compiled: arguments::CompiledTools::new(4_000),
             direct_lists: direct::kept_lists(),
@@ -227,6 +233,9 @@ impl Broker {
         let writer = self.0.audit_writer.lock().take();
         if let Some(writer) = writer {
             let _ = tokio::time::timeout(Duration::from_secs(10), writer).await;
+        }
+        if let Err(error) = self.sign_own_heads().await {
+            tracing::warn!(%error, "the last ends of the audit log's chains are not signed");
         }
     }
 

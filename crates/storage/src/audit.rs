@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use switchboard_domain::{AuditOutcome, AuditPhase, OrganizationId, Timestamp, WriterId};
+use switchboard_vault::StatementKind;
 use uuid::Uuid;
 
 use crate::{
@@ -81,13 +82,13 @@ statements! {
     /// The same entry by entry, for SQLite's own connection: all of a transaction.
     APPEND_ONE = "INSERT INTO audit_entry (organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     HEAD = "SELECT seq, hash FROM audit_entry WHERE organization_id = $1 AND writer_id = $2 ORDER BY seq DESC LIMIT 1";
-    /// Per writer, its last entry: what a signed head covers.
-    HEADS = "SELECT e.writer_id, e.seq, e.hash FROM audit_entry e WHERE e.organization_id = $1 AND e.seq = (SELECT max(l.seq) FROM audit_entry l WHERE l.organization_id = $1 AND l.writer_id = e.writer_id) ORDER BY e.writer_id";
+    /// Per writer, its last entry: what a signed head covers. Goes from writer to writer in the index, however long their
+    /// chains are.
+    HEADS = "WITH RECURSIVE w (id) AS (SELECT (SELECT a.writer_id FROM audit_entry a WHERE a.organization_id = $1 ORDER BY a.writer_id LIMIT 1) UNION ALL SELECT (SELECT b.writer_id FROM audit_entry b WHERE b.organization_id = $1 AND b.writer_id > w.id ORDER BY b.writer_id LIMIT 1) FROM w WHERE w.id IS NOT NULL) SELECT w.id, e.seq, e.hash FROM w JOIN audit_entry e ON e.organization_id = $1 AND e.writer_id = w.id AND e.seq = (SELECT l.seq FROM audit_entry l WHERE l.organization_id = $1 AND l.writer_id = w.id ORDER BY l.seq DESC LIMIT 1) ORDER BY w.id";
     PAGE = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND (at, writer_id, seq) < ($4, $5, $6) AND (CAST($7 AS TEXT) IS NULL OR actor = $7) AND (CAST($8 AS TEXT) IS NULL OR action = $8) AND (CAST($9 AS TEXT) IS NULL OR target = $9) AND (CAST($10 AS TEXT) IS NULL OR outcome = $10) AND (CAST($11 AS TEXT) IS NULL OR call_id = $11) ORDER BY at DESC, writer_id DESC, seq DESC LIMIT $12";
     /// Calls that ended since an instant, by day, target and outcome; bounded, the most frequent first.
     USAGE = "SELECT at / 86400000000 AS day, target, outcome, count(*) AS calls FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND action = 'capability.execute' AND phase = 'completed' GROUP BY at / 86400000000, target, outcome ORDER BY count(*) DESC, at / 86400000000 DESC, target, outcome LIMIT 20000";
     CHAIN = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND writer_id = $2 AND seq > $3 ORDER BY seq LIMIT $4";
-    WRITERS = "SELECT DISTINCT writer_id FROM audit_entry WHERE organization_id = $1 ORDER BY writer_id";
 }
 
 #[derive(sqlx::FromRow)]
@@ -247,14 +248,18 @@ impl Audit<'_> {
         execute!(self.tx, APPEND, &group(entries)?).map(drop)
     }
 
-    /// The last sequence number and hash of one writer.
+    /// The last sequence number and hash of one writer; after its last entry was deleted, that entry's.
     pub async fn head(
         self,
         organization: OrganizationId,
         writer: WriterId,
     ) -> Result<Option<(i64, [u8; 32])>, StorageError> {
         let row = fetch_optional!(self.tx, HEAD => (i64, Vec<u8>), organization.as_uuid(), writer.as_uuid())?;
-        row.map(|(seq, hash)| Ok((seq, digest(&hash, "audit hash")?))).transpose()
+        if let Some((seq, hash)) = row {
+            return Ok(Some((seq, digest(&hash, "audit hash")?)));
+        }
+        let checkpoint = self.tx.audit_heads().find(organization, writer, StatementKind::Checkpoint).await?;
+        Ok(checkpoint.map(|checkpoint| (checkpoint.statement.seq, checkpoint.statement.hash)))
     }
 
     /// The last sequence number and hash of every writer.
@@ -319,12 +324,6 @@ impl Audit<'_> {
                 Ok(UsageCount { day, target, outcome: outcome.transpose()?, calls })
             })
             .collect()
-    }
-
-    /// Who wrote entries of this organization.
-    pub async fn writers(self, organization: OrganizationId) -> Result<Vec<WriterId>, StorageError> {
-        let rows = fetch_all!(self.tx, WRITERS => (Uuid,), organization.as_uuid())?;
-        Ok(rows.into_iter().map(|(id,)| WriterId::from_uuid(id)).collect())
     }
 
     /// One writer's chain in order, at most `limit` entries after sequence number `after`: for verifying.

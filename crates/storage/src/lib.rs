@@ -11,6 +11,7 @@
 mod allowed_client;
 mod approval;
 mod audit;
+mod audit_head;
 mod capability;
 mod changes;
 mod connection;
@@ -53,6 +54,7 @@ mod upstream_issuer;
 pub use allowed_client::{AllowedClient, AllowedClients};
 pub use approval::{Approval, Approvals};
 pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter, UsageCount};
+pub use audit_head::{AuditHeads, SignedHead};
 pub use capability::{Capabilities, CapabilityRow, Definition, LightCapability};
 pub use changes::{Change, Changes};
 pub use connection::{CatalogedConnection, Connections, InsertConnection, UpdateConnection};
@@ -98,6 +100,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         allowed_client::ALL,
         approval::ALL,
         audit::ALL,
+        audit_head::ALL,
         capability::ALL,
         connection::ALL,
         credential::ALL,

@@ -10,6 +10,7 @@ mod rows;
 
 use std::path::PathBuf;
 
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use switchboard_domain::{Clock as _, FixedClock, SeededRandom};
 use switchboard_storage::{Db, Migrations, Options};
 
@@ -61,6 +62,22 @@ impl TestDatabase {
         let migrations = Migrations::Apply { release: env!("CARGO_PKG_VERSION"), now: clock.now() };
         let db = Db::open(&options, migrations).await.expect("the test database opens");
         Self { db, options, clock, random: SeededRandom::new(2026), _home: home }
+    }
+
+    /// Changes rows behind Switchboard's back, as somebody with the database in their hands would.
+    pub async fn execute(&self, sql: &'static str) {
+        let done = match &self.options.location {
+            switchboard_storage::Location::Sqlite(path) => {
+                let options = SqliteConnectOptions::new().filename(path).foreign_keys(true);
+                let mut connection = options.connect().await.expect("the file opens");
+                sqlx::raw_sql(sql).execute(&mut connection).await.map(drop)
+            }
+            switchboard_storage::Location::Postgres(url) => {
+                let mut connection = sqlx::PgConnection::connect(url).await.expect("the database answers");
+                sqlx::raw_sql(sql).execute(&mut connection).await.map(drop)
+            }
+        };
+        done.expect("the statements run");
     }
 
     /// The SQLite file; tests of files ask for it.

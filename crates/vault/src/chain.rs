@@ -23,9 +23,7 @@ pub struct ChainKey(SecretKey);
 impl ChainKey {
     #[must_use]
     pub fn derive(key: &DataKey, organization: OrganizationId) -> Self {
-        let extracted = Zeroizing::new(hmac(SALT, &[key.0.bytes()]));
-        let expanded = hmac(extracted.as_slice(), &[organization.as_uuid().as_bytes(), &[1]]);
-        Self(SecretKey::from_array(expanded))
+        Self(SecretKey::from_array(derived(SALT, key, organization)))
     }
 
     /// Names the key, for entries to say which one hashed them.
@@ -47,7 +45,15 @@ pub fn chain_hash(key: &ChainKey, previous: &[u8; 32], canonical: &[u8]) -> [u8;
     hmac(key.0.bytes(), &[previous, canonical])
 }
 
-fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+/// HKDF with one block: a key for one use (`salt`) of one organization's data key.
+pub(crate) fn derived(salt: &[u8], key: &DataKey, organization: OrganizationId) -> [u8; 32] {
+    let extracted = Zeroizing::new(hmac(salt, &[key.0.bytes()]));
+    hmac(extracted.as_slice(), &[organization.as_uuid().as_bytes(), &[1]])
+}
+
+/// HMAC-SHA-256 (RFC 2104) over the parts, one after another.
+#[must_use]
+pub fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     parts.iter().for_each(|part| mac.update(part));
     mac.finalize().into_bytes().into()

@@ -13,13 +13,15 @@
 //!
 //! # What else is here
 //!
-//! [`token`]: tokens that we issue. [`password`]: argon2id. [`chain`]: the keyed hash of the audit chain.
+//! [`token`]: tokens that we issue. [`password`]: argon2id. [`chain`]: the keyed hash of the
+//! audit chain. [`head`]: signed statements about where it ends.
 //!
 //! Nothing here knows SQL or the network; only [`key_file`] touches a file.
 
 mod chain;
 mod cipher;
 mod envelope;
+mod head;
 mod key;
 pub mod key_file;
 mod keyring;
@@ -27,8 +29,9 @@ mod password;
 mod startup;
 mod token;
 
-pub use chain::{ChainKey, chain_hash};
+pub use chain::{ChainKey, chain_hash, hmac};
 pub use envelope::{OpenError, SealContext, Sealed, open, reseal, seal};
+pub use head::{HeadKey, HeadStatement, StatementKind};
 pub use key::{DataKey, KeyDigest};
 pub use keyring::{Keyring, KeyringError, UnwrapError, WrappedKey};
 pub use password::{

@@ -7,7 +7,7 @@ use switchboard_domain::{AuditEvent, AuditPhase, AuditRecord, OrganizationId, Wr
 use switchboard_storage::{AuditEntry, Db, StorageError};
 use switchboard_vault::{ChainKey, chain_hash};
 
-use super::{AuditUnavailable, Queued};
+use super::{AuditUnavailable, End, Queued};
 use crate::keys::DataKeys;
 
 /// Where one organization's chain stands.
@@ -85,6 +85,11 @@ impl Writer {
             }
         }
         self.db.append_audit(&entries).await.map_err(|error| self.failed(&error, entries.len()))
+    }
+
+    pub(super) fn ends(&self) -> Vec<(OrganizationId, WriterId, End)> {
+        let begun = self.chains.iter().filter(|(_, chain)| chain.seq > 0);
+        begun.map(|(&organization, chain)| (organization, self.id, (chain.seq, chain.hash))).collect()
     }
 
     fn failed(&mut self, error: &StorageError, entries: usize) -> AuditUnavailable {

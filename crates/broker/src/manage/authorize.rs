@@ -138,6 +138,10 @@ operations! {
     Decline = "approval.decline", Decision, Writes;
     ReadAudit = "audit.read", Admin, Reads;
     ExportAudit = "audit.export", Admin, Reads;
+    ReadAuditHeads = "audit_heads.read", Admin, Reads;
+    /// Adds to what is kept about the log and changes nothing that is in it.
+    SignAuditHeads = "audit_heads.sign", Admin, Reads;
+    VerifyAudit = "audit.verify", Admin, Reads;
     ReadUsage = "usage.read", Admin, Reads;
     ListKnownServers = "known_server.list", Membership, Reads;
     /// Asks a server who it is and changes nothing.

@@ -8,6 +8,7 @@
 
 mod allowed_client;
 mod approval;
+mod audit_chain;
 mod audit_log;
 mod authorize;
 mod connection;
@@ -39,6 +40,7 @@ mod toolkit;
 
 pub use allowed_client::AllowedClientView;
 pub use approval::{ApprovalDecision, ApprovalQuery, ApprovalView, InboxView};
+pub use audit_chain::{HeadView, HeadsView, VerifyAudit};
 pub use audit_log::{AuditExport, AuditQuery, UsageRow, UsageView};
 pub use authorize::{Allowed, Needs, Operation, Target, authorize};
 pub use connection::{ConnectionScope, CreatedConnection};

@@ -9,9 +9,10 @@ use super::{
     Operation, Refusal, Target, authorize, connection_input::check_name, identity_provider::password_sign_in,
     record::Change, refusal::Violations,
 };
-use crate::Broker;
+use crate::{Broker, audit::retention_days};
 
 const MAX_TOKEN_DAYS: u32 = 3_650;
+const MAX_RETENTION_DAYS: u32 = 36_500;
 const MAX_PERSONAL_CONNECTIONS: u32 = 100;
 
 /// The organization, read.
@@ -44,6 +45,8 @@ pub struct SettingsView {
     pub personal_connections: bool,
     /// How many of them a member may have.
     pub max_personal_connections: u32,
+    /// After how many days entries of the audit log are deleted; 0 keeps them for good.
+    pub audit_retention_days: u32,
 }
 
 /// Changes to the organization.
@@ -71,6 +74,8 @@ pub struct SettingsEdit {
     pub personal_connections: Option<bool>,
     #[serde(default)]
     pub max_personal_connections: Option<u32>,
+    #[serde(default)]
+    pub audit_retention_days: Option<u32>,
 }
 
 /// Nobody may until an admin says so: a member's own server is one that no admin has looked at.
@@ -91,6 +96,7 @@ impl From<Organization> for OrganizationView {
                 password_sign_in: password_sign_in(&found.settings),
                 personal_connections: personal_connections_allowed(&found.settings),
                 max_personal_connections: max_personal_connections(&found.settings),
+                audit_retention_days: retention_days(&found.settings).unwrap_or(0),
             },
             id: found.id,
             slug: found.slug.to_string(),
@@ -132,6 +138,11 @@ impl Broker {
             violations
                 .add("settings.max_personal_connections", format!("Use 0 to {MAX_PERSONAL_CONNECTIONS}."));
         }
+        let wanted = edit.settings.as_ref().and_then(|settings| settings.audit_retention_days);
+        if wanted.is_some_and(|days| days > MAX_RETENTION_DAYS) {
+            let range = format!("Use 1 to {MAX_RETENTION_DAYS}, or 0 to keep them for good.");
+            violations.add("settings.audit_retention_days", range);
+        }
         violations.into_result()?;
         // The version also grows with changes of others: without an `If-Match`, theirs and ours both count.
         for _ in 0..5 {
@@ -147,6 +158,7 @@ impl Broker {
                     ("password_sign_in", edit.password_sign_in.map(Value::from)),
                     ("personal_connections", edit.personal_connections.map(Value::from)),
                     ("max_personal_connections", edit.max_personal_connections.map(Value::from)),
+                    ("audit_retention_days", edit.audit_retention_days.map(Value::from)),
                 ];
                 for (name, value) in given {
                     if let Some(value) = value {

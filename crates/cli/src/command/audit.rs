@@ -1,5 +1,7 @@
 //! `switchboard audit …`: who did what, and how it was decided.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,6 +14,8 @@ use crate::{
 #[command(before_help = "Examples
   switchboard audit list --actor ana@example.com --limit 20
   switchboard audit list --call-id call_01jb2m3x8ye0bvnr8z3h2q5c7d
+  switchboard audit heads > heads-of-today.jsonl
+  switchboard audit verify --heads heads-of-today.jsonl
   switchboard audit export --format csv --from 2026-11-01T00:00:00Z > audit.csv")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -29,6 +33,15 @@ enum Command {
         /// How many, 1 to 200
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=200))]
         limit: u8,
+    },
+    /// Sign where the log's chains end now; on stdout, a JSON line each, to keep elsewhere
+    Heads,
+    /// Follow the log's chains and name the first entry that was altered or removed; 1 when there is one
+    Verify {
+        /// Heads that were kept elsewhere (`audit heads`): they show an end that is missing even from somebody who can
+        /// change the whole database
+        #[arg(long, value_name = "FILE")]
+        heads: Option<PathBuf>,
     },
     /// Everything that fits, on stdout
     Export {
@@ -96,6 +109,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 list(&page, arguments.server.json);
                 Ok(())
             }
+            Command::Heads => {
+                let signed = client.post("/audit/heads", &Value::Null).await?;
+                items(&signed).iter().for_each(|head| output::print(&format!("{head}\n")));
+                Ok(())
+            }
+            Command::Verify { heads } => {
+                let kept = heads.as_deref().map(kept_heads).transpose()?.unwrap_or_default();
+                let report = client.post("/audit/verify", &json!({ "heads": kept })).await?;
+                verified(&report, arguments.server.json)
+            }
             Command::Export { filter, format } => {
                 let mut query = filter.query(&client).await?;
                 query.push(("format", format.clone()));
@@ -103,6 +126,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             }
         }
     })
+}
+
+/// As `audit heads` wrote them.
+fn kept_heads(file: &Path) -> Result<Vec<Value>, Failure> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::usage(format!("{shown} can't be read: {error}.")))?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.map(serde_json::from_str).collect::<Result<_, _>>().map_err(|_| {
+        Failure::usage(format!("{shown} is no file of heads: write one with `audit heads > FILE`."))
+    })
+}
+
+fn verified(report: &Value, json: bool) -> Result<(), Failure> {
+    if json {
+        output::print_json(report);
+    }
+    let [writers, entries, statements] = ["writers", "entries", "statements"].map(|name| cell(report, name));
+    if report["ok"] == true {
+        if !json {
+            output::print(&format!(
+                "{entries} entries of {writers} writers are as they were written; {statements} signed statements hold.\n"
+            ));
+        }
+        return Ok(());
+    }
+    let mut text = String::from("The audit log is not as it was written.");
+    for bad in report["bad"].as_array().into_iter().flatten() {
+        let [writer, seq, fault, message] = ["writer", "seq", "fault", "message"].map(|name| cell(bad, name));
+        text.push_str(&format!("\n  entry {seq} of {writer} is {fault}: {message}"));
+    }
+    Err(Failure::failed(text))
 }
 
 fn list(page: &Value, json: bool) {

@@ -51,6 +51,7 @@ fn main() -> Vec<Setting> {
         S("bootstrap.owner_email", "BOOTSTRAP_OWNER_EMAIL", Kind::Text, "", "Makes this owner at the first start instead of printing a setup link."),
         S("bootstrap.owner_password", "BOOTSTRAP_OWNER_PASSWORD", Kind::Secret, "", "Password of that owner; read at the first start only."),
         S("bootstrap.organization", "BOOTSTRAP_ORGANIZATION", Kind::Text, "default", "Slug of the organization made at the first start."),
+        S("audit.sign_heads_every", "AUDIT_SIGN_HEADS_EVERY", Kind::Duration, "1m", "How often the ends of the audit log's chains are signed, stored and written to the log, if they moved. What is cut off later is then noticed."),
         S("audit.durability", "AUDIT_DURABILITY", Kind::Choice(&["process", "strict"]), "process", "What an acknowledged audit entry survives: the end of the process by any means, or (strict) power loss, at the price of a flush to disk per group."),
     ]
 }

@@ -114,6 +114,7 @@ pub(crate) struct Config {
     pub(crate) request_head_timeout: Duration,
     pub(crate) keep_alive: Duration,
     pub(crate) requests: RequestSettings,
+    pub(crate) sign_heads_every: Duration,
     pub(crate) max_header_bytes: usize,
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_source: usize,
@@ -212,6 +213,7 @@ impl Config {
             request_head_timeout: settings.duration("server.request_head_timeout"),
             keep_alive: settings.duration("server.keep_alive"),
             requests: requests(settings),
+            sign_heads_every: settings.duration("audit.sign_heads_every"),
             max_header_bytes: bytes(settings, "server.max_header_bytes"),
             // With none nobody could connect: the least is one.
             max_connections: settings.count("server.max_connections").max(1) as usize,

@@ -99,6 +99,34 @@ fn toolkits_and_their_rules() {
 }
 
 #[test]
+fn the_audit_log_verifies_and_shows_what_was_cut_off() {
+    for place in Place::each() {
+        let shell = Shell::start(place);
+        shell.run(&["grant", "set", "linear", "--everyone"]).ok();
+        let heads = shell.run(&["audit", "heads"]).ok();
+        let kept: Vec<serde_json::Value> =
+            heads.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+        assert!(kept.len() >= 2 && kept.iter().all(|head| head["kind"] == "head"), "{heads}");
+        std::fs::write(shell.place.path("heads.jsonl"), &heads).unwrap();
+        let whole = shell.run(&["audit", "verify", "--heads", "heads.jsonl"]).ok();
+        assert!(whole.contains("as they were written"), "{whole}");
+        assert_eq!(shell.run(&["audit", "verify", "--json"]).json()["ok"], true);
+        // A head of a chain that goes further than the log does.
+        let further = heads.replace("\"seq\":1,", "\"seq\":99,");
+        assert_ne!(further, heads);
+        std::fs::write(shell.place.path("heads.jsonl"), further).unwrap();
+        shell
+            .run(&["audit", "verify", "--heads", "heads.jsonl"])
+            .fails_with(1, &["entry 99 of wr_", "bad_signature"]);
+        shell.run(&["audit", "verify", "--heads", "none.jsonl"]).fails_with(2, &["none.jsonl"]);
+        std::fs::write(shell.place.path("heads.jsonl"), "no JSON").unwrap();
+        shell.run(&["audit", "verify", "--heads", "heads.jsonl"]).fails_with(2, &["audit heads > FILE"]);
+        let (_, log) = shell.server.stop();
+        assert!(log.contains("the end of a chain of the audit log is signed"), "{log}");
+    }
+}
+
+#[test]
 fn the_audit_log_is_read_and_exported() {
     let shell = Shell::start(Place::sqlite());
     shell.run(&["grant", "set", "linear", "--everyone"]).ok();

@@ -3,13 +3,16 @@
 use axum::{body::Body, http::StatusCode};
 use futures_util::stream;
 use serde::Deserialize;
-use switchboard_broker::manage::{AuditQuery, Operation, UsageView};
+use switchboard_broker::{
+    AuditReport,
+    manage::{AuditQuery, HeadsView, Operation, UsageView, VerifyAudit},
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     call::Call,
     reply::Reply,
-    route::{Route, get},
+    route::{Route, get, post},
 };
 use crate::problem::Problem;
 
@@ -81,6 +84,17 @@ pub(super) fn routes() -> Vec<Route> {
             .says("Export the audit log as JSON lines or CSV")
             .query::<Filter>()
             .answers_media(&["application/jsonl", "text/csv"]),
+        get("/audit/heads", Operation::ReadAuditHeads, heads)
+            .says("Signed ends of the audit log's chains, as they were last signed")
+            .answers::<HeadsView>(StatusCode::OK),
+        post("/audit/heads", Operation::SignAuditHeads, sign_heads)
+            .says("Sign where the audit log's chains end now, and answer all of them: to keep elsewhere")
+            .answers::<HeadsView>(StatusCode::OK),
+        post("/audit/verify", Operation::VerifyAudit, verify)
+            .says("Follow the audit log's chains; name the first entry that is not as it was written")
+            .explains("Entries that were altered or removed are found by the chain itself, an end that is missing by the signed heads: the stored ones, and those that were kept elsewhere and are given here.")
+            .takes::<VerifyAudit>()
+            .answers::<AuditReport>(StatusCode::OK),
         get("/usage", Operation::ReadUsage, usage)
             .says("Sums of calls by day and connection")
             .query::<UsageQuery>()
@@ -111,6 +125,19 @@ async fn export(call: Call) -> Result<Reply, Problem> {
     } else {
         Reply::raw("application/jsonl", body).attachment("attachment; filename=\"switchboard-audit.jsonl\"")
     })
+}
+
+async fn heads(call: Call) -> Result<Reply, Problem> {
+    Reply::json(&call.broker().list_audit_heads(&call.principal).await?)
+}
+
+async fn sign_heads(call: Call) -> Result<Reply, Problem> {
+    Reply::json(&call.broker().sign_audit_heads(&call.principal).await?)
+}
+
+async fn verify(call: Call) -> Result<Reply, Problem> {
+    let request: VerifyAudit = call.body()?;
+    Reply::json(&call.broker().verify_audit(&call.principal, &request).await?)
 }
 
 async fn usage(call: Call) -> Result<Reply, Problem> {

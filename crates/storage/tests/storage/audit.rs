@@ -38,7 +38,6 @@ on_both! {
         let mut tx = database.db.read().await.unwrap();
         assert_eq!(tx.audit().head(org, writer).await.unwrap(), Some((100, [100; 32])));
         assert_eq!(tx.audit().heads(org).await.unwrap(), [(writer, 100, [100; 32])]);
-        assert_eq!(tx.audit().writers(org).await.unwrap(), [writer]);
         let mut read = tx.audit().chain(org, writer, 0, 70).await.unwrap();
         read.extend(tx.audit().chain(org, writer, 70, 70).await.unwrap());
         assert_eq!(read, written);

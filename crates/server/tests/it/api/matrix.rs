@@ -143,6 +143,7 @@ fn body_of(route: &RouteFacts) -> Option<Value> {
         ("POST", "/connections/{id}/tools/review/decisions") => {
             json!({ "decisions": [{ "name": "echo", "decision": "approve", "fingerprint": "00" }] })
         }
+        ("POST", "/audit/verify") => json!({}),
         ("POST", "/connections/{id}/tools/{name}/call") => json!({ "arguments": {} }),
         ("PUT", "/connections/{id}/grants") => json!({}),
         ("PUT", "/connections/{id}/credential") => json!({ "api_key": "key" }),

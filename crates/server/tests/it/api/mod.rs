@@ -1,6 +1,7 @@
 //! `/api/v1`
 
 mod audit;
+mod audit_chain;
 mod bad_input;
 mod client_credentials;
 mod connections;

@@ -18,7 +18,7 @@ on_both! {
         let changed = owner.patch("/organization", &edit).await.ok(200);
         assert_eq!(changed["settings"], json!({
             "hold_destructive": true, "max_token_days": 365, "password_sign_in": true,
-            "personal_connections": false, "max_personal_connections": 10,
+            "personal_connections": false, "max_personal_connections": 10, "audit_retention_days": 0,
         }));
         let days = json!({ "name": "Acme 2", "settings": { "max_token_days": 30 } });
         let changed = owner.patch("/organization", &days).await.ok(200);

@@ -122,7 +122,7 @@ struct State {
     slots: Vec<Option<Arc<Segment>>>,
     /// Slots without a segment and without a term.
     free: Vec<u32>,
-    /// Number of the first document of each slot; slots are numbered through without gaps.
+    /// Number of the first document of each slot; documents are numbered through without gaps.
     bases: Vec<u32>,
     documents: u32,
     /// Slot of each document, and how many terms its name has: read for every match.
@@ -260,16 +260,21 @@ impl State {
         Some(self.connections[place].1)
     }
 
+    /// Numbers documents by slug and name, so that a number says which of two equal matches comes first.
     fn number(&mut self) {
         self.bases.clear();
+        self.bases.resize(self.slots.len(), 0);
         self.owners.clear();
         self.name_terms.clear();
-        for (slot, segment) in self.slots.iter().enumerate() {
-            self.bases.push(self.owners.len() as u32);
-            if let Some(segment) = segment {
-                self.owners.resize(self.owners.len() + segment.len(), slot as u32);
-                self.name_terms.extend(segment.name_terms());
-            }
+        let mut live: Vec<(u32, &Segment)> =
+            (0..).zip(&self.slots).filter_map(|(slot, segment)| Some((slot, &**segment.as_ref()?))).collect();
+        live.sort_unstable_by(|(_, left), (_, right)| {
+            left.slug.cmp(&right.slug).then(left.connection.cmp(&right.connection))
+        });
+        for (slot, segment) in live {
+            self.bases[slot as usize] = self.owners.len() as u32;
+            self.owners.resize(self.owners.len() + segment.len(), slot);
+            self.name_terms.extend(segment.name_terms());
         }
         self.documents = self.owners.len() as u32;
     }

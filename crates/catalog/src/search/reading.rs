@@ -7,14 +7,20 @@ use std::cell::RefCell;
 
 use super::{
     concepts::{Concept, Variant},
+    dictionary::Range,
     scoring::{Candidate, Exact, Scorer},
     segment::Posting,
 };
 
+/// Postings of a question above which synonyms are given up.
+pub(super) const SYNONYMS_BUDGET: usize = 25_000;
 /// Postings read in full before only candidates are looked at.
-pub(super) const POSTINGS_BUDGET: usize = 25_000;
+const POSTINGS_BUDGET: usize = 16_000;
 /// Candidates for which the remaining concepts are looked up.
-const CANDIDATES: usize = 160;
+const CANDIDATES: usize = 320;
+
+/// Ranges whose postings are asked for together.
+const RANGES_AT_ONCE: usize = 16;
 
 /// What is known of one document while a question is answered.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,7 +62,7 @@ struct Reading<'a, 'b> {
     round: Vec<u32>,
 }
 
-impl Reading<'_, '_> {
+impl<'a> Reading<'a, '_> {
     fn run(&mut self, concepts: &[Concept]) -> Vec<Candidate> {
         let mut read = 0;
         let mut full = 0;
@@ -72,16 +78,15 @@ impl Reading<'_, '_> {
         if full < concepts.len() {
             best = self.touched.clone();
             if best.len() > CANDIDATES {
-                let (running, scorer) = (&*self.running, self.scorer);
-                // Equal scores by name, or the choice would depend on the order of connections.
-                let called = |document| scorer.entry(document).map(|entry| (entry.slug(), entry.name()));
+                let running = &*self.running;
+                // Documents are numbered by name: equal scores don't depend on the order of connections.
                 best.select_nth_unstable_by(CANDIDATES, |&left, &right| {
                     let scores = running[right as usize].score.total_cmp(&running[left as usize].score);
-                    scores.then_with(|| called(left).cmp(&called(right)))
+                    scores.then(left.cmp(&right))
                 });
                 best.truncate(CANDIDATES);
             }
-            best.sort_unstable();
+            best.sort_unstable_by_key(|&document| self.scorer.locate(document));
         }
         for (bit, concept) in concepts.iter().enumerate().skip(full) {
             self.look_up(bit, concept, &best);
@@ -123,15 +128,12 @@ impl Reading<'_, '_> {
         if let [only] = concept.variants.as_slice() {
             return self.read_only(bit, concept, only);
         }
-        let state = self.scorer.state;
         for variant in &concept.variants {
-            for &range in state.dictionary.ranges(variant.term) {
-                if !self.scorer.is_allowed(range.slot) {
-                    continue;
-                }
-                let base = state.bases[range.slot as usize];
-                for posting in state.postings(range) {
-                    self.add(base + posting.document(), bit, variant, *posting);
+            for ranges in self.scorer.state.dictionary.ranges(variant.term).chunks(RANGES_AT_ONCE) {
+                for (base, postings) in self.fetched(ranges) {
+                    for posting in postings {
+                        self.add(base + posting.document(), bit, variant, *posting);
+                    }
                 }
             }
         }
@@ -140,26 +142,40 @@ impl Reading<'_, '_> {
 
     /// A concept with one variant needs no second pass over its documents.
     fn read_only(&mut self, bit: usize, concept: &Concept, variant: &Variant) {
-        let state = self.scorer.state;
         let saturation = self.scorer.ranking.saturation;
         let named = u32::from(variant.weight > 0.5) << bit;
-        for &range in state.dictionary.ranges(variant.term) {
-            if !self.scorer.is_allowed(range.slot) {
-                continue;
-            }
-            let base = state.bases[range.slot as usize];
-            for posting in state.postings(range) {
-                let document = base + posting.document();
-                let weight = variant.weight * self.weights[posting.step()];
-                let running = &mut self.running[document as usize];
-                if running.covered == 0 {
-                    self.touched.push(document);
+        for ranges in self.scorer.state.dictionary.ranges(variant.term).chunks(RANGES_AT_ONCE) {
+            for (base, postings) in self.fetched(ranges) {
+                for posting in postings {
+                    let document = base + posting.document();
+                    let weight = variant.weight * self.weights[posting.step()];
+                    let running = &mut self.running[document as usize];
+                    if running.covered == 0 {
+                        self.touched.push(document);
+                    }
+                    running.score += concept.weight * (saturation + 1.0) * weight / (saturation + weight);
+                    running.covered |= 1 << bit;
+                    running.named |= if posting.in_name() { named } else { 0 };
                 }
-                running.score += concept.weight * (saturation + 1.0) * weight / (saturation + weight);
-                running.covered |= 1 << bit;
-                running.named |= if posting.in_name() { named } else { 0 };
             }
         }
+    }
+
+    /// Postings of ranges the caller may see, with the number of the first document of their segment. They lie
+    /// in as many places as there are ranges: the first of each is looked at here, so that the memory they are
+    /// in is waited for once and not once for each.
+    fn fetched(&self, ranges: &[Range]) -> impl Iterator<Item = (u32, &'a [Posting])> + use<'a> {
+        let state = self.scorer.state;
+        let mut fetched: [(u32, &'a [Posting]); RANGES_AT_ONCE] = [(0, &[]); RANGES_AT_ONCE];
+        let mut first = 0;
+        for (place, range) in fetched.iter_mut().zip(ranges) {
+            if self.scorer.is_allowed(range.slot) {
+                *place = (state.bases[range.slot as usize], state.postings(*range));
+                first ^= place.1.first().map_or(0, |posting| posting.document());
+            }
+        }
+        std::hint::black_box(first);
+        fetched.into_iter()
     }
 
     fn settle(&mut self, bit: usize, concept: &Concept) {
@@ -175,21 +191,31 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// The same for chosen documents only, in order of their numbers. Only words themselves are looked up:
+    /// The same for chosen documents only, in order of slot and entry. Only words themselves are looked up:
     /// a synonym of a common word changes little.
     fn look_up(&mut self, bit: usize, concept: &Concept, documents: &[u32]) {
         let state = self.scorer.state;
         for variant in concept.variants.iter().filter(|variant| variant.weight > 0.5) {
             let mut ranges = state.dictionary.ranges(variant.term);
-            for &document in documents {
-                let (slot, entry) = self.scorer.locate(document);
-                // Both are in order of slot: what lies before this document is never needed again.
-                ranges = &ranges[ranges.partition_point(|range| range.slot < slot)..];
-                let Some(&range) = ranges.first().filter(|range| range.slot == slot) else { continue };
-                let postings = state.postings(range);
-                let place = postings.binary_search_by_key(&(entry as u32), |posting| posting.document());
-                if let Ok(place) = place {
-                    self.add(document, bit, variant, postings[place]);
+            for documents in documents.chunks(RANGES_AT_ONCE) {
+                let mut found: [&[Posting]; RANGES_AT_ONCE] = [&[]; RANGES_AT_ONCE];
+                let mut first = 0;
+                for (postings, &document) in found.iter_mut().zip(documents) {
+                    let (slot, _) = self.scorer.locate(document);
+                    // Both are in order of slot: what lies before this document is never needed again.
+                    ranges = &ranges[ranges.partition_point(|range| range.slot < slot)..];
+                    if let Some(&range) = ranges.first().filter(|range| range.slot == slot) {
+                        *postings = state.postings(range);
+                        first ^= postings.first().map_or(0, |posting| posting.document());
+                    }
+                }
+                std::hint::black_box(first);
+                for (postings, &document) in found.into_iter().zip(documents) {
+                    let (_, entry) = self.scorer.locate(document);
+                    let place = postings.binary_search_by_key(&(entry as u32), |posting| posting.document());
+                    if let Ok(place) = place {
+                        self.add(document, bit, variant, postings[place]);
+                    }
                 }
             }
         }

@@ -15,6 +15,9 @@ use super::{
 /// Best matches whose order is refined. A constant, so that pages fit together.
 const WINDOW: usize = 32;
 
+/// Names that are asked for together.
+const NAMES_AT_ONCE: usize = 16;
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
     pub document: u32,
@@ -112,7 +115,7 @@ impl<'a> Scorer<'a> {
             documents: self.documents,
         };
         let mut concepts = concepts::of(text, &frequencies, self.ranking);
-        concepts.shed(reading::POSTINGS_BUDGET);
+        concepts.shed(reading::SYNONYMS_BUDGET);
         let mut candidates = reading::candidates(self, &concepts.known);
         self.name_exactly(text, &mut candidates);
         self.page(candidates, &concepts)
@@ -171,13 +174,30 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    fn order(&self, left: &Candidate, right: &Candidate) -> Ordering {
-        right.exact.cmp(&left.exact).then(right.score.total_cmp(&left.score)).then_with(|| {
-            let key = |candidate: &Candidate| {
-                self.entry(candidate.document).map(|entry| (entry.slug(), entry.name()))
-            };
-            key(left).cmp(&key(right))
-        })
+    /// Equal ones by name: documents are numbered so.
+    fn order(left: &Candidate, right: &Candidate) -> Ordering {
+        let scores = right.exact.cmp(&left.exact).then(right.score.total_cmp(&left.score));
+        scores.then(left.document.cmp(&right.document))
+    }
+
+    /// Asks the filter about each. Names lie all over memory: a few are looked at together before the filter
+    /// reads them, so that they are waited for once.
+    fn keep_passing(&self, candidates: &mut Vec<Candidate>) {
+        if self.filter.is_none() {
+            return;
+        }
+        let mut passing = Vec::with_capacity(candidates.len());
+        for some in candidates.chunks(NAMES_AT_ONCE) {
+            let names =
+                some.iter().filter_map(|candidate| self.entry(candidate.document)?.name().bytes().next());
+            std::hint::black_box(names.fold(0, |all, first| all ^ first));
+            passing.extend(
+                some.iter().filter(|candidate| {
+                    self.entry(candidate.document).is_some_and(|entry| self.passes(entry))
+                }),
+            );
+        }
+        *candidates = passing;
     }
 
     /// The best score among what passes the filter. What is found not to pass on the way is dropped.
@@ -189,24 +209,21 @@ impl<'a> Scorer<'a> {
         if self.entry(first.document).is_some_and(|entry| self.passes(entry)) {
             return first.score;
         }
-        candidates.retain(|candidate| self.entry(candidate.document).is_some_and(|entry| self.passes(entry)));
+        self.keep_passing(candidates);
         best(candidates).map_or(0.0, |candidate| candidate.score)
     }
 
     fn page(&self, mut candidates: Vec<Candidate>, concepts: &Concepts) -> SearchOutcome {
         let least = self.ranking.cut * self.best(&mut candidates);
         candidates.retain(|candidate| candidate.score >= least || candidate.exact != Exact::No);
-        if self.filter.is_some() {
-            candidates
-                .retain(|candidate| self.entry(candidate.document).is_some_and(|entry| self.passes(entry)));
-        }
+        self.keep_passing(&mut candidates);
         let total = candidates.len();
         let end = self.query.offset.saturating_add(self.query.limit).max(WINDOW);
         if end < candidates.len() {
-            candidates.select_nth_unstable_by(end, |left, right| self.order(left, right));
+            candidates.select_nth_unstable_by(end, Self::order);
             candidates.truncate(end);
         }
-        candidates.sort_by(|left, right| self.order(left, right));
+        candidates.sort_unstable_by(Self::order);
         let fits_well = candidates.first().is_some_and(|best| {
             let covered: f32 = covered_weight(&concepts.known, best.covered);
             best.exact != Exact::No || covered >= 0.5 * concepts.asked

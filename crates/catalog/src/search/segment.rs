@@ -57,10 +57,9 @@ impl Posting {
 
 /// What the index keeps of one capability: what a match shows at detail `brief` and `signature`.
 struct Entry {
-    /// Ends of name, title, summary and signature in the segment's text; each starts where the one
-    /// before it ends.
+    /// Ends of title, summary and signature in the segment's text; each starts where the one before it ends.
     start: u32,
-    ends: [u32; 4],
+    ends: [u32; 3],
     /// Terms in its name.
     name_terms: u8,
     read_only_hint: Option<bool>,
@@ -82,6 +81,9 @@ pub(super) struct Segment {
     pub connection: ConnectionId,
     pub slug: Box<str>,
     pub name: Box<str>,
+    /// All names, one behind the other: filters read the names of thousands of matches, and nothing else of them.
+    names: Box<str>,
+    name_ends: Box<[u32]>,
     text: Box<str>,
     entries: Box<[Entry]>,
     pub postings: Box<[Posting]>,
@@ -109,6 +111,11 @@ impl Segment {
         self.entries.iter().map(|entry| entry.name_terms)
     }
 
+    fn name_of(&self, entry: usize) -> &str {
+        let start = entry.checked_sub(1).map_or(0, |before| self.name_ends[before]);
+        &self.names[start as usize..self.name_ends[entry] as usize]
+    }
+
     fn part(&self, entry: usize, part: usize) -> &str {
         let entry = &self.entries[entry];
         let start = if part == 0 { entry.start } else { entry.ends[part - 1] };
@@ -120,7 +127,7 @@ impl Segment {
         let (mut low, mut high) = (0, self.entries.len());
         while low < high {
             let middle = (low + high) / 2;
-            match self.part(middle, 0).cmp(name) {
+            match self.name_of(middle).cmp(name) {
                 std::cmp::Ordering::Equal => return Some(middle),
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
@@ -134,6 +141,11 @@ impl Segment {
         order.sort_by(|left, right| left.name().cmp(right.name()));
         // An upstream that names a tool twice has one capability; the first one listed is it.
         order.dedup_by(|later, first| later.name() == first.name());
+        let names: String = order.iter().map(|definition| definition.name()).collect();
+        let name_ends = order.iter().scan(0, |end, definition| {
+            *end += definition.name().len() as u32;
+            Some(*end)
+        });
         let mut text = String::new();
         let mut entries = Vec::with_capacity(order.len());
         let mut words = Words::new(label);
@@ -153,6 +165,8 @@ impl Segment {
             connection: label.id,
             slug: label.slug.into(),
             name: label.name.into(),
+            name_ends: name_ends.collect(),
+            names: names.into_boxed_str(),
             text: text.into_boxed_str(),
             entries: entries.into_boxed_slice(),
             postings: by_term.into_iter().flat_map(|(_, list)| list).collect(),
@@ -166,7 +180,7 @@ impl Entry {
         let start = text.len() as u32;
         let title = definition.title().map(|title| crate::displayed(title, 80)).unwrap_or_default();
         let signature = definition.signature();
-        let parts = [definition.name(), &title, &definition.summary(), signature.packed()];
+        let parts = [&*title, &definition.summary(), signature.packed()];
         let ends = parts.map(|part| {
             text.push_str(part);
             text.len() as u32
@@ -205,19 +219,19 @@ impl<'a> EntryRef<'a> {
 
     /// The tool's own name; the capability is `<slug>.<name>`.
     pub fn name(&self) -> &'a str {
-        self.segment.part(self.entry, 0)
+        self.segment.name_of(self.entry)
     }
 
     pub fn title(&self) -> Option<&'a str> {
-        Some(self.segment.part(self.entry, 1)).filter(|title| !title.is_empty())
+        Some(self.segment.part(self.entry, 0)).filter(|title| !title.is_empty())
     }
 
     pub fn summary(&self) -> &'a str {
-        self.segment.part(self.entry, 2)
+        self.segment.part(self.entry, 1)
     }
 
     pub fn signature(&self) -> Signature {
-        Signature::unpack(self.segment.part(self.entry, 3))
+        Signature::unpack(self.segment.part(self.entry, 2))
     }
 
     pub fn read_only_hint(&self) -> Option<bool> {

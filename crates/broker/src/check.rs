@@ -254,7 +254,9 @@ impl Broker {
         tracing::warn!(connection = %known.connection.slug, %error, "a credential was refused");
         let connection = Arc::clone(&known.connection);
         let is_own = connection.credential_mode == CredentialMode::PerMember || has_tokens(&connection);
-        let info = known.credential(owner).filter(|_| is_own).cloned();
+        // An account at the identity provider is not marked: other servers may take its token.
+        let is_marked = is_own && connection.auth_type != AuthType::UserOidc;
+        let info = known.credential(owner).filter(|_| is_marked).cloned();
         let (UpstreamError::Unauthorized { status: 401, .. }, Some(info)) = (error, info) else {
             return self.refresh_soon(connection.organization, connection.id);
         };

@@ -16,7 +16,7 @@ use crate::{
     approvals::{Asked, HeldCall},
     arguments::CompiledTool,
     audit,
-    credentials::has_tokens,
+    credentials::renews,
     redact::{redact, redact_text},
     refused_call::{denied, not_yet_usable},
     snapshot::{Capability, Known, Snapshot},
@@ -206,7 +206,7 @@ impl Broker {
         let mut secrets = auth.secrets.clone();
         let mut outcome = self.upstreams().request(permit, connection, auth.clone(), &ask).await;
         // Refused before anything ran: once more, with another token, if the provider gives one.
-        if has_tokens(connection) && matches!(outcome, Err(UpstreamError::Unauthorized { status: 401, .. })) {
+        if renews(connection) && matches!(outcome, Err(UpstreamError::Unauthorized { status: 401, .. })) {
             auth = self.renew_refused(permit, &known.connection, &auth).await.map_err(refused)?;
             secrets.extend(auth.secrets.iter().cloned());
             outcome = self.upstreams().request(permit, connection, auth.clone(), &ask).await;
@@ -226,7 +226,7 @@ impl Broker {
             }
             Err(error) => {
                 self.learn_from(&error, known, (owner, auth.generation), &prepared.tool_name);
-                let mut told = error.to_call_error(&connection.name, self.connection_page(connection.id));
+                let mut told = error.to_call_error(&connection.name, self.where_to_connect(connection));
                 told.message = redact_text(&told.message, &secrets);
                 if matches!((&error, owner), (UpstreamError::Unauthorized { .. }, CredentialOwner::Member(_)))
                 {

@@ -17,7 +17,7 @@ impl Broker {
         owner: CredentialOwner,
     ) -> CallError {
         let name = &known.connection.name;
-        let page = self.connection_page(known.connection.id);
+        let page = self.where_to_connect(&known.connection);
         let actor = match owner {
             CredentialOwner::Shared => Actor::OrganizationAdmin,
             CredentialOwner::Member(_) => Actor::Member,
@@ -32,6 +32,18 @@ impl Broker {
                 format!("{name} is not connected yet."),
                 ActionType::Connect,
                 format!("Connect {name}"),
+            ),
+            CredentialError::NotSignedIn => refused(
+                ErrorCode::NeedsConnection,
+                not_signed_in(name),
+                ActionType::Connect,
+                SIGN_IN.to_owned(),
+            ),
+            CredentialError::SignInOver => refused(
+                ErrorCode::ReauthRequired,
+                sign_in_over(name),
+                ActionType::Reconnect,
+                SIGN_IN.to_owned(),
             ),
             CredentialError::ReauthRequired => refused(
                 ErrorCode::ReauthRequired,
@@ -64,6 +76,22 @@ impl Broker {
             }
         }
     }
+}
+
+pub(crate) const SIGN_IN: &str = "Sign in to Switchboard with your organization's identity provider";
+
+pub(crate) fn not_signed_in(name: &str) -> String {
+    format!(
+        "{name} is called with your sign-in of the organization's identity provider, and you have not signed in to \
+         Switchboard with it."
+    )
+}
+
+pub(crate) fn sign_in_over(name: &str) -> String {
+    format!(
+        "{name} is called with your sign-in of the organization's identity provider, and that sign-in is over. Sign in \
+         with it again."
+    )
 }
 
 /// A granted connection without tools because it lacks something: say what, instead of "unknown".

@@ -10,16 +10,17 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use parking_lot::{Mutex, RwLock};
 use switchboard_catalog::{ConnectionLabel, Definition, DefinitionLimits, Index};
 use switchboard_domain::{
-    CapabilityKind, CapabilityState, Connection, ConnectionId, ConnectionOwner, CredentialOwner, Fingerprint,
-    Grants, MemberId, OrganizationId, Principal, Resource, Slug,
+    AuthType, CapabilityKind, CapabilityState, Connection, ConnectionId, ConnectionOwner, CredentialOwner,
+    Fingerprint, Grants, MemberId, OrganizationId, Principal, Resource, Slug, Timestamp,
 };
 use switchboard_policy::{ConnectionFacts, PolicySet, Rule, RuleAction, RuleList};
 use switchboard_storage::{
-    CredentialInfo, Db, Organization, PolicyDocument, PolicyLayer, StorageError, Toolkit,
+    CredentialInfo, Db, Organization, PendingAuthorization, PolicyDocument, PolicyLayer, StorageError,
+    Toolkit,
 };
 use tokio::time::Instant;
 
-use crate::{context::CallContext, manage::personal_connections_allowed};
+use crate::{context::CallContext, credentials::of_accounts, manage::personal_connections_allowed};
 
 /// How old what we know may be before calls are refused.
 const MAX_AGE: Duration = Duration::from_secs(2);
@@ -49,9 +50,19 @@ pub struct Known {
     pub grants: Arc<Grants>,
     pub catalog: Arc<ConnectionCatalog>,
     pub credentials: Vec<CredentialInfo>,
+    /// Sign-ins at its provider that have not ended.
+    pub signing_in: Vec<PendingAuthorization>,
 }
 
 impl Known {
+    /// Whether somebody is at the provider for this account right now.
+    pub(crate) fn is_signing_in(&self, owner: CredentialOwner, now: Timestamp) -> bool {
+        self.signing_in.iter().any(|it| {
+            let whose = if it.shared { CredentialOwner::Shared } else { CredentialOwner::Member(it.member) };
+            whose == owner && it.expires_at > now
+        })
+    }
+
     pub(crate) fn facts(&self, context: &CallContext) -> ConnectionFacts<'_> {
         let granted = match context.principal.member() {
             Some(member) => self.grants.reach(member, &context.principal.teams),
@@ -204,6 +215,14 @@ impl Snapshots {
         let cataloged = tx.connections().list_cataloged(organization).await?;
         let mut grants = tx.grants().all(organization).await?;
         let credentials = tx.credentials().list(organization).await?;
+        let (accounts, providers) =
+            if cataloged.iter().any(|it| it.connection.auth_type == AuthType::UserOidc) {
+                let providers = tx.identity_providers().list(organization).await?;
+                (tx.identities().accounts(organization).await?, providers)
+            } else {
+                (Vec::new(), Vec::new())
+            };
+        let pending = tx.upstream_authorizations().pending(organization).await?;
         let toolkits = tx.toolkits().list(organization).await?;
         let policies = tx.policies().all(organization).await?;
         let index =
@@ -229,7 +248,11 @@ impl Snapshots {
                 id,
                 Known {
                     grants: Arc::new(grants.remove(&id).unwrap_or_default()),
-                    credentials: credentials.iter().filter(|info| info.connection == id).cloned().collect(),
+                    signing_in: pending.iter().filter(|it| it.connection == id).copied().collect(),
+                    credentials: match connection.auth_type {
+                        AuthType::UserOidc => of_accounts(&connection, &accounts, &providers),
+                        _ => credentials.iter().filter(|info| info.connection == id).cloned().collect(),
+                    },
                     connection: Arc::new(connection),
                     catalog,
                 },

@@ -6,7 +6,11 @@ use switchboard_domain::{
 };
 use switchboard_storage::CredentialHealth;
 
-use crate::{Broker, CallContext, snapshot::Known};
+use crate::{
+    Broker, CallContext,
+    refused_call::{SIGN_IN, not_signed_in, sign_in_over},
+    snapshot::Known,
+};
 
 /// A state, ready to be shown in a match, an error or the API.
 #[derive(Debug, Clone)]
@@ -44,6 +48,19 @@ impl Broker {
         Some(format!("{}/connections/{connection}", self.public_url().as_str().trim_end_matches('/')))
     }
 
+    /// Where whoever lacks an account goes to get one.
+    pub(crate) fn where_to_connect(&self, connection: &Connection) -> Option<String> {
+        let page = self.connection_page(connection.id);
+        match connection.auth_type {
+            AuthType::UserOidc => {
+                Some(format!("{}/account/identities", self.public_url().as_str().trim_end_matches('/')))
+            }
+            // Signs whoever is there in, and says so when they can't.
+            AuthType::OAuth => page.map(|page| format!("{page}/connect")),
+            _ => page,
+        }
+    }
+
     /// The state as this caller meets it: a missing credential of theirs counts, another's does not.
     pub(crate) fn status_for(&self, known: &Known, context: &CallContext) -> ShownStatus {
         let owner = match (known.connection.credential_mode, context.principal.member()) {
@@ -70,6 +87,11 @@ impl Broker {
                 Some(CredentialHealth::Healthy) => connection.status.status,
             }
         };
+        let lacks_account =
+            matches!(effective, ConnectionStatus::NeedsConnection | ConnectionStatus::ReauthRequired);
+        if lacks_account && known.is_signing_in(owner, self.clock().now()) {
+            return self.shown(known, ConnectionStatus::Authorizing, owner);
+        }
         self.shown(known, effective, owner)
     }
 
@@ -77,7 +99,15 @@ impl Broker {
         let connection = &*known.connection;
         let name = &connection.name;
         let same = status == connection.status.status;
-        let stored_message = connection.status.message.clone().filter(|_| same);
+        let by_sign_in = connection.auth_type == AuthType::UserOidc;
+        let theirs = matches!(
+            status,
+            ConnectionStatus::NeedsConnection
+                | ConnectionStatus::Authorizing
+                | ConnectionStatus::ReauthRequired
+        );
+        // What a check found is of the account that it was made with.
+        let stored_message = connection.status.message.clone().filter(|_| same && !(by_sign_in && theirs));
         let admin_or_member = match owner {
             CredentialOwner::Shared => Actor::OrganizationAdmin,
             CredentialOwner::Member(_) => Actor::Member,
@@ -104,6 +134,12 @@ impl Broker {
                 Some(ActionType::Configure),
                 format!("Add the OAuth client of {name}"),
             ),
+            S::NeedsConnection if by_sign_in => {
+                (not_signed_in(name), Some(admin_or_member), Some(ActionType::Connect), SIGN_IN.to_owned())
+            }
+            S::ReauthRequired if by_sign_in => {
+                (sign_in_over(name), Some(admin_or_member), Some(ActionType::Reconnect), SIGN_IN.to_owned())
+            }
             S::NeedsConnection => (
                 format!("{name} has no credential yet."),
                 Some(admin_or_member),
@@ -147,6 +183,8 @@ impl Broker {
                 "Ask the operator of Switchboard to allow its host".into(),
             ),
         };
+        let url =
+            if theirs { self.where_to_connect(connection) } else { self.connection_page(connection.id) };
         // What the last check found is more to the point than what the state says in general.
         let of_the_upstream = same && matches!(status, S::Unreachable | S::Error | S::Blocked);
         let found = connection.status.diagnosis.as_ref().filter(|_| of_the_upstream);
@@ -156,7 +194,7 @@ impl Broker {
             reason: connection.status.reason.clone().filter(|_| same),
             message: stored_message.unwrap_or(message),
             actor,
-            action: kind.map(|kind| Action { kind, label, url: self.connection_page(connection.id) }),
+            action: kind.map(|kind| Action { kind, label, url }),
         }
     }
 }

@@ -40,6 +40,16 @@ pub fn uses_modern_meta(params: Option<&RawValue>) -> bool {
     matches!(meta_object(params), Ok(Some(meta)) if meta.contains(VERSION_KEY))
 }
 
+/// Whether the client can send its person to an address (elicitation in URL mode), as it says with this request.
+pub fn offers_url_elicitation(params: Option<&RawValue>) -> bool {
+    let Ok(Some(meta)) = meta_object(params) else { return false };
+    let inner = |object: &RawObject<'_>, name: &str| {
+        object.get(name).and_then(|raw| RawObject::parse(raw).ok()).map(|found| found.contains("url"))
+    };
+    let capabilities = meta.get(CAPABILITIES_KEY).and_then(|raw| RawObject::parse(raw).ok());
+    capabilities.and_then(|capabilities| inner(&capabilities, "elicitation")).unwrap_or(false)
+}
+
 /// Reads and checks the metadata that every modern request must carry.
 pub fn read_meta(params: Option<&RawValue>) -> Result<RequestMeta, ProtocolError> {
     let meta = meta_object(params)?.ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! Identities: a member's accounts at identity providers. Issuer and subject are what an identity is known by, never
 //! the address; the provider's tokens are sealed, and every write of them compares and swaps on the generation.
 
-use switchboard_domain::{IdentityId, IdentityProviderId, MemberId, OrganizationId, Timestamp};
+use switchboard_domain::{DataKeyId, IdentityId, IdentityProviderId, MemberId, OrganizationId, Timestamp};
 use uuid::Uuid;
 
 use crate::{
@@ -31,7 +31,23 @@ pub struct Identity {
     pub tokens: Option<SealedWith>,
 }
 
+/// Whose account at which provider, and how its tokens are; never the tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityAccount {
+    pub id: IdentityId,
+    pub member: MemberId,
+    pub provider: IdentityProviderId,
+    pub issuer: String,
+    pub generation: i64,
+    pub health: CredentialHealth,
+    pub expires_at: Option<Timestamp>,
+    /// `None` when there are no tokens.
+    pub data_key: Option<DataKeyId>,
+    pub last_sign_in_at: Timestamp,
+}
+
 statements! {
+    LIST_ACCOUNTS = "SELECT id, member_id, identity_provider_id, issuer, generation, health, expires_at, data_key_id, last_sign_in_at FROM identity WHERE organization_id = $1 ORDER BY last_sign_in_at DESC, id DESC";
     INSERT = "INSERT INTO identity (organization_id, id, member_id, identity_provider_id, issuer, subject, email, created_at, last_sign_in_at, generation, health, expires_at, data_key_id, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING";
     FIND = "SELECT organization_id, id, member_id, identity_provider_id, issuer, subject, email, created_at, last_sign_in_at, generation, health, expires_at, data_key_id, sealed FROM identity WHERE organization_id = $1 AND issuer = $2 AND subject = $3";
     LIST_OF_MEMBER = "SELECT organization_id, id, member_id, identity_provider_id, issuer, subject, email, created_at, last_sign_in_at, generation, health, expires_at, data_key_id, sealed FROM identity WHERE organization_id = $1 AND member_id = $2 ORDER BY last_sign_in_at DESC, id DESC";
@@ -61,6 +77,37 @@ struct Row {
     expires_at: Option<i64>,
     data_key_id: Option<Uuid>,
     sealed: Option<Vec<u8>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct AccountRow {
+    id: Uuid,
+    member_id: Uuid,
+    identity_provider_id: Uuid,
+    issuer: String,
+    generation: i64,
+    health: String,
+    expires_at: Option<i64>,
+    data_key_id: Option<Uuid>,
+    last_sign_in_at: i64,
+}
+
+impl TryFrom<AccountRow> for IdentityAccount {
+    type Error = StorageError;
+
+    fn try_from(row: AccountRow) -> Result<Self, StorageError> {
+        Ok(Self {
+            id: IdentityId::from_uuid(row.id),
+            member: MemberId::from_uuid(row.member_id),
+            provider: IdentityProviderId::from_uuid(row.identity_provider_id),
+            issuer: row.issuer,
+            generation: row.generation,
+            health: word(&row.health, CredentialHealth::from_word, "identity health")?,
+            expires_at: row.expires_at.map(Timestamp::from_micros),
+            data_key: row.data_key_id.map(DataKeyId::from_uuid),
+            last_sign_in_at: Timestamp::from_micros(row.last_sign_in_at),
+        })
+    }
 }
 
 impl TryFrom<Row> for Identity {
@@ -119,6 +166,7 @@ impl Identities<'_> {
             tokens.map(|tokens| tokens.data_key.as_uuid()),
             tokens.map(|tokens| tokens.sealed.0.clone()),
         )?;
+        self.tx.raise_version(identity.organization).await?;
         Ok(inserted == 1)
     }
 
@@ -145,6 +193,12 @@ impl Identities<'_> {
             .collect()
     }
 
+    /// Everybody's, the one that was used last first, without tokens.
+    pub async fn accounts(self, organization: OrganizationId) -> Result<Vec<IdentityAccount>, StorageError> {
+        let rows = fetch_all!(self.tx, LIST_ACCOUNTS => AccountRow, organization.as_uuid())?;
+        rows.into_iter().map(AccountRow::try_into).collect()
+    }
+
     /// Its person came in again, with new tokens: `identity.generation` is one more than what is stored. `false` when
     /// something else was stored meanwhile.
     pub async fn signed_in(self, identity: &Identity) -> Result<bool, StorageError> {
@@ -165,6 +219,7 @@ impl Identities<'_> {
             tokens.map(|tokens| tokens.sealed.0.clone()),
             identity.generation - 1,
         )?;
+        self.tx.raise_version(identity.organization).await?;
         Ok(updated == 1)
     }
 
@@ -193,7 +248,11 @@ impl Identities<'_> {
         health: CredentialHealth,
     ) -> Result<bool, StorageError> {
         let (org, id) = (identity.organization.as_uuid(), identity.id.as_uuid());
-        Ok(execute!(self.tx, SET_HEALTH, org, id, health.as_str(), identity.generation)? == 1)
+        let changed = execute!(self.tx, SET_HEALTH, org, id, health.as_str(), identity.generation)? == 1;
+        if changed {
+            self.tx.raise_version(identity.organization).await?;
+        }
+        Ok(changed)
     }
 
     /// The same tokens sealed with another key; nothing else changes.
@@ -208,7 +267,7 @@ impl Identities<'_> {
     pub async fn not_sealed_with(
         self,
         organization: OrganizationId,
-        active: switchboard_domain::DataKeyId,
+        active: DataKeyId,
         after: Option<IdentityId>,
         limit: u32,
     ) -> Result<Vec<Identity>, StorageError> {
@@ -232,6 +291,10 @@ impl Identities<'_> {
         member: MemberId,
         id: IdentityId,
     ) -> Result<bool, StorageError> {
-        Ok(execute!(self.tx, DELETE, organization.as_uuid(), member.as_uuid(), id.as_uuid())? == 1)
+        let gone = execute!(self.tx, DELETE, organization.as_uuid(), member.as_uuid(), id.as_uuid())? == 1;
+        if gone {
+            self.tx.raise_version(organization).await?;
+        }
+        Ok(gone)
     }
 }

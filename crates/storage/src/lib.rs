@@ -62,7 +62,7 @@ pub use credential::{CredentialHealth, CredentialInfo, Credentials, PutCredentia
 pub use db::{AuditDurability, Db, Location, Migrations, Options};
 pub use error::{Cause, StorageError};
 pub use grant::GrantRows;
-pub use identity::{Identities, Identity};
+pub use identity::{Identities, Identity, IdentityAccount};
 pub use identity_provider::{IdentityProvider, IdentityProviders, SealedWith};
 pub use invitation::{Invitation, Invitations};
 pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
@@ -87,7 +87,8 @@ pub use token::{StoredToken, TokenGrant, TokenKind, TokenOwner, Tokens};
 pub use toolkit::{Policies, PolicyDocument, PolicyLayer, Toolkit, ToolkitSurface, Toolkits};
 pub use transaction::Tx;
 pub use upstream_authorization::{
-    SentAway, UpstreamAuthorization, UpstreamAuthorizationStatus, UpstreamAuthorizations,
+    PendingAuthorization, SentAway, UpstreamAuthorization, UpstreamAuthorizationStatus,
+    UpstreamAuthorizations,
 };
 pub use upstream_client::{UpstreamClientKind, UpstreamClientRow, UpstreamClients};
 pub use upstream_issuer::{UpstreamIssuer, UpstreamIssuers};

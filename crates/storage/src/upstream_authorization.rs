@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     StorageError, Tx,
     row::{digest, document, text, word},
-    statement::{execute, fetch_optional, statements},
+    statement::{execute, fetch_all, fetch_optional, statements},
 };
 
 /// How far it is.
@@ -58,6 +58,15 @@ pub struct UpstreamAuthorization {
     pub sealed: Option<(DataKeyId, Sealed)>,
 }
 
+/// A sign-in that has not ended, as far as others may know of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingAuthorization {
+    pub connection: ConnectionId,
+    pub member: MemberId,
+    pub shared: bool,
+    pub expires_at: Timestamp,
+}
+
 /// What ties a sign-in to the browser that is sent away with it.
 #[derive(Debug, Clone, Copy)]
 pub struct SentAway<'s> {
@@ -80,6 +89,7 @@ statements! {
     SEND_AWAY = "UPDATE upstream_authorization SET state_hash = $3, browser_hash = $4, data_key_id = $5, sealed = $6 WHERE organization_id = $1 AND id = $2 AND used_at IS NULL AND expires_at > $7";
     BURN = "UPDATE upstream_authorization SET used_at = $3, data_key_id = NULL, sealed = NULL WHERE organization_id = $1 AND id = $2 AND used_at IS NULL";
     FINISH = "UPDATE upstream_authorization SET status = $3, reason = $4, message = $5 WHERE organization_id = $1 AND id = $2 AND status = 'pending'";
+    LIST_PENDING = "SELECT connection_id, member_id, shared, expires_at FROM upstream_authorization WHERE organization_id = $1 AND status = 'pending'";
     FORGET_EXPIRED = "DELETE FROM upstream_authorization WHERE organization_id = $1 AND expires_at < $2";
 }
 
@@ -100,6 +110,14 @@ struct Row {
     request: Json<Value>,
     data_key_id: Option<Uuid>,
     sealed: Option<Vec<u8>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct PendingRow {
+    connection_id: Uuid,
+    member_id: Uuid,
+    shared: bool,
+    expires_at: i64,
 }
 
 impl TryFrom<Row> for UpstreamAuthorization {
@@ -154,8 +172,23 @@ impl UpstreamAuthorizations<'_> {
             begun.created_at.as_micros(),
             begun.expires_at.as_micros(),
             &request,
-        )
-        .map(drop)
+        )?;
+        self.tx.raise_version(begun.organization).await
+    }
+
+    /// Those under way, those that ran out among them.
+    pub async fn pending(
+        self,
+        organization: OrganizationId,
+    ) -> Result<Vec<PendingAuthorization>, StorageError> {
+        let rows = fetch_all!(self.tx, LIST_PENDING => PendingRow, organization.as_uuid())?;
+        let pending = rows.into_iter().map(|row| PendingAuthorization {
+            connection: ConnectionId::from_uuid(row.connection_id),
+            member: MemberId::from_uuid(row.member_id),
+            shared: row.shared,
+            expires_at: Timestamp::from_micros(row.expires_at),
+        });
+        Ok(pending.collect())
     }
 
     pub async fn find(
@@ -217,7 +250,9 @@ impl UpstreamAuthorizations<'_> {
     ) -> Result<bool, StorageError> {
         let (org, id) = (organization.as_uuid(), id.as_uuid());
         let (reason, message) = why.unzip();
-        Ok(execute!(self.tx, FINISH, org, id, status.as_str(), reason, message.map(text))? == 1)
+        let done = execute!(self.tx, FINISH, org, id, status.as_str(), reason, message.map(text))? == 1;
+        self.tx.raise_version(organization).await?;
+        Ok(done)
     }
 
     pub async fn forget_expired(

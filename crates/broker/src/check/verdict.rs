@@ -4,7 +4,7 @@ use switchboard_domain::{ActionType, Actor, AuthType, Connection, ConnectionStat
 use switchboard_egress::EgressError;
 
 use super::Stopped;
-use crate::{Broker, credentials::CredentialError, upstream::UpstreamError};
+use crate::{Broker, credentials::CredentialError, refused_call::SIGN_IN, upstream::UpstreamError};
 
 /// The state that a failed check leads to.
 pub(super) struct Verdict {
@@ -27,6 +27,26 @@ impl Broker {
                 message: format!("{name} needs a credential, and none is stored."),
                 actor: Actor::OrganizationAdmin,
                 action: Some((ActionType::Connect, format!("Give {name} its credential"))),
+            },
+            Stopped::Credential(CredentialError::NotSignedIn) => Verdict {
+                status: ConnectionStatus::NeedsConnection,
+                failed: Stage::Auth,
+                reason: "not_signed_in".into(),
+                message: format!(
+                    "{name} is called with the sign-in of the identity provider, and nobody has signed in with it yet."
+                ),
+                actor: Actor::Member,
+                action: Some((ActionType::Connect, SIGN_IN.into())),
+            },
+            Stopped::Credential(CredentialError::SignInOver) => Verdict {
+                status: ConnectionStatus::ReauthRequired,
+                failed: Stage::Auth,
+                reason: "sign_in_over".into(),
+                message: format!(
+                    "The sign-in with the identity provider that {name} was looked at with is over."
+                ),
+                actor: Actor::Member,
+                action: Some((ActionType::Reconnect, SIGN_IN.into())),
             },
             Stopped::Credential(
                 error @ (CredentialError::Unreadable

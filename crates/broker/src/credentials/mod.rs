@@ -3,6 +3,7 @@
 //! Nothing falls back: without the credential that the permit names there is no call.
 
 mod client_credentials;
+mod identity_token;
 mod provider;
 mod renewal;
 mod revocation;
@@ -20,6 +21,7 @@ use switchboard_storage::{CredentialHealth, CredentialInfo, Db, StorageError, St
 use switchboard_vault::{SealContext, open};
 use tokio_util::task::TaskTracker;
 
+pub(crate) use identity_token::of_accounts;
 pub use revocation::RevocationReport;
 pub use secret::NewSecret;
 pub use tokens::{ClientAuthMethod, UpstreamClient, UpstreamTokens};
@@ -51,6 +53,12 @@ pub enum CredentialError {
     /// Its provider says so, or the upstream: only whoever it belongs to can make it work again.
     #[error("its provider no longer accepts it")]
     ReauthRequired,
+    /// The member has no account at the organization's identity provider, and is called with it.
+    #[error("the member has not signed in with the identity provider")]
+    NotSignedIn,
+    /// They have one, and have to sign in with it again.
+    #[error("the member's sign-in with the identity provider is over")]
+    SignInOver,
     /// The access token is over, and its provider can't be asked for another right now.
     #[error("its provider does not renew it at the moment")]
     NotRenewed { after: Duration },
@@ -91,6 +99,8 @@ pub(crate) struct Credentials {
     /// Opened credentials, for a short while: a call must not pay for opening what the last one opened.
     open: moka::sync::Cache<(ConnectionId, CredentialOwner), Opened>,
     renewals: Mutex<Renewals>,
+    /// Accounts whose token an upstream refused of late: it is not asked for another one with every call.
+    refused: moka::sync::Cache<CredentialId, ()>,
     /// Renewals under way; the end of the process waits for them.
     tasks: TaskTracker,
 }
@@ -106,7 +116,9 @@ impl Credentials {
     pub(crate) fn new(db: Db, keys: Arc<DataKeys>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         let open =
             moka::sync::Cache::builder().max_capacity(10_000).time_to_idle(Duration::from_secs(300)).build();
-        Self { db, keys, clock, random, open, renewals: Mutex::default(), tasks: TaskTracker::new() }
+        let refused =
+            moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(300)).build();
+        Self { db, keys, clock, random, open, renewals: Mutex::default(), refused, tasks: TaskTracker::new() }
     }
 
     /// For a call: the credential that the permit names, and no other.
@@ -193,6 +205,11 @@ impl Credentials {
     }
 }
 
+/// Whether another token can be had when an upstream refuses the one it was sent.
+pub(crate) const fn renews(connection: &Connection) -> bool {
+    has_tokens(connection) || matches!(connection.auth_type, AuthType::UserOidc)
+}
+
 /// Whether its secret is tokens of a provider, which may say that they are over for good.
 pub(crate) const fn has_tokens(connection: &Connection) -> bool {
     matches!(connection.auth_type, AuthType::OAuth | AuthType::ClientCredentials)
@@ -216,6 +233,9 @@ impl Broker {
             (connection.organization, connection.id)
         );
         let owner = info.map_or(CredentialOwner::Shared, |info| info.owner);
+        if connection.auth_type == AuthType::UserOidc {
+            return self.token_of_person(connection, owner, None).await;
+        }
         let opened = self.credentials().unlocked(connection, owner, info).await?;
         let is_over = opened.life.is_some_and(|life| self.clock().now() >= life.ends_at);
         if has_tokens(connection) && info.is_some_and(|info| info.health == CredentialHealth::ReauthRequired)

@@ -82,8 +82,8 @@ impl From<NotRenewed> for CredentialError {
 impl From<CredentialError> for NotRenewed {
     fn from(error: CredentialError) -> Self {
         match error {
-            CredentialError::Missing => Self::Gone,
-            CredentialError::ReauthRequired => Self::Final,
+            CredentialError::Missing | CredentialError::NotSignedIn => Self::Gone,
+            CredentialError::ReauthRequired | CredentialError::SignInOver => Self::Final,
             CredentialError::NotRenewed { after } => Self::Later { after },
             CredentialError::Unreadable | CredentialError::NotAHeader(_) | CredentialError::NotBearer => {
                 Self::Unreadable
@@ -128,6 +128,9 @@ impl Broker {
         connection: &Arc<Connection>,
         info: Option<&CredentialInfo>,
     ) -> Result<UpstreamAuth, CredentialError> {
+        if connection.auth_type == AuthType::UserOidc {
+            return self.token_of_person(connection, permit.credential(), None).await;
+        }
         let opened = match self.credentials().unlock(permit, connection, info).await {
             Err(CredentialError::Unreadable) => {
                 self.note_unreadable(connection, permit.credential());
@@ -162,6 +165,9 @@ impl Broker {
         refused: &UpstreamAuth,
     ) -> Result<UpstreamAuth, CredentialError> {
         debug_assert_eq!(permit.connection(), connection.id);
+        if connection.auth_type == AuthType::UserOidc {
+            return self.token_of_person(connection, permit.credential(), Some(refused)).await;
+        }
         Ok(self.renewal(connection, permit.credential(), refused)?.await?.auth)
     }
 

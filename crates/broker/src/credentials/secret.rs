@@ -110,7 +110,12 @@ impl Plain {
     }
 }
 
-fn add(auth: &mut UpstreamAuth, name: &str, value: &str, secret: &str) -> Result<(), CredentialError> {
+pub(super) fn add(
+    auth: &mut UpstreamAuth,
+    name: &str,
+    value: &str,
+    secret: &str,
+) -> Result<(), CredentialError> {
     let refuse = || CredentialError::NotAHeader(name.to_owned());
     let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refuse())?;
     let mut header_value = HeaderValue::from_str(value).map_err(|_| refuse())?;

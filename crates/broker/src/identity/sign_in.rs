@@ -325,8 +325,11 @@ impl Broker {
         if let Some(session) = session {
             tx.sessions().insert(session).await?;
         }
+        let organization = event.organization;
         self.commit_recorded(tx, event).await?;
-        Ok(self.refresh_snapshots().await?)
+        self.refresh_snapshots().await?;
+        self.note_sign_in(organization);
+        Ok(())
     }
 
     async fn record_refused(

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{MemberId, OrganizationId, SecretValue, Timestamp};
+use switchboard_domain::{IdentityId, MemberId, OrganizationId, SecretValue, Timestamp};
 use switchboard_storage::{CredentialHealth, Identity, IdentityProvider, Lease, SealedWith, StorageError};
 use switchboard_vault::SealContext;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -31,6 +31,8 @@ pub struct IdpToken {
     pub access: SecretValue,
     /// None when the provider did not say.
     pub expires_at: Option<Timestamp>,
+    /// Of which account.
+    pub identity: IdentityId,
     /// Which generation it is of: name it when the token turns out not to work.
     pub generation: i64,
 }
@@ -166,9 +168,19 @@ impl Broker {
         organization: OrganizationId,
         member: MemberId,
     ) -> Result<IdpToken, IdpTokenError> {
+        self.idp_token_after(organization, member, None).await
+    }
+
+    /// The same, and another one than the generation that was refused somewhere.
+    pub(crate) async fn idp_token_after(
+        &self,
+        organization: OrganizationId,
+        member: MemberId,
+        refused: Option<i64>,
+    ) -> Result<IdpToken, IdpTokenError> {
         let broker = self.clone();
         // A caller that hangs up must not leave a used refresh token whose successor nobody kept.
-        let work = async move { broker.fresh_token(organization, member).await };
+        let work = async move { broker.fresh_token(organization, member, refused).await };
         self.0.tasks.spawn(work).await.map_err(|_| IdpTokenError::Unavailable)?
     }
 
@@ -176,21 +188,28 @@ impl Broker {
         &self,
         organization: OrganizationId,
         member: MemberId,
+        refused: Option<i64>,
     ) -> Result<IdpToken, IdpTokenError> {
         let until = self.clock().now().plus(PATIENCE);
         loop {
             let (provider, identity) = self.account_of(organization, member).await?;
             let now = self.clock().now();
-            let fresh = identity.expires_at.is_none_or(|at| at > now.plus(LEFT));
+            let lives = identity.expires_at.is_none_or(|at| at > now.plus(LEFT));
+            let fresh = lives && refused.is_none_or(|generation| identity.generation > generation);
             let plain = self.open_tokens(&identity).await?;
             if fresh {
                 return Ok(IdpToken {
                     access: SecretValue::new(plain.access_token.as_str()),
                     expires_at: identity.expires_at,
+                    identity: identity.id,
                     generation: identity.generation,
                 });
             }
             if plain.refresh_token.is_none() {
+                // A server that refuses it does not speak for the provider: other servers may take it still.
+                if lives {
+                    return Err(IdpTokenError::ReauthRequired);
+                }
                 return Err(self.has_to_sign_in_again(&identity).await?);
             }
             match self.take_refresh(&identity, now).await? {
@@ -286,6 +305,7 @@ impl Broker {
         let mut tx = self.db().write().await?;
         tx.identities().set_health(identity, CredentialHealth::ReauthRequired).await?;
         tx.commit().await?;
+        self.refresh_snapshots().await?;
         Ok(IdpTokenError::ReauthRequired)
     }
 }

@@ -213,7 +213,8 @@ impl Broker {
         has_secret: bool,
     ) -> Connection {
         let now = self.clock().now();
-        let can_be_looked_at = matches!(auth_type, AuthType::None | AuthType::OAuth) || has_secret;
+        let can_be_looked_at =
+            matches!(auth_type, AuthType::None | AuthType::OAuth | AuthType::UserOidc) || has_secret;
         let ready = checked.switches.enabled && can_be_looked_at;
         let status = if ready { ConnectionStatus::Checking } else { ConnectionStatus::NeedsConnection };
         let mut status = Status::new(status, now);

@@ -140,6 +140,18 @@ impl Authentication {
                     secret = Some(NewSecret::Headers(headers.into_iter().collect()));
                 }
             }
+            AuthType::UserOidc => {
+                if self.credential_mode == CredentialMode::Shared {
+                    violations.add(
+                        "credential_mode",
+                        "Each member is called with their own sign-in, so it is `per_member`.",
+                    );
+                }
+                // A server of one's own choosing could be one that collects such tokens.
+                if self.personal {
+                    violations.add("auth_type", "`user_oidc` is for connections of the organization.");
+                }
+            }
             AuthType::ClientCredentials => {
                 if !own_secret {
                     violations.add("credential_mode", "A client acts for itself, so it is `shared`.");

@@ -19,7 +19,7 @@ use super::{
     connection::{owner_of_secret, refuse_read_only, slug_taken},
     connection_authentication::Authentication,
     connection_input::{
-        check_auth_type, check_external_key, check_name, check_tools, check_transport, no_process_over_http,
+        check_external_key, check_name, check_tools, check_transport, no_process_over_http, usual_mode,
     },
     connection_oauth::OauthChange,
     connection_view::{origin, warnings},
@@ -105,7 +105,6 @@ impl ConnectionEdit {
         if self.command.is_some() || self.args.is_some() || self.env.is_some() {
             return Err(no_process_over_http());
         }
-        self.auth_type.map_or(Ok(()), check_auth_type)?;
         self.transport.map_or(Ok(()), check_transport)
     }
 }
@@ -216,7 +215,9 @@ impl Broker {
         check_external_key(after.external_key.as_deref(), &mut violations);
         after.auth_type = edit.auth_type.unwrap_or(after.auth_type);
         if before.owner == ConnectionOwner::Organization {
-            after.credential_mode = edit.credential_mode.unwrap_or(after.credential_mode);
+            let becomes = edit.auth_type.filter(|it| *it != before.auth_type && *it == AuthType::UserOidc);
+            after.credential_mode =
+                edit.credential_mode.or(becomes.map(usual_mode)).unwrap_or(after.credential_mode);
         }
         let headers_given = edit.headers.is_some();
         let touches_auth = edit.api_key.is_some()
@@ -295,7 +296,8 @@ impl Broker {
         let now = self.clock().now();
         let checked_at = before.status.checked_at;
         // Where people sign in, there is something to find out before anybody has.
-        if matches!(after.auth_type, AuthType::None | AuthType::OAuth) || has_credential {
+        if matches!(after.auth_type, AuthType::None | AuthType::OAuth | AuthType::UserOidc) || has_credential
+        {
             return Some(Status { checked_at, ..Status::new(ConnectionStatus::Checking, now) });
         }
         let reason = Some("credential_missing".to_owned());

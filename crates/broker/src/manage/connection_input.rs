@@ -46,10 +46,10 @@ pub struct NewConnection {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub transport: Option<Transport>,
-    /// `none`, `api_key`, `headers`, `oauth` or `client_credentials`.
+    /// `none`, `api_key`, `headers`, `oauth`, `client_credentials` or `user_oidc`.
     #[schema(value_type = String)]
     pub auth_type: AuthType,
-    /// `shared` (without) or `per_member`.
+    /// `shared` (without, except with `user_oidc`) or `per_member`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub credential_mode: Option<CredentialMode>,
@@ -119,29 +119,20 @@ pub(crate) struct Checked {
     pub(crate) client: ClientChange,
 }
 
+/// Whose accounts, when nobody says.
+pub(crate) const fn usual_mode(auth_type: AuthType) -> CredentialMode {
+    match auth_type {
+        AuthType::UserOidc => CredentialMode::PerMember,
+        _ => CredentialMode::Shared,
+    }
+}
+
 pub(crate) fn no_process_over_http() -> Refusal {
     Refusal::invalid(
         "stdio_not_allowed",
         "A server that is a child process can't be added over HTTP. The operator names it in switchboard.toml \
          under [[stdio]] and starts Switchboard with --allow-stdio; it then appears here by itself.",
     )
-}
-
-pub(crate) fn check_auth_type(auth_type: AuthType) -> Result<(), Refusal> {
-    match auth_type {
-        AuthType::None
-        | AuthType::ApiKey
-        | AuthType::Headers
-        | AuthType::OAuth
-        | AuthType::ClientCredentials => Ok(()),
-        AuthType::UserOidc => Err(Refusal::invalid(
-            "auth_type_not_available",
-            format!(
-                "Authentication type `{}` is not available yet. Available are `none`, `api_key`, `headers`, `oauth` and `client_credentials`.",
-                auth_type.as_str()
-            ),
-        )),
-    }
 }
 
 impl Broker {
@@ -151,7 +142,6 @@ impl Broker {
         }
         let transport = new.transport.unwrap_or(Transport::StreamableHttp);
         check_transport(transport)?;
-        check_auth_type(new.auth_type)?;
         let mut violations = Violations::default();
         let slug = new.slug.parse::<Slug>().map_err(|error| violations.add("slug", format!("{error}."))).ok();
         let name = new.name.take().unwrap_or_else(|| new.slug.clone());
@@ -161,7 +151,7 @@ impl Broker {
         let tools = ToolFilter { allow: new.tool_allow, deny: new.tool_deny };
         check_tools(&tools, &mut violations);
         let credential_mode = match new.owner {
-            OwnerWord::Organization => new.credential_mode.unwrap_or(CredentialMode::Shared),
+            OwnerWord::Organization => new.credential_mode.unwrap_or_else(|| usual_mode(new.auth_type)),
             OwnerWord::Member => CredentialMode::PerMember,
         };
         let authentication = Authentication {

@@ -125,6 +125,15 @@ impl Broker {
             CredentialMode::PerMember => Operation::DeleteOwnCredential,
         };
         let allowed = authorize(principal, operation, target)?;
+        if known.connection.auth_type == AuthType::UserOidc {
+            return Err(Refusal::conflict(
+                "no_credential_kept",
+                format!(
+                    "{} is called with your sign-in of the identity provider, and nothing is kept for it alone.",
+                    known.connection.name
+                ),
+            ));
+        }
         let owner = credential_owner(&known, principal);
         let mut tx = self.db().write().await?;
         let now = self.clock().now();

@@ -166,6 +166,8 @@ impl From<CredentialError> for Refusal {
             }
             CredentialError::Missing
             | CredentialError::Unreadable
+            | CredentialError::NotSignedIn
+            | CredentialError::SignInOver
             | CredentialError::ReauthRequired
             | CredentialError::NotRenewed { .. }
             | CredentialError::Unavailable => {

@@ -1,6 +1,7 @@
 //! `switchboard connection …`: the MCP servers of the organization.
 
 mod connect;
+mod disconnect;
 mod input;
 mod report;
 mod review;
@@ -16,8 +17,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Examples
   switchboard connection add linear
-  switchboard connection connect linear
-  switchboard connection add notes https://mcp.example.com/mcp --api-key-file ./key")]
+  switchboard connection connect linear")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -31,6 +31,17 @@ enum Command {
     Add(Box<input::NewConnection>),
     /// Sign in at its provider, in your browser
     Connect(connect::Connect),
+    /// Take back what it is used with: your own account, or the one that everybody shares
+    Disconnect {
+        /// Slug or id
+        connection: String,
+        /// Everybody's accounts, as an admin
+        #[arg(long)]
+        everybody: bool,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// List connections with their state
     List,
     /// Everything about one, except its secrets
@@ -67,6 +78,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         match &arguments.command {
             Command::Add(new) => input::add(&client, new, json).await,
             Command::Connect(asked) => connect::connect(&client, asked, json).await,
+            Command::Disconnect { connection, everybody, yes } => {
+                disconnect::disconnect(&client, connection, (*everybody, *yes), json).await
+            }
             Command::List => list(&client, json).await,
             Command::Show { connection } => {
                 let id = client.id_of(&CONNECTION, connection).await?;

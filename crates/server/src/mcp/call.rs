@@ -12,7 +12,7 @@ use switchboard_broker::{CallContext, CallFailure, Execute, Executed, Offer, Sea
 use switchboard_domain::{CallError, ErrorCode};
 use switchboard_mcp::{Era, ProtocolError, Request};
 
-use super::{definitions, direct, dispatch};
+use super::{definitions, direct, dispatch, elicitation};
 use crate::ServerState;
 
 #[derive(Deserialize)]
@@ -133,6 +133,9 @@ fn failed(
     request: &Request<'_>,
     failure: &CallFailure,
 ) -> Response<Body> {
+    if let Some(asked) = elicitation::to_connect(context, request, &failure.error) {
+        return dispatch::success(request, asked.to_string().into());
+    }
     let mut response = structured(context, request, &failure.to_json(&context.request_id), true);
     if failure.error.code == ErrorCode::InsufficientScope {
         step_up(state, context, &mut response);

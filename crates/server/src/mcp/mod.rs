@@ -7,6 +7,7 @@ mod call;
 mod definitions;
 mod direct;
 mod dispatch;
+mod elicitation;
 mod narrowing;
 
 use axum::{

@@ -17,6 +17,7 @@ use axum::{
 use switchboard_broker::{
     SignedIn,
     connect::{AuthorizationView, Callback, ConnectFailure, Finished},
+    manage::RefusalKind,
 };
 use switchboard_domain::{AuthorizationId, ConnectionId};
 use switchboard_oauth::Parameters;
@@ -31,6 +32,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 pub(super) fn router() -> Router<ServerState> {
     Router::new()
+        .route("/connections/{id}/connect", get(begin))
         .route("/connect/{state_id}", get(leave))
         .route("/connect/{state_id}/result", get(result))
         .route("/oauth/callback/{connection_id}", get(back))
@@ -51,6 +53,30 @@ struct Outcome<'a> {
 /// The cookie that ties a sign-in to this browser.
 fn cookie_name(state: &ServerState) -> &'static str {
     if browser::is_https(state) { "__Host-switchboard-connect" } else { "switchboard-connect" }
+}
+
+/// What an agent is given for a person who has no account yet: begins for whoever is signed in, as themselves.
+async fn begin(
+    State(state): State<ServerState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let Ok(id) = id.parse::<ConnectionId>() else { return super::no_page() };
+    let signed_in = match person(&state, &headers, &format!("/connections/{id}/connect")).await {
+        Ok(signed_in) => signed_in,
+        Err(response) => return *response,
+    };
+    match state.broker.start_authorization(&signed_in.principal, id).await {
+        Ok(started) => browser::see_other(&format!("/connect/{}", started.state_id)),
+        Err(refusal) => match refusal.kind {
+            RefusalKind::NotFound => super::no_page(),
+            RefusalKind::Unavailable => unavailable(),
+            RefusalKind::Forbidden => not_connected(
+                "Everybody here uses one account of it, and an admin of your organization connects that.",
+            ),
+            _ => not_connected(&refusal.message),
+        },
+    }
 }
 
 async fn leave(

@@ -11,7 +11,7 @@ use switchboard_broker::{
     SignedIn,
     manage::{AllowedClientView, ConnectionScope, ConnectionView, PageRequest, RefusalKind},
 };
-use switchboard_domain::{Actor, ConnectionStatus, Role};
+use switchboard_domain::{Actor, AuthType, ConnectionStatus, CredentialMode, Role};
 
 use super::{
     account::{Sent, person},
@@ -57,6 +57,7 @@ struct Connection<'a> {
     who: Option<&'static str>,
     checked: Option<String>,
     command: Option<String>,
+    can_connect: bool,
 }
 
 pub(super) async fn show(State(state): State<ServerState>, headers: HeaderMap) -> Response<Body> {
@@ -163,6 +164,15 @@ pub(super) async fn connection(
         who: connection.action_owner.map(in_words),
         checked: connection.checked_at.map(|at| at.to_string()),
         command: may_check.then(|| format!("switchboard connection check {}", connection.slug)),
+        can_connect: connection.auth_type == AuthType::OAuth
+            && matches!(
+                connection.status,
+                ConnectionStatus::NeedsConnection
+                    | ConnectionStatus::Authorizing
+                    | ConnectionStatus::ReauthRequired
+            )
+            && (connection.credential_mode == CredentialMode::PerMember
+                || signed_in.principal.role.is_admin()),
         connection: &connection,
     };
     page(StatusCode::OK, &shown)

@@ -113,4 +113,67 @@ on_both! {
         assert_eq!(answer["content"][0]["text"], "{\"text\":\"through\"}", "{answer}");
         app.stop().await;
     }
+
+    async fn an_agent_whose_person_has_no_account_is_told_where_to_get_one(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ProtectedUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        let mode = json!({ "credential_mode": "per_member" });
+        let connection = owner.add(&app, "vendor", &upstream, mode).await;
+        let id = id_of(&connection);
+        app.wait_for_status(id, ConnectionStatus::NeedsConnection).await;
+        app.grant_everyone(id).await;
+        let client = app.client(&app.token(app.owner, &[Scope::McpRead, Scope::McpWrite]).await);
+        let address = app.url(&format!("/connections/{id}/connect"));
+        let refused = client.execute("vendor.echo", json!({})).await["structuredContent"].clone();
+        assert_eq!((&refused["code"], &refused["action"]["url"]), (&json!("needs_connection"), &json!(address)));
+
+        // A client that shows addresses is asked to, once.
+        let capable = |more: Value| {
+            let capabilities = json!({ "elicitation": { "url": {} } });
+            let mut params = json!({
+                "name": "execute_capability", "arguments": { "name": "vendor.echo", "arguments": { "text": "hi" } },
+                "_meta": { "io.modelcontextprotocol/clientCapabilities": capabilities },
+            });
+            for (name, value) in more.as_object().unwrap() {
+                params[name] = value.clone();
+            }
+            params
+        };
+        let asked = client.modern("tools/call", capable(json!({}))).await.result();
+        assert_eq!(asked["resultType"], "input_required", "{asked}");
+        let question = &asked["inputRequests"]["switchboard/connect"];
+        assert_eq!((&question["method"], &question["params"]["mode"]), (&json!("elicitation/create"), &json!("url")));
+        assert_eq!(question["params"]["url"], json!(address), "{asked}");
+        let answered = json!({ "inputResponses": { "switchboard/connect": { "action": "accept" } } });
+        let told = client.modern("tools/call", capable(answered.clone())).await.result();
+        assert_eq!(told["structuredContent"]["code"], "needs_connection", "{told}");
+        let shared = json!({ "_meta": { "io.modelcontextprotocol/clientCapabilities": { "elicitation": {} } } });
+        let told = client.modern("tools/call", capable(shared)).await.result();
+        assert_eq!(told["isError"], true, "without `url` it can't: {told}");
+
+        // The address asks a stranger to sign in, and begins for whoever is there.
+        let stranger = app.browser().get(&address).await;
+        assert!(stranger.location().starts_with("/sign-in?return_to="), "{}", stranger.location());
+        let begun = owner.browser.get(&address).await;
+        assert!(begun.location().starts_with("/connect/"), "{}", begun.text());
+        let path = format!("/connections/{id}");
+        let shown = api(&app, &owner.token, Method::GET, &path, None).await.json();
+        assert_eq!((&shown["status"], &shown["action_owner"]), (&json!("authorizing"), &json!("member")), "{shown}");
+        let found = client.search(json!({ "query": "" })).await;
+        assert_eq!(found["matches"][0]["status"], "authorizing", "{found}");
+        let left = owner.browser.get(begun.location()).await;
+        let back = app.browser().get(left.location()).await.location().to_owned();
+        owner.browser.get(&back).await;
+        let shown = api(&app, &owner.token, Method::GET, &path, None).await.json();
+        assert_eq!(shown["status"], "connected", "{shown}");
+        let done = client.modern("tools/call", capable(answered)).await.result();
+        assert_eq!((&done["resultType"], &done["content"][0]["text"]), (&json!("complete"), &json!("{\"text\":\"hi\"}")), "{done}");
+
+        // Somebody else's account is not it; and in an organization of strangers there is no such page.
+        let other = Person::member(&app, "mia@example.test").await;
+        let shown = api(&app, &other.token, Method::GET, &path, None).await.json();
+        assert_eq!(shown["status"], "needs_connection", "{shown}");
+        app.stop().await;
+    }
 }

@@ -40,3 +40,4 @@ mod surfaces;
 mod upstream_token_processes;
 mod upstream_tokens;
 mod upstreams;
+mod user_oidc;

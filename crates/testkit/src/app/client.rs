@@ -104,7 +104,9 @@ impl McpClient {
         };
         params["_meta"][format!("{METADATA}protocolVersion")] = json!("2026-07-28");
         params["_meta"][format!("{METADATA}clientInfo")] = json!({ "name": "test", "version": "1" });
-        params["_meta"][format!("{METADATA}clientCapabilities")] = json!({});
+        if params["_meta"][format!("{METADATA}clientCapabilities")].is_null() {
+            params["_meta"][format!("{METADATA}clientCapabilities")] = json!({});
+        }
         let mut headers = json_headers();
         headers.insert("mcp-protocol-version", HeaderValue::from_static("2026-07-28"));
         headers.insert("mcp-method", HeaderValue::from_str(method).expect("a method"));

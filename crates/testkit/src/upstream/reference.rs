@@ -200,19 +200,20 @@ impl ReferenceUpstreamBuilder {
             Arc::new(LocalSessionManager::default()),
             configuration,
         );
-        let log = RequestLog::default();
+        let (log, refused) = (RequestLog::default(), Arc::<Mutex<Vec<String>>>::default());
         let front = Front {
             service,
             log: log.clone(),
             required_header: self.required_header,
             provider: self.provider,
+            refused: Arc::clone(&refused),
         };
         let listener = Listener::bind(Arc::new(move |request, _reset| {
             let front = front.clone();
             Box::pin(async move { front.handle(request).await })
         }))
         .await;
-        ReferenceUpstream { shared, log, listener }
+        ReferenceUpstream { shared, log, refused, listener }
     }
 }
 
@@ -223,6 +224,7 @@ struct Front {
     log: RequestLog,
     required_header: Option<(String, String)>,
     provider: Option<TokenProvider>,
+    refused: Arc<Mutex<Vec<String>>>,
 }
 
 impl Front {
@@ -239,7 +241,8 @@ impl Front {
             && self
                 .provider
                 .as_ref()
-                .is_none_or(|provider| bearer.is_some_and(|token| provider.accepts(token)));
+                .is_none_or(|provider| bearer.is_some_and(|token| provider.accepts(token)))
+            && !self.refused.lock().iter().any(|token| Some(token.as_str()) == bearer);
         self.log.record(logged);
         let path = parts.uri.path();
         if let (Some(provider), true) =
@@ -276,6 +279,7 @@ impl Front {
 pub struct ReferenceUpstream {
     shared: Arc<Shared>,
     log: RequestLog,
+    refused: Arc<Mutex<Vec<String>>>,
     listener: Listener,
 }
 
@@ -301,6 +305,11 @@ impl ReferenceUpstream {
 
     pub fn log(&self) -> &RequestLog {
         &self.log
+    }
+
+    /// Takes this bearer token no more.
+    pub fn refuse_token(&self, token: &str) {
+        self.refused.lock().push(token.to_owned());
     }
 
     /// Names in the order it lists them.

@@ -23,8 +23,8 @@ pub(super) struct NewConnection {
     /// streamable_http or sse; without, what the server speaks
     #[arg(long, hide_short_help = true, value_parser = ["streamable_http", "sse"], hide_possible_values = true)]
     transport: Option<String>,
-    /// none or oauth; without, what the server asks for
-    #[arg(long, value_name = "TYPE", value_parser = ["none", "oauth"], hide_possible_values = true, conflicts_with_all = ["api_key_file", "headers"])]
+    /// none, oauth, client_credentials or user_oidc; without, what the server asks for
+    #[arg(long, value_name = "TYPE", value_parser = ["none", "oauth", "client_credentials", "user_oidc"], hide_possible_values = true, conflicts_with_all = ["api_key_file", "headers"])]
     auth: Option<String>,
     /// Each member signs in with their own account
     #[arg(long)]
@@ -142,14 +142,16 @@ fn body(new: &NewConnection) -> Result<Value, Failure> {
     if let Some(transport) = &new.transport {
         body["transport"] = json!(transport);
     }
-    if let Some(client_id) = &new.client_id {
+    if new.auth.as_deref() == Some("client_credentials") {
+        body["client_credentials"] = client_credentials(new)?;
+    } else if let Some(client_id) = &new.client_id {
         body["auth_type"] = json!("oauth");
         body["oauth"] = json!({ "registration": "static", "client_id": client_id });
         if let Some(path) = &new.client_secret_file {
             body["oauth"]["client_secret"] = json!(secret(path)?);
         }
     }
-    if !new.scopes.is_empty() {
+    if !new.scopes.is_empty() && body["auth_type"] != "client_credentials" {
         body["auth_type"] = json!("oauth");
         body["oauth"]["scopes"] = json!(new.scopes);
     }
@@ -177,6 +179,17 @@ fn body(new: &NewConnection) -> Result<Value, Failure> {
         body["headers"] = headers.into();
     }
     Ok(body)
+}
+
+fn client_credentials(new: &NewConnection) -> Result<Value, Failure> {
+    let (Some(client_id), Some(path)) = (&new.client_id, &new.client_secret_file) else {
+        return Err(Failure::usage("client_credentials takes --client-id and --client-secret-file."));
+    };
+    let mut given = json!({ "client_id": client_id, "client_secret": secret(path)? });
+    if !new.scopes.is_empty() {
+        given["scopes"] = json!(new.scopes);
+    }
+    Ok(given)
 }
 
 fn secret(path: &PathBuf) -> Result<String, Failure> {

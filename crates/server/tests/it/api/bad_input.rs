@@ -29,7 +29,12 @@ on_both! {
             (json!({ "command": "sh" }), 422, "stdio_not_allowed", ""),
             (json!({ "args": ["-c", "id"] }), 422, "stdio_not_allowed", ""),
             (json!({ "env": { "A": "b" } }), 422, "stdio_not_allowed", ""),
-            (json!({ "auth_type": "user_oidc" }), 422, "auth_type_not_available", ""),
+            (
+                json!({ "auth_type": "user_oidc", "credential_mode": "shared" }),
+                422,
+                "validation_failed",
+                "credential_mode",
+            ),
             (json!({ "auth_type": "client_credentials" }), 422, "validation_failed", "client_credentials"),
             (json!({ "oauth": {} }), 422, "validation_failed", "oauth"),
             (json!({ "auth_type": "oauth", "oauth": { "client_id": "x" } }), 422, "validation_failed", "oauth.client_id"),

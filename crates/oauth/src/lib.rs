@@ -25,6 +25,6 @@ pub use pkce::{Challenge, verify_challenge};
 pub use redirect_uri::{RedirectUri, RedirectUriError};
 pub use registration::{ClientAuthentication, Registration};
 pub use request::{AuthorizationRequest, ClientPart, Parameters};
-pub use resource::ResourceIndicator;
+pub use resource::{ResourceIndicator, loopback_spellings};
 pub use scopes::{Audience, narrowed_scopes, requested_scopes};
 pub use well_known_clients::well_known_client;

@@ -24,10 +24,9 @@ impl ResourceIndicator {
             [text] => *text,
             _ => return Err(invalid("a token is for exactly one resource: name one `resource`")),
         };
-        let path = match text.get(..origin.len()) {
-            Some(start) if start.eq_ignore_ascii_case(origin) => &text[origin.len()..],
-            _ => return Err(invalid("`resource` is not an endpoint of this server")),
-        };
+        let path = after(text, origin)
+            .or_else(|| loopback_spellings(origin).iter().find_map(|spelled| after(text, spelled)))
+            .ok_or_else(|| invalid("`resource` is not an endpoint of this server"))?;
         let open = |found: &Self| found.resource != Resource::Api || audience == Audience::FirstParty;
         Self::from_path(path).filter(open).ok_or_else(|| {
             invalid("`resource` is none of /mcp, /mcp/toolkits/…, /mcp/connections/… at this server")
@@ -51,6 +50,23 @@ impl ResourceIndicator {
         let pinned = self.organization.as_ref().map_or_else(String::new, |slug| format!("/o/{slug}"));
         format!("{pinned}{}", self.resource.path())
     }
+}
+
+fn after<'a>(text: &'a str, origin: &str) -> Option<&'a str> {
+    text.get(..origin.len()).filter(|start| start.eq_ignore_ascii_case(origin)).map(|_| &text[origin.len()..])
+}
+
+/// How else people write the origin of a server on their own machine; nothing for any other origin.
+pub fn loopback_spellings(origin: &str) -> Vec<String> {
+    const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+    let own = |name: &&str| {
+        let rest = origin.strip_prefix("http://")?.strip_prefix(*name)?;
+        (rest.is_empty() || rest.starts_with(':')).then_some(rest)
+    };
+    let Some((used, port)) = NAMES.iter().find_map(|name| Some((*name, own(name)?))) else {
+        return Vec::new();
+    };
+    NAMES.iter().filter(|name| **name != used).map(|name| format!("http://{name}{port}")).collect()
 }
 
 fn invalid(description: &str) -> OauthError {
@@ -81,6 +97,23 @@ mod tests {
             ResourceIndicator::parse(Audience::Agent, ORIGIN, &[]).map(|it| it.path()).as_deref(),
             Ok("/mcp")
         );
+    }
+
+    #[test]
+    fn a_server_on_this_machine_has_three_spellings_and_no_other_server_has() {
+        for (origin, named, found) in [
+            ("http://127.0.0.1:7474", "http://localhost:7474/mcp", true),
+            ("http://localhost:7474", "http://[::1]:7474/mcp", true),
+            ("http://localhost:7474", "http://localhost:7475/mcp", false),
+            ("http://localhost:7474", "https://localhost:7474/mcp", false),
+            ("http://localhost:7474", "http://localhost.evil.example:7474/mcp", false),
+            ("http://localhost.example:7474", "http://127.0.0.1.example:7474/mcp", false),
+            ("https://localhost", "https://127.0.0.1/mcp", false),
+            ("https://gw.example.com", "http://localhost/mcp", false),
+        ] {
+            let parsed = ResourceIndicator::parse(Audience::Agent, origin, &[named]);
+            assert_eq!(parsed.is_ok(), found, "{named} at {origin}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the surfaces need to know of the configuration.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
 use switchboard_domain::{Resource, Slug};
 use url::{Host, Url};
@@ -64,6 +64,18 @@ impl ServerConfig {
     /// `public_url` without a trailing slash.
     pub fn origin(&self) -> &str {
         self.public_url.as_str().trim_end_matches('/')
+    }
+
+    /// Our origin as a request spells it. To those who type the URL of a server on their own machine `localhost`,
+    /// `127.0.0.1` and `[::1]` are one, but their clients compare what was typed with what the metadata names. Of any
+    /// other deployment there is one spelling, whatever a request says.
+    pub fn spelled_origin(&self, headers: &http::HeaderMap) -> Cow<'_, str> {
+        let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let spellings = switchboard_oauth::loopback_spellings(self.origin());
+        let spelled = spellings.into_iter().find(|origin| {
+            origin.strip_prefix("http://").zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host))
+        });
+        spelled.map_or(Cow::Borrowed(self.origin()), Cow::Owned)
     }
 
     /// The resource's own URL: what a token is bound to.

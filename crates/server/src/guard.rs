@@ -3,7 +3,7 @@
 //!
 //! DNS rebinding is refused here (THREATS M1); forwarded headers are not believed.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     body::Body,
@@ -28,6 +28,10 @@ pub(crate) async fn guard(
         .then(|| problem::plain(StatusCode::METHOD_NOT_ALLOWED, "There is no tunnel here."))
         .or_else(|| refuse(&state, request.headers(), request.uri()));
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let spelled = match state.config.spelled_origin(request.headers()) {
+        Cow::Owned(spelled) => Some(spelled),
+        Cow::Borrowed(_) => None,
+    };
     let mut response = match refusal {
         Some(response) => response,
         None => {
@@ -41,7 +45,20 @@ pub(crate) async fn guard(
     metrics::counter!("switchboard_http_requests_total", "status" => status_class(status)).increment(1);
     tracing::debug!(target: "switchboard::access", id = %id, %method, path = %path, status, millis, "request");
     protect(response.headers_mut(), &id, referrer_policy(&state));
+    if let Some(spelled) = spelled {
+        respell_challenge(response.headers_mut(), state.config.origin(), &spelled);
+    }
     response
+}
+
+/// The metadata that a challenge names is fetched under the spelling that the client uses, see
+/// [`ServerConfig::spelled_origin`](crate::ServerConfig::spelled_origin).
+fn respell_challenge(headers: &mut HeaderMap, origin: &str, spelled: &str) {
+    let challenge = headers.get(header::WWW_AUTHENTICATE).and_then(|challenge| challenge.to_str().ok());
+    let respelled = challenge.map(|challenge| challenge.replace(origin, spelled));
+    if let Some(Ok(respelled)) = respelled.map(|text| HeaderValue::from_str(&text)) {
+        headers.insert(header::WWW_AUTHENTICATE, respelled);
+    }
 }
 
 /// Links to set up, to accept an invitation and the like prove something by a token in their path: it is in no log and

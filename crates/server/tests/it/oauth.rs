@@ -97,6 +97,25 @@ pub(crate) async fn status_of(app: &App, path: &str, token: &str) -> u16 {
 }
 
 on_both! {
+    async fn a_client_that_types_localhost_is_told_of_localhost(database) {
+        let app = App::start(database.db.clone()).await;
+        let own = app.url("");
+        let spelled = own.replace("127.0.0.1", "localhost");
+        assert_ne!(own, spelled);
+        let refused = app.browser().get(&format!("{spelled}/mcp")).await;
+        let challenge = refused.header("www-authenticate").expect("a challenge").to_owned();
+        let metadata = format!("{spelled}/.well-known/oauth-protected-resource/mcp");
+        assert!(challenge.contains(&format!("\"{metadata}\"")), "{challenge}");
+        assert_eq!(app.browser().get(&metadata).await.json()["resource"], format!("{spelled}/mcp"));
+
+        app.member_with_password(EMAIL, Role::Member).await;
+        let client = public_client(&app).await;
+        let browser = app.browser();
+        let asked = request(&client, &[("resource", &format!("{spelled}/mcp"))]);
+        let begun = browser.get(&asked).await;
+        assert!(begun.location().contains("/oauth/authorize/"), "{}", begun.text());
+    }
+
     async fn a_client_signs_in_with_just_the_url(database) {
         let app = App::start(database.db.clone()).await;
         app.member_with_password(EMAIL, Role::Member).await;

@@ -119,7 +119,10 @@ pub(super) fn failure_of(result: &ToolResult) -> Failure {
     if !suggestions.is_empty() {
         text.push_str(&format!("\nDid you mean {}?", suggestions.join(", ")));
     }
-    if let Some(label) = error["action"]["label"].as_str() {
+    if error["action"]["type"] == "search" {
+        // The label names the tool that an agent has for it.
+        text.push_str("\nNext: look for it with `switchboard search`");
+    } else if let Some(label) = error["action"]["label"].as_str() {
         let url = error["action"]["url"].as_str().unwrap_or_default();
         text.push_str(&format!("\nNext: {} {}", plain(label), plain(url)));
     }

@@ -14,7 +14,8 @@ use crate::{
 #[command(before_help = "Examples
   switchboard policy explain linear.delete_issue --member ana@example.com
   switchboard policy show --json > rules.json
-  switchboard policy set rules.json")]
+  switchboard policy set rules.json
+  echo '[{\"pattern\": \"linear.delete_issue\", \"action\": \"block\"}]' | switchboard policy set -")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -11,7 +11,9 @@ use switchboard_broker::{Browser, PasswordChange, Reauthentication, SignedIn, id
 use switchboard_domain::SecretValue;
 
 use super::{
-    message, page,
+    message,
+    navigation::Navigation,
+    page,
     sign_in::{encoded, not_the_form, other_site, slow_down, too_many_attempts},
     unavailable,
 };
@@ -38,6 +40,7 @@ struct Again<'a> {
 #[derive(Template, Default)]
 #[template(path = "password.html")]
 struct NewPassword<'a> {
+    navigation: Navigation,
     problem: Option<&'a str>,
     email: &'a str,
     form_token: &'a str,
@@ -135,7 +138,9 @@ pub(super) async fn show_password(
         Err(response) => return *response,
     };
     let form_token = browser::form_token(&state, &headers);
-    page(StatusCode::OK, &NewPassword { problem: None, email: &signed_in.email, form_token: &form_token })
+    let navigation = Navigation::new(&state, &signed_in, &form_token, uri.path()).await;
+    let email = &signed_in.email;
+    page(StatusCode::OK, &NewPassword { navigation, problem: None, email, form_token: &form_token })
 }
 
 pub(super) async fn change_password(State(state): State<ServerState>, request: Request) -> Response<Body> {
@@ -147,7 +152,9 @@ pub(super) async fn change_password(State(state): State<ServerState>, request: R
     else {
         return not_the_form();
     };
-    let form = NewPassword { problem: None, email: &sent.signed_in.email, form_token: &sent.form_token };
+    let navigation = Navigation::new(&state, &sent.signed_in, &sent.form_token, "/account/password").await;
+    let email = &sent.signed_in.email;
+    let form = NewPassword { navigation, problem: None, email, form_token: &sent.form_token };
     match state.broker.change_password(&sent.signed_in, old, new, &sent.browser).await {
         Ok(PasswordChange::Done(cookie)) => {
             let text =

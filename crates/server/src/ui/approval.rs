@@ -16,7 +16,9 @@ use switchboard_domain::ApprovalStatus;
 
 use super::{
     account::{Sent, person},
-    message, page,
+    message,
+    navigation::Navigation,
+    page,
     sign_in::not_the_form,
     unavailable,
 };
@@ -37,8 +39,8 @@ struct Row {
 
 #[derive(Template)]
 #[template(path = "approvals.html")]
-struct List<'a> {
-    email: &'a str,
+struct List {
+    navigation: Navigation,
     waiting: Vec<Row>,
     others: Vec<Row>,
 }
@@ -46,6 +48,7 @@ struct List<'a> {
 #[derive(Template)]
 #[template(path = "approval.html")]
 struct One<'a> {
+    navigation: Navigation,
     problem: Option<&'a str>,
     id: String,
     capability: String,
@@ -61,7 +64,6 @@ struct One<'a> {
     arguments: String,
     may_decide: bool,
     may_take_back: bool,
-    form_token: &'a str,
 }
 
 pub(super) async fn list(State(state): State<ServerState>, uri: Uri, headers: HeaderMap) -> Response<Body> {
@@ -78,10 +80,9 @@ pub(super) async fn list(State(state): State<ServerState>, uri: Uri, headers: He
     match listed.await {
         Ok((waiting, others)) => {
             let rows = |items: Vec<ApprovalView>| items.into_iter().map(row).collect();
-            page(
-                StatusCode::OK,
-                &List { email: &signed_in.email, waiting: rows(waiting), others: rows(others) },
-            )
+            let form_token = browser::form_token(&state, &headers);
+            let navigation = Navigation::new(&state, &signed_in, &form_token, uri.path()).await;
+            page(StatusCode::OK, &List { navigation, waiting: rows(waiting), others: rows(others) })
         }
         Err(refusal) => refused(&refusal),
     }
@@ -155,7 +156,9 @@ async fn show_one(
         let at = approval.decided_at.map_or_else(String::new, |at| format!(", {at}"));
         format!("{}{at}", displayed(name, NAME_CHARS))
     });
+    let path = format!("/approvals/{id}");
     let shown = One {
+        navigation: Navigation::new(state, signed_in, form_token, &path).await,
         problem: refusal.map(|refusal| refusal.message.as_str()),
         id: approval.id.to_string(),
         capability: displayed(&approval.capability, NAME_CHARS),
@@ -172,7 +175,6 @@ async fn show_one(
         may_decide: approval.may_decide && arguments.is_some(),
         may_take_back: approval.may_take_back && approval.status == ApprovalStatus::Approved,
         arguments: arguments.unwrap_or_else(|| "They can't be read any more.".into()),
-        form_token,
     };
     let status = match refusal.map(|refusal| refusal.kind) {
         None => StatusCode::OK,

@@ -15,7 +15,9 @@ use switchboard_domain::{Actor, AuthType, ConnectionStatus, CredentialMode, Role
 
 use super::{
     account::{Sent, person},
-    message, page, unavailable,
+    message,
+    navigation::Navigation,
+    page, unavailable,
 };
 use crate::{ServerState, browser};
 
@@ -30,15 +32,10 @@ struct Landing<'a> {
     has_owner: bool,
 }
 
-/// What a page of a signed-in person has at its top.
-pub(super) struct Navigation<'a> {
-    pub(super) form_token: &'a str,
-}
-
 #[derive(Template)]
 #[template(path = "home.html")]
 struct Home<'a> {
-    navigation: Navigation<'a>,
+    navigation: Navigation,
     name: &'a str,
     email: &'a str,
     organization: &'a str,
@@ -52,7 +49,7 @@ struct Home<'a> {
 #[derive(Template)]
 #[template(path = "connection.html")]
 struct Connection<'a> {
-    navigation: Navigation<'a>,
+    navigation: Navigation,
     connection: &'a ConnectionView,
     who: Option<&'static str>,
     checked: Option<String>,
@@ -92,7 +89,7 @@ async fn home(state: &ServerState, headers: &HeaderMap, signed_in: &SignedIn) ->
         }
     };
     let home = Home {
-        navigation: Navigation { form_token: &browser::form_token(state, headers) },
+        navigation: Navigation::new(state, signed_in, &browser::form_token(state, headers), "/").await,
         name: &signed_in.display_name,
         email: &signed_in.email,
         organization: &organization.name,
@@ -159,8 +156,9 @@ pub(super) async fn connection(
     // A check is an admin's to ask for.
     let works = connection.status == ConnectionStatus::Connected;
     let may_check = connection.diagnosis.is_some() && !works;
+    let form_token = browser::form_token(&state, &headers);
     let shown = Connection {
-        navigation: Navigation { form_token: &browser::form_token(&state, &headers) },
+        navigation: Navigation::new(&state, &signed_in, &form_token, uri.path()).await,
         who: connection.action_owner.map(in_words),
         checked: connection.checked_at.map(|at| at.to_string()),
         command: may_check.then(|| format!("switchboard connection check {}", connection.slug)),

@@ -11,7 +11,7 @@ use axum::{
 };
 use switchboard_broker::identity::{Begin, Intent, OwnAccounts};
 
-use super::{account, identity, message, page, sign_in::not_the_form};
+use super::{account, identity, message, navigation::Navigation, page, sign_in::not_the_form};
 use crate::{ServerState, browser};
 
 const PATH: &str = "/account/identities";
@@ -19,6 +19,7 @@ const PATH: &str = "/account/identities";
 #[derive(Template)]
 #[template(path = "identities.html")]
 struct Identities<'a> {
+    navigation: Navigation,
     email: &'a str,
     accounts: &'a OwnAccounts,
     form_token: &'a str,
@@ -38,7 +39,9 @@ pub(super) async fn show(State(state): State<ServerState>, uri: Uri, headers: He
     let form_token = browser::form_token(&state, &headers);
     match state.broker.own_accounts(&signed_in).await {
         Ok(accounts) => {
-            let shown = Identities { email: &signed_in.email, accounts: &accounts, form_token: &form_token };
+            let navigation = Navigation::new(&state, &signed_in, &form_token, PATH).await;
+            let email = &signed_in.email;
+            let shown = Identities { navigation, email, accounts: &accounts, form_token: &form_token };
             page(StatusCode::OK, &shown)
         }
         Err(error) => identity::failed(&error),

@@ -10,6 +10,7 @@ mod home;
 mod identities;
 mod identity;
 mod invitation;
+mod navigation;
 mod setup;
 pub(crate) mod sign_in;
 

@@ -24,6 +24,8 @@ on_both! {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert!(!page.contains("secret"), "what is not granted is not there");
+        assert!(page.contains("href=\"/\" aria-current=\"page\">Home"), "{page}");
+        assert!(page.contains("<a class=\"skip\" href=\"#content\">") && page.contains("<main id=\"content\""));
         let token = browser.get("/").await.hidden("form_token");
         assert_eq!(browser.post("/sign-out", &[("form_token", &token)]).await.status.as_u16(), 303);
         assert!(browser.get("/").await.text().contains("href=\"/sign-in\""));

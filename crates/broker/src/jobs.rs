@@ -103,6 +103,7 @@ impl Broker {
     fn forget_old_sources(&self) {
         self.sign_in_limits().forget_old();
         self.0.request_limits.forget_old();
+        self.0.call_limits.forget_old();
         self.0.authentication.forget_old_failures();
         self.0.authorization_limits.forget_old();
     }

@@ -9,6 +9,7 @@ mod arguments;
 mod audit;
 mod authenticate;
 pub mod authorization;
+mod call_limits;
 mod change_log;
 mod check;
 pub mod connect;
@@ -50,6 +51,7 @@ pub use account::{PasswordChange, Reauthentication};
 pub use approvals::ApprovalSettings;
 pub use audit::{AuditFault, AuditReport, AuditUnavailable, BadEntry, chained_entry};
 pub use authorization::AuthorizationSettings;
+pub use call_limits::CallSettings;
 pub use check::CheckError;
 pub use context::{
     AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search,
@@ -105,6 +107,7 @@ pub struct Settings {
     pub authorization: AuthorizationSettings,
     pub approval: ApprovalSettings,
     pub requests: RequestSettings,
+    pub calls: CallSettings,
     /// Between two signatures of where the chains of the audit log end.
     pub sign_heads_every: Duration,
 }
@@ -119,6 +122,7 @@ impl Default for Settings {
             authorization: AuthorizationSettings::default(),
             approval: ApprovalSettings::default(),
             requests: RequestSettings::default(),
+            calls: CallSettings::default(),
             sign_heads_every: Duration::from_secs(60),
         }
     }
@@ -143,6 +147,7 @@ struct Inner {
     direct_lists: direct::DirectLists,
     sign_in_limits: sign_in::SignInLimits,
     request_limits: request_limits::RequestLimits,
+    call_limits: call_limits::CallLimits,
     authorization_limits: authorization::AuthorizationLimits,
     providers: identity::Providers,
     egress: Egress,
@@ -193,6 +198,7 @@ impl Broker {
             sign_in_limits: sign_in::SignInLimits::new(options.settings.sign_in),
             authorization_limits: authorization::AuthorizationLimits::new(&options.settings.authorization),
             request_limits: request_limits::RequestLimits::new(options.settings.requests),
+            call_limits: call_limits::CallLimits::new(&options.settings.calls),
             providers: identity::Providers::new(egress.clone()),
             egress,
             public_egress: options.public_egress,
@@ -376,6 +382,10 @@ impl Broker {
 
     pub(crate) fn direct_lists(&self) -> &direct::DirectLists {
         &self.0.direct_lists
+    }
+
+    pub(crate) fn call_limits(&self) -> &call_limits::CallLimits {
+        &self.0.call_limits
     }
 
     pub(crate) fn schedule(&self) -> &jobs::Schedule {

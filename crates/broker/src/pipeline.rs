@@ -9,7 +9,7 @@ use switchboard_domain::{
     CapabilityState, ConnectionStatus, CredentialOwner, ErrorCode, Timestamp,
 };
 use switchboard_mcp::{RawObject, param_values};
-use switchboard_policy::{Decision, Permit, Purpose, Reason};
+use switchboard_policy::{Decision, Permit, Purpose};
 
 use crate::{
     Broker, CallContext, CallFailure, Execute, Executed,
@@ -100,6 +100,7 @@ impl Broker {
         snapshot: &'s Snapshot,
         request: &Execute<'_>,
     ) -> Result<Prepared<'s>, CallError> {
+        self.call_limits().check(&call.context.principal)?;
         // 3. what this endpoint shows
         let surface = Surface::of(snapshot, call.context);
         // 4. the capability and its definition
@@ -139,6 +140,7 @@ impl Broker {
         let tool = self.compiled(known, &name.name, &capability).await?;
         let bytes = request.arguments.map_or(2, |raw| raw.get().len());
         tool.validate(&arguments, bytes, self.upstreams().limits.max_validation_steps)?;
+        self.call_limits().check_connection(known.connection.id)?;
         let permit = match decision {
             Decision::Allow(permit) => permit,
             Decision::Deny(_) => return Err(unknown()),
@@ -407,7 +409,8 @@ fn read_arguments(arguments: Option<&RawValue>) -> Result<Value, CallError> {
 
 /// Whether this caller may know that the connection exists.
 pub(crate) fn is_visible(context: &CallContext, surface: &Surface<'_>, known: &Known) -> bool {
-    surface.may_include(known) && surface.on(known, context).closed() != Some(Reason::NotGranted)
+    surface.may_include(known)
+        && !surface.on(known, context).closed().is_some_and(|reason| reason.hides_connection())
 }
 
 pub(crate) fn actor_of(context: &CallContext) -> Value {

@@ -1,8 +1,7 @@
 //! How many requests of the REST API are taken: from one token or session, and from one source that proves nothing.
 //!
 //! Counted per process with GCRA (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>): as many as a minute
-//! allows may come at once, then they come in evenly. The calls of AI clients are not counted here; the gate of each
-//! connection bounds those.
+//! allows may come at once, then they come in evenly. Calls are counted in `call_limits.rs`.
 
 use std::{net::IpAddr, num::NonZeroU32};
 
@@ -31,9 +30,20 @@ impl Default for RequestSettings {
 
 /// What is counted by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Shown {
+pub(crate) enum Shown {
     Token(TokenId),
     Session(SessionId),
+}
+
+impl Shown {
+    /// `None` where nothing was shown: a question of our own about somebody.
+    pub(crate) fn of(principal: &Principal) -> Option<Self> {
+        match &principal.proof {
+            Proof::Token(token) | Proof::Grant { token, .. } => Some(Self::Token(*token)),
+            Proof::Session(session) => Some(Self::Session(*session)),
+            Proof::Inquiry => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -51,11 +61,7 @@ impl RequestLimits {
     }
 
     pub(crate) fn check(&self, principal: &Principal) -> Result<(), TooMany> {
-        let shown = match &principal.proof {
-            Proof::Token(token) | Proof::Grant { token, .. } => Shown::Token(*token),
-            Proof::Session(session) => Shown::Session(*session),
-            Proof::Inquiry => return Ok(()),
-        };
+        let Some(shown) = Shown::of(principal) else { return Ok(()) };
         self.shown.check_key(&shown).map_err(|until| too_many(&until, "api.requests_per_minute"))
     }
 
@@ -71,7 +77,7 @@ impl RequestLimits {
     }
 }
 
-fn too_many(
+pub(crate) fn too_many(
     until: &NotUntil<<governor::clock::DefaultClock as governor::clock::Clock>::Instant>,
     limit: &'static str,
 ) -> TooMany {

@@ -44,7 +44,7 @@ impl<'s> View<'s> {
             .filter(|known| {
                 !matches!(
                     surface.on(known, context).closed(),
-                    Some(Reason::NotGranted | Reason::NotSelected | Reason::ExcludedByMode)
+                    Some(Reason::NotGranted | Reason::Staged | Reason::NotSelected | Reason::ExcludedByMode)
                 )
             })
             .collect();

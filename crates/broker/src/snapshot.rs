@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use switchboard_catalog::{ConnectionLabel, Definition, DefinitionLimits, Index};
 use switchboard_domain::{
     AuthType, CapabilityKind, CapabilityState, Connection, ConnectionId, ConnectionOwner, CredentialOwner,
-    Fingerprint, Grants, MemberId, OrganizationId, Principal, Resource, Slug, Timestamp,
+    Fingerprint, Grants, MemberId, OrganizationId, Principal, Resource, Rollout, Slug, Timestamp,
 };
 use switchboard_policy::{ConnectionFacts, PolicySet, Rule, RuleAction, RuleList};
 use switchboard_storage::{
@@ -78,6 +78,7 @@ impl Known {
             credential_mode: connection.credential_mode,
             granted,
             enabled: connection.switches.enabled,
+            staged: connection.switches.rollout == Rollout::Staged,
             availability: connection.switches.availability,
             allow_in_plan_mode: connection.switches.allow_in_plan_mode,
         }

@@ -84,6 +84,18 @@ pub enum CredentialOwner {
     Member(MemberId),
 }
 
+words!(
+    /// How far a connection is rolled out: published in one switch for the whole organization, and taken back by it.
+    Rollout {
+        /// Never held back: whoever is granted it uses it.
+        Open = "open",
+        /// Held back: of those it is granted to, admins only.
+        Staged = "staged",
+        /// It was staged, and can be taken back.
+        Published = "published",
+    }
+);
+
 /// The switches an admin sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switches {
@@ -93,6 +105,7 @@ pub struct Switches {
     pub model_intent: bool,
     pub expose_directly: bool,
     pub send_identity: bool,
+    pub rollout: Rollout,
 }
 
 impl Default for Switches {
@@ -104,6 +117,7 @@ impl Default for Switches {
             model_intent: false,
             expose_directly: false,
             send_identity: false,
+            rollout: Rollout::Open,
         }
     }
 }

@@ -51,6 +51,8 @@ pub enum Decision {
 pub enum Reason {
     /// No grant reaches the caller, or it is another organization's, or somebody else's personal connection.
     NotGranted,
+    /// The connection is not published yet, and the caller is no admin.
+    Staged,
     /// This endpoint or this token does not include it.
     NotOffered,
     /// The connection's allow and deny lists leave it out.
@@ -74,10 +76,17 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether the caller may not even know that there is such a connection.
+    pub const fn hides_connection(&self) -> bool {
+        matches!(self, Self::NotGranted | Self::Staged)
+    }
+
     /// The code the caller sees. Unknown and forbidden look alike.
     pub const fn error_code(self) -> ErrorCode {
         match self {
-            Self::NotGranted | Self::NotOffered | Self::Filtered | Self::Gone => ErrorCode::UnknownCapability,
+            Self::NotGranted | Self::Staged | Self::NotOffered | Self::Filtered | Self::Gone => {
+                ErrorCode::UnknownCapability
+            }
             Self::Changed(_) => ErrorCode::CapabilityChanged,
             Self::Disabled => ErrorCode::ConnectionDisabled,
             Self::ExcludedByMode => ErrorCode::ExcludedByMode,
@@ -92,6 +101,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotGranted => "not_granted",
+            Self::Staged => "staged",
             Self::NotOffered => "not_offered",
             Self::Filtered => "filtered",
             Self::Gone => "gone",
@@ -111,6 +121,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotGranted => f.write_str("no grant of the connection reaches the caller"),
+            Self::Staged => f.write_str("the connection is staged: for admins only, until it is published"),
             Self::NotOffered => f.write_str("this endpoint or this token does not include the capability"),
             Self::Filtered => f.write_str("the connection's allow and deny lists leave the capability out"),
             Self::Gone => f.write_str("the upstream no longer lists the capability"),

@@ -86,6 +86,8 @@ fn closed(set: &PolicySet, requester: &Requester<'_>, connection: &ConnectionFac
     let foreign = requester.organization != organization || connection.organization != organization;
     if foreign || !connection.reaches(requester.caller) {
         Some(Reason::NotGranted)
+    } else if connection.staged && !connection.is_personal() && !requester.role.is_admin() {
+        Some(Reason::Staged)
     } else if !connection.enabled {
         Some(Reason::Disabled)
     } else if requester.effective_mode() == Mode::Plan && !connection.allow_in_plan_mode {
@@ -151,8 +153,8 @@ impl ConnectionPolicy<'_> {
         capability: &CapabilityFacts<'_>,
         strictest: impl Fn(&Answers<'_>) -> Trace,
     ) -> Result<Trace, Reason> {
-        if self.closed == Some(Reason::NotGranted) {
-            return Err(Reason::NotGranted);
+        if let Some(reason) = self.closed.filter(Reason::hides_connection) {
+            return Err(reason);
         }
         if !capability.offered {
             return Err(Reason::NotOffered);

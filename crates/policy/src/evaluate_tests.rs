@@ -54,6 +54,7 @@ pub(crate) fn subject(slug: &Slug) -> Subject<'_> {
             credential_mode: CredentialMode::Shared,
             granted: true,
             enabled: true,
+            staged: false,
             availability: Availability::DefaultOn,
             allow_in_plan_mode: false,
         },
@@ -117,11 +118,12 @@ fn a_permit_says_what_was_decided() {
 #[test]
 fn each_check_denies_by_itself() {
     type Change = fn(&mut Subject<'_>);
-    let cases: [(Change, Reason); 14] = [
+    let cases: [(Change, Reason); 15] = [
         (|s| s.requester.organization = organization(2), Reason::NotGranted),
         (|s| s.connection.organization = organization(2), Reason::NotGranted),
         (|s| s.connection.granted = false, Reason::NotGranted),
         (|s| s.connection.owner = ConnectionOwner::Member(member(2)), Reason::NotGranted),
+        (|s| s.connection.staged = true, Reason::Staged),
         (|s| s.connection.enabled = false, Reason::Disabled),
         (|s| s.requester.mode = Mode::Plan, Reason::ExcludedByMode),
         (|s| s.connection.availability = Availability::DefaultOff, Reason::NotSelected),
@@ -145,7 +147,7 @@ fn each_check_denies_by_itself() {
 
 #[test]
 fn unknown_and_forbidden_look_alike() {
-    for reason in [Reason::NotGranted, Reason::NotOffered, Reason::Filtered, Reason::Gone] {
+    for reason in [Reason::NotGranted, Reason::Staged, Reason::NotOffered, Reason::Filtered, Reason::Gone] {
         assert_eq!(reason.error_code(), ErrorCode::UnknownCapability);
     }
     // Whoever has no grant learns nothing about switches, modes, pins or rules.

@@ -63,6 +63,8 @@ pub struct ConnectionFacts<'a> {
     /// Whether a grant reaches the caller. Not asked of a personal connection: it is its owner's alone.
     pub granted: bool,
     pub enabled: bool,
+    /// Held back for admins until it is published.
+    pub staged: bool,
     pub availability: Availability,
     pub allow_in_plan_mode: bool,
 }

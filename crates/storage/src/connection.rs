@@ -3,8 +3,8 @@
 use sqlx::types::Json;
 use switchboard_domain::{
     AuthConfig, AuthType, Availability, Connection, ConnectionId, ConnectionOwner, ConnectionStatus,
-    CredentialMode, Diagnosis, MemberId, OrganizationId, ProtocolEra, Slug, Status, Switches, Timestamp,
-    ToolFilter, Transport,
+    CredentialMode, Diagnosis, MemberId, OrganizationId, ProtocolEra, Rollout, Slug, Status, Switches,
+    Timestamp, ToolFilter, Transport,
 };
 use uuid::Uuid;
 
@@ -43,12 +43,12 @@ pub struct CatalogedConnection {
 /// Every column by name: a prepared `SELECT *` breaks when another replica's migration adds one.
 macro_rules! columns {
     () => {
-        "organization_id, id, owner_member_id, slug, name, url, transport, auth_type, auth, credential_mode, enabled, availability, allow_in_plan_mode, model_intent, expose_directly, send_identity, tools, external_key, status, status_reason, status_message, status_since, checked_at, diagnosis, era, instructions, catalog_version, created_at, updated_at, revision"
+        "organization_id, id, owner_member_id, slug, name, url, transport, auth_type, auth, credential_mode, enabled, availability, allow_in_plan_mode, model_intent, expose_directly, send_identity, tools, external_key, status, status_reason, status_message, status_since, checked_at, diagnosis, era, instructions, catalog_version, created_at, updated_at, revision, rollout"
     };
 }
 
 statements! {
-    INSERT = "INSERT INTO connection (organization_id, id, owner_member_id, slug, name, url, transport, auth_type, auth, credential_mode, enabled, availability, allow_in_plan_mode, model_intent, expose_directly, send_identity, tools, external_key, status, status_reason, status_message, status_since, checked_at, diagnosis, era, instructions, catalog_version, created_at, updated_at, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, 0, $27, $28, $29) ON CONFLICT DO NOTHING";
+    INSERT = "INSERT INTO connection (organization_id, id, owner_member_id, slug, name, url, transport, auth_type, auth, credential_mode, enabled, availability, allow_in_plan_mode, model_intent, expose_directly, send_identity, tools, external_key, status, status_reason, status_message, status_since, checked_at, diagnosis, era, instructions, catalog_version, created_at, updated_at, revision, rollout) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, 0, $27, $28, $29, $30) ON CONFLICT DO NOTHING";
     FIND = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 AND id = $2"));
     FIND_BY_SLUG = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 AND slug = $2 AND owner_member_id IS NULL"));
     FIND_PERSONAL_BY_SLUG = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 AND slug = $2 AND owner_member_id = $3"));
@@ -56,7 +56,9 @@ statements! {
     FIND_PERSONAL_BY_EXTERNAL_KEY = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 AND external_key = $2 AND owner_member_id = $3"));
     LIST = (concat!("SELECT ", columns!(), " FROM connection WHERE organization_id = $1 ORDER BY slug, id"));
     SLUG_HOLDER = "SELECT id FROM connection WHERE organization_id = $1 AND slug = $2 AND owner_member_id IS NULL";
-    UPDATE = "UPDATE connection SET slug = $3, name = $4, url = $5, transport = $6, auth_type = $7, auth = $8, credential_mode = $9, enabled = $10, availability = $11, allow_in_plan_mode = $12, model_intent = $13, expose_directly = $14, send_identity = $15, tools = $16, external_key = $17, updated_at = $18, revision = revision + 1 WHERE organization_id = $1 AND id = $2 AND revision = $19";
+    UPDATE = "UPDATE connection SET slug = $3, name = $4, url = $5, transport = $6, auth_type = $7, auth = $8, credential_mode = $9, enabled = $10, availability = $11, allow_in_plan_mode = $12, model_intent = $13, expose_directly = $14, send_identity = $15, tools = $16, external_key = $17, updated_at = $18, rollout = $20, revision = revision + 1 WHERE organization_id = $1 AND id = $2 AND revision = $19";
+    /// All of them at once: publishing, and taking back.
+    MOVE_ROLLOUT = "UPDATE connection SET rollout = $3, updated_at = $4, revision = revision + 1 WHERE organization_id = $1 AND rollout = $2";
     STATUS_WORD = { sqlite: "SELECT status FROM connection WHERE organization_id = $1 AND id = $2", postgres: "SELECT status FROM connection WHERE organization_id = $1 AND id = $2 FOR UPDATE" };
     SET_STATUS = "UPDATE connection SET status = $3, status_reason = $4, status_message = $5, status_since = $6, checked_at = $7, diagnosis = $8 WHERE organization_id = $1 AND id = $2";
     SET_ERA = "UPDATE connection SET era = $3, instructions = $4 WHERE organization_id = $1 AND id = $2";
@@ -81,6 +83,7 @@ struct Row {
     model_intent: bool,
     expose_directly: bool,
     send_identity: bool,
+    rollout: String,
     tools: Json<ToolFilter>,
     external_key: Option<String>,
     status: String,
@@ -116,6 +119,7 @@ impl TryFrom<Row> for CatalogedConnection {
             model_intent: row.model_intent,
             expose_directly: row.expose_directly,
             send_identity: row.send_identity,
+            rollout: word(&row.rollout, Rollout::from_word, "rollout")?,
         };
         let era = row.era.as_deref().map(|era| word(era, ProtocolEra::from_word, "connection era"));
         let connection = Connection {
@@ -167,6 +171,22 @@ pub struct Connections<'t> {
 }
 
 impl Connections<'_> {
+    /// Moves every connection of one stage to another; how many that were.
+    pub async fn move_rollout(
+        self,
+        organization: OrganizationId,
+        from: Rollout,
+        to: Rollout,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let (id, now) = (organization.as_uuid(), now.as_micros());
+        let moved = execute!(self.tx, MOVE_ROLLOUT, id, from.as_str(), to.as_str(), now)?;
+        if moved > 0 {
+            self.tx.raise_version(organization).await?;
+        }
+        Ok(moved)
+    }
+
     pub async fn insert(self, connection: &Connection) -> Result<InsertConnection, StorageError> {
         let (status, switches) = (&connection.status, &connection.switches);
         let auth = document(&connection.auth, "connection auth")?;
@@ -204,6 +224,7 @@ impl Connections<'_> {
             connection.created_at.as_micros(),
             connection.updated_at.as_micros(),
             connection.revision,
+            switches.rollout.as_str(),
         )?;
         if inserted == 1 {
             self.tx.raise_version(connection.organization).await?;
@@ -315,6 +336,7 @@ impl Connections<'_> {
             connection.external_key.as_deref().map(text),
             connection.updated_at.as_micros(),
             connection.revision,
+            switches.rollout.as_str(),
         );
         match updated {
             Ok(0) => Ok(UpdateConnection::Stale),

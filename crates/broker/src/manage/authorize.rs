@@ -1,6 +1,6 @@
 //! Who may do what in administration: one function, asked by every use case (THREATS Z1 to Z5).
 
-use switchboard_domain::{Caller, Connection, ConnectionOwner, Grants, MemberId, Principal, Proof};
+use switchboard_domain::{Caller, Connection, ConnectionOwner, Grants, MemberId, Principal, Proof, Rollout};
 use switchboard_policy::{ApprovalRequirement, Decider};
 use switchboard_storage::Approval;
 
@@ -114,6 +114,9 @@ operations! {
     ReadAuthorization = "authorization.read", Ownership, Reads;
     RefreshConnection = "connection.refresh", Management, Writes;
     CheckConnection = "connection.check", Management, Writes;
+    ReadRollout = "rollout.read", Admin, Reads;
+    PublishConnections = "rollout.publish", Admin, Writes;
+    TakeBackConnections = "rollout.take_back", Admin, Writes;
     ListTools = "tool.list", Sight, Reads;
     /// The call itself is on record as every call is.
     CallTool = "tool.call", Grant, Reads;
@@ -264,11 +267,15 @@ fn manages(principal: &Principal, connection: &Connection) -> bool {
     }
 }
 
-/// As calls decide it: a program is granted what everyone is, a personal connection is its owner's.
+/// As calls decide it: a program is granted what everyone is, a personal connection is its owner's, a staged one is the
+/// admins' among those it is granted to.
 pub(crate) fn is_granted(principal: &Principal, connection: &Connection, grants: &Grants) -> bool {
+    let is_out = connection.switches.rollout != Rollout::Staged || principal.role.is_admin();
     match (connection.owner, principal.caller) {
         (ConnectionOwner::Member(owner), caller) => caller == Caller::Member(owner),
-        (ConnectionOwner::Organization, Caller::Member(member)) => grants.reach(member, &principal.teams),
-        (ConnectionOwner::Organization, Caller::ServiceAccount(_)) => grants.everyone,
+        (ConnectionOwner::Organization, Caller::Member(member)) => {
+            is_out && grants.reach(member, &principal.teams)
+        }
+        (ConnectionOwner::Organization, Caller::ServiceAccount(_)) => is_out && grants.everyone,
     }
 }

@@ -25,6 +25,7 @@ use super::{
     connection_view::{origin, warnings},
     record::Change,
     refusal::Violations,
+    rollout::rollout_of,
 };
 use crate::{Broker, credentials::NewSecret};
 
@@ -68,6 +69,9 @@ pub struct ConnectionEdit {
     pub expose_directly: Option<bool>,
     #[serde(default)]
     pub send_identity: Option<bool>,
+    /// `true`: for admins only, until the organization publishes; `false`: for whoever it is granted to, now.
+    #[serde(default)]
+    pub staged: Option<bool>,
     #[serde(default, deserialize_with = "present")]
     pub tool_allow: Option<Option<Vec<String>>>,
     #[serde(default, deserialize_with = "present")]
@@ -208,6 +212,10 @@ impl Broker {
         switches.model_intent = edit.model_intent.unwrap_or(switches.model_intent);
         switches.expose_directly = edit.expose_directly.unwrap_or(switches.expose_directly);
         switches.send_identity = edit.send_identity.unwrap_or(switches.send_identity);
+        if let Some(staged) = edit.staged {
+            switches.rollout =
+                rollout_of(staged, before.owner != ConnectionOwner::Organization, &mut violations);
+        }
         after.tools.allow = edit.tool_allow.map_or(after.tools.allow, Option::unwrap_or_default);
         after.tools.deny = edit.tool_deny.map_or(after.tools.deny, Option::unwrap_or_default);
         check_tools(&after.tools, &mut violations);
@@ -339,7 +347,7 @@ fn differences(before: &Connection, edited: &Edited, dropped: bool) -> serde_jso
             "credential_mode": connection.credential_mode, "enabled": switches.enabled,
             "availability": switches.availability, "allow_in_plan_mode": switches.allow_in_plan_mode,
             "model_intent": switches.model_intent, "expose_directly": switches.expose_directly,
-            "send_identity": switches.send_identity, "tool_allow": connection.tools.allow,
+            "send_identity": switches.send_identity, "rollout": switches.rollout, "tool_allow": connection.tools.allow,
             "tool_deny": connection.tools.deny, "external_key": connection.external_key,
         })
     };

@@ -12,7 +12,7 @@ use switchboard_domain::{
 
 use super::{
     ApiKeyInput, ClientCredentialsInput, MemberHeader, Refusal, connection_authentication::Authentication,
-    refusal::Violations,
+    refusal::Violations, rollout::rollout_of,
 };
 use super::{OauthInput, connection_oauth::ClientChange};
 use crate::{Broker, credentials::NewSecret};
@@ -67,6 +67,9 @@ pub struct NewConnection {
     pub expose_directly: bool,
     #[serde(default)]
     pub send_identity: bool,
+    /// For admins only, until the organization publishes (`POST /rollout/publish`).
+    #[serde(default)]
+    pub staged: bool,
     /// `organization` needs an admin.
     #[serde(default)]
     pub owner: OwnerWord,
@@ -166,6 +169,7 @@ impl Broker {
         let (mut auth, secret) = authentication.check(&mut violations);
         let (oauth, change) = self.apply_oauth(None, (new.auth_type, false), new.oauth, &mut violations);
         auth.oauth = oauth;
+        let rollout = rollout_of(new.staged, matches!(new.owner, OwnerWord::Member), &mut violations);
         violations.into_result()?;
         Ok(Checked {
             slug: slug.ok_or_else(Refusal::unavailable)?,
@@ -181,6 +185,7 @@ impl Broker {
                 model_intent: new.model_intent,
                 expose_directly: new.expose_directly,
                 send_identity: new.send_identity,
+                rollout,
             },
             tools,
             external_key: new.external_key,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use switchboard_domain::{
     Action, Actor, AuthType, Availability, CapabilityState, ConnectionId, ConnectionOwner, ConnectionStatus,
-    CredentialMode, CredentialOwner, Diagnosis, Principal, Timestamp, Transport,
+    CredentialMode, CredentialOwner, Diagnosis, Principal, Rollout, Timestamp, Transport,
 };
 use url::Url;
 
@@ -41,6 +41,9 @@ pub struct ConnectionView {
     pub model_intent: bool,
     pub expose_directly: bool,
     pub send_identity: bool,
+    /// `open`, `staged` (for admins only) or `published` (was staged, can be taken back).
+    #[schema(value_type = String)]
+    pub rollout: Rollout,
     /// Admins': names of the only tools that exist for us.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_allow: Option<Vec<String>>,
@@ -140,6 +143,7 @@ impl Broker {
             model_intent: connection.switches.model_intent,
             expose_directly: connection.switches.expose_directly,
             send_identity: connection.switches.send_identity,
+            rollout: connection.switches.rollout,
             tool_allow: admins(&connection.tools.allow),
             tool_deny: admins(&connection.tools.deny),
             external_key: connection.external_key.clone().filter(|_| full),

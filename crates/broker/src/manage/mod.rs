@@ -31,6 +31,7 @@ mod policy;
 mod record;
 mod refusal;
 mod review;
+mod rollout;
 mod service_account;
 mod session;
 mod setup;
@@ -67,6 +68,7 @@ pub use policy::{ExplainRequest, Rules};
 pub(crate) use record::change_of;
 pub use refusal::{Refusal, RefusalKind, Violation};
 pub use review::{DifferenceView, ReviewDecision, ReviewDecisions, ReviewView, Verdict};
+pub use rollout::{RolloutView, StagedConnection};
 pub use service_account::{
     CreatedSecret, NewSecret, NewServiceAccount, ProgramRole, ServiceAccountEdit, ServiceAccountView,
 };

@@ -54,7 +54,7 @@ enum Command {
         /// Slug or id
         connection: String,
     },
-    /// Tools that were added or changed since they were approved: what differs, and the decision
+    /// Tools that are new or changed: what differs, and the decision
     Review(review::Review),
     /// Ask for its tools again
     Refresh {

@@ -22,6 +22,7 @@ mod oauth_client;
 mod openapi;
 mod policy;
 mod reference;
+mod rollout;
 mod search;
 mod serve;
 mod service_account;
@@ -54,7 +55,7 @@ Use it (--server, --token)
   login | logout       through the browser, instead of --token
   connection           add | list | show | check | connect | review | refresh | remove
   grant | toolkit | policy | approval | member | team | service-account
-  identity-provider | oauth-client | client | token | audit
+  rollout | identity-provider | oauth-client | client | token | audit
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -92,6 +93,8 @@ enum Command {
     Toolkit(toolkit::Arguments),
     /// Rules on what may be called, and which of them decides
     Policy(policy::Arguments),
+    /// Connections that admins try out before everybody has them
+    Rollout(rollout::Arguments),
     /// Calls that wait for a person
     Approval(approval::Arguments),
     /// The people of the organization
@@ -183,6 +186,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Grant(arguments) => grant::run(&arguments),
         Command::Toolkit(arguments) => toolkit::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
+        Command::Rollout(arguments) => rollout::run(&arguments),
         Command::Approval(arguments) => approval::run(&arguments),
         Command::Member(arguments) => member::run(&arguments),
         Command::Team(arguments) => team::run(&arguments),

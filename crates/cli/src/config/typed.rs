@@ -10,7 +10,7 @@ use std::{
 };
 
 use switchboard_broker::{
-    ApprovalSettings, AuthorizationSettings, RequestSettings, SessionSettings, SignInSettings,
+    ApprovalSettings, AuthorizationSettings, CallSettings, RequestSettings, SessionSettings, SignInSettings,
 };
 use switchboard_domain::SecretValue;
 use switchboard_server::TrustedProxies;
@@ -114,6 +114,7 @@ pub(crate) struct Config {
     pub(crate) request_head_timeout: Duration,
     pub(crate) keep_alive: Duration,
     pub(crate) requests: RequestSettings,
+    pub(crate) calls: CallSettings,
     pub(crate) sign_heads_every: Duration,
     pub(crate) max_header_bytes: usize,
     pub(crate) max_connections: usize,
@@ -213,6 +214,7 @@ impl Config {
             request_head_timeout: settings.duration("server.request_head_timeout"),
             keep_alive: settings.duration("server.keep_alive"),
             requests: requests(settings),
+            calls: calls(settings),
             sign_heads_every: settings.duration("audit.sign_heads_every"),
             max_header_bytes: bytes(settings, "server.max_header_bytes"),
             // With none nobody could connect: the least is one.
@@ -357,6 +359,16 @@ fn requests(settings: &Settings) -> RequestSettings {
     RequestSettings {
         per_minute: at_least_one(settings, "api.requests_per_minute"),
         per_minute_unauthenticated: at_least_one(settings, "api.requests_per_minute_unauthenticated"),
+    }
+}
+
+fn calls(settings: &Settings) -> CallSettings {
+    let limit = |key| NonZeroU32::new(settings.count(key));
+    CallSettings {
+        per_minute_per_token: limit("calls.per_minute_per_token"),
+        per_minute_per_member: limit("calls.per_minute_per_member"),
+        per_minute_per_organization: limit("calls.per_minute_per_organization"),
+        per_minute_per_connection: limit("calls.per_minute_per_connection"),
     }
 }
 

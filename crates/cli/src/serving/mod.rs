@@ -143,6 +143,7 @@ async fn assemble(
             authorization: config.authorization,
             approval: config.approval,
             requests: config.requests,
+            calls: config.calls,
             sign_heads_every: config.sign_heads_every,
             ..switchboard_broker::Settings::default()
         },

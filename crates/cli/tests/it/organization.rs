@@ -127,6 +127,22 @@ fn the_audit_log_verifies_and_shows_what_was_cut_off() {
 }
 
 #[test]
+fn connections_are_staged_published_and_taken_back() {
+    for place in Place::each() {
+        let shell = Shell::start(place);
+        assert!(!shell.run(&["rollout", "show"]).ok().contains("linear"));
+        let staged = shell.run(&["rollout", "stage", "linear"]).ok();
+        assert!(staged.contains("linear") && staged.contains("staged"), "{staged}");
+        shell.run(&["rollout", "stage", "linear", "liner"]).fails_with(1, &["did you mean `linear`?"]);
+        assert!(shell.run(&["rollout", "publish"]).ok().contains("published"));
+        assert_eq!(shell.run(&["connection", "show", "linear", "--json"]).json()["rollout"], "published");
+        assert!(shell.run(&["rollout", "take-back"]).ok().contains("staged"));
+        let open = shell.run(&["rollout", "open", "linear", "--json"]).json();
+        assert_eq!(open, serde_json::json!({ "staged": [], "published": [] }));
+    }
+}
+
+#[test]
 fn the_audit_log_is_read_and_exported() {
     let shell = Shell::start(Place::sqlite());
     shell.run(&["grant", "set", "linear", "--everyone"]).ok();

@@ -22,6 +22,7 @@ mod page;
 mod people;
 mod policies;
 mod reply;
+mod rollout;
 mod route;
 mod service_accounts;
 mod sessions;
@@ -59,6 +60,7 @@ fn routes() -> Vec<Route> {
         allowed_clients::routes(),
         known_servers::routes(),
         connections::routes(),
+        rollout::routes(),
         authorizations::routes(),
         credentials::routes(),
         tools::routes(),

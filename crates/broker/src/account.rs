@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use switchboard_domain::{AuditOutcome, AuditPhase, AuditRecord, SecretValue};
 use switchboard_storage::{StorageError, Tx};
-use switchboard_vault::{PasswordError, TokenKind, hash_password, issue};
+use switchboard_vault::{PasswordError, TokenKind, check_password, hash_password, issue};
 
 use crate::{
     Broker, TooMany, audit,
@@ -99,6 +99,9 @@ impl Broker {
         if !self.has_password(signed_in, old).await? {
             self.record_own(signed_in, Doing::ChangePassword, AuditOutcome::Refused, browser).await;
             return Ok(PasswordChange::Refused);
+        }
+        if let Err(error) = check_password(new, &[&signed_in.email]) {
+            return Ok(PasswordChange::Unusable(error));
         }
         let hash = match self.hash(new).await {
             Ok(hash) => hash,

@@ -16,9 +16,6 @@ use switchboard_vault::{TokenHash, TokenKind, parse};
 
 use crate::{AuthenticationError, machine, snapshot::Snapshots};
 
-/// Failed attempts a minute from one source, before it has to wait.
-pub(crate) const MAX_FAILURES_PER_MINUTE: u32 = 60;
-
 /// A token found before, at one version of its organization.
 #[derive(Debug)]
 struct Found {
@@ -40,8 +37,8 @@ pub(crate) struct Authentication {
 }
 
 impl Authentication {
-    pub(crate) fn new(db: Db, clock: Arc<dyn Clock>) -> Self {
-        let per_minute = NonZeroU32::new(MAX_FAILURES_PER_MINUTE).unwrap_or(NonZeroU32::MIN);
+    /// `wrong_tokens`: a minute from one source, before it has to wait.
+    pub(crate) fn new(db: Db, clock: Arc<dyn Clock>, wrong_tokens: NonZeroU32) -> Self {
         Self {
             db,
             clock,
@@ -49,7 +46,7 @@ impl Authentication {
                 .max_capacity(100_000)
                 .time_to_idle(Duration::from_secs(3600))
                 .build(),
-            failures: RateLimiter::keyed(Quota::per_minute(per_minute)),
+            failures: RateLimiter::keyed(Quota::per_minute(wrong_tokens)),
             used: Mutex::default(),
         }
     }

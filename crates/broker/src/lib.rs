@@ -181,7 +181,11 @@ impl Broker {
         );
         let broker = Self(Arc::new(Inner {
             snapshots: snapshot::Snapshots::new(db.clone()),
-            authentication: authenticate::Authentication::new(db.clone(), Arc::clone(&clock)),
+            authentication: authenticate::Authentication::new(
+                db.clone(),
+                Arc::clone(&clock),
+                options.settings.sign_in.wrong_tokens_per_minute_per_source,
+            ),
             credentials: credentials::Credentials::new(
                 db.clone(),
                 Arc::clone(&keys),

@@ -36,6 +36,8 @@ pub struct SignInSettings {
     pub attempts_per_minute: NonZeroU32,
     /// From one source, on whatever accounts.
     pub attempts_per_minute_per_source: NonZeroU32,
+    /// Wrong tokens from one source.
+    pub wrong_tokens_per_minute_per_source: NonZeroU32,
 }
 
 impl Default for SignInSettings {
@@ -43,6 +45,7 @@ impl Default for SignInSettings {
         Self {
             attempts_per_minute: NonZeroU32::new(10).expect("it is not zero"),
             attempts_per_minute_per_source: NonZeroU32::new(30).expect("it is not zero"),
+            wrong_tokens_per_minute_per_source: NonZeroU32::new(60).expect("it is not zero"),
         }
     }
 }
@@ -257,6 +260,7 @@ mod tests {
         let limits = SignInLimits::new(SignInSettings {
             attempts_per_minute: NonZeroU32::new(5).unwrap(),
             attempts_per_minute_per_source: NonZeroU32::new(2).unwrap(),
+            ..SignInSettings::default()
         });
         let from = |text: &str| Some(text.parse::<IpAddr>().unwrap());
         assert!(limits.check("a@example.test", from("2001:db8::1")).is_ok());

@@ -13,7 +13,7 @@ use axum::{
 };
 use tracing::Instrument as _;
 
-use crate::{RequestId, ServerState, cors, oauth, problem};
+use crate::{RequestId, ServerState, cors, oauth, problem, unread};
 
 pub(crate) async fn guard(
     State(state): State<ServerState>,
@@ -32,6 +32,9 @@ pub(crate) async fn guard(
         Cow::Owned(spelled) => Some(spelled),
         Cow::Borrowed(_) => None,
     };
+    let (parts, body) = request.into_parts();
+    let (body, rest) = unread::keep(body, &parts.headers, parts.version);
+    let request = Request::from_parts(parts, body);
     let mut response = match refusal {
         Some(response) => response,
         None => {
@@ -48,6 +51,7 @@ pub(crate) async fn guard(
     if let Some(spelled) = spelled {
         respell_challenge(response.headers_mut(), state.config.origin(), &spelled);
     }
+    rest.settle(&mut response).await;
     response
 }
 

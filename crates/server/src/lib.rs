@@ -17,6 +17,7 @@ mod serve;
 mod stalled;
 mod trusted_proxies;
 mod ui;
+mod unread;
 mod well_known;
 
 use std::sync::Arc;

@@ -63,7 +63,7 @@ statements! {
     WRAPPED_BY_OTHERS = "SELECT organization_id, id, key_encryption_key_id, wrapped, state, created_at FROM data_key WHERE key_encryption_key_id <> $1 ORDER BY organization_id, id LIMIT $2";
     REWRAP = "UPDATE data_key SET key_encryption_key_id = $3, wrapped = $4 WHERE organization_id = $1 AND id = $2 AND key_encryption_key_id = $5";
     RETIRE_ACTIVE = "UPDATE data_key SET state = 'retired' WHERE organization_id = $1 AND state = 'active'";
-    DELETE_DATA_KEY = "DELETE FROM data_key WHERE organization_id = $1 AND id = $2 AND state = 'retired' AND NOT EXISTS (SELECT 1 FROM credential c WHERE c.organization_id = $1 AND c.data_key_id = $2) AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.organization_id = $1 AND r.data_key_id = $2)";
+    DELETE_DATA_KEY = "DELETE FROM data_key WHERE organization_id = $1 AND id = $2 AND state = 'retired' AND NOT EXISTS (SELECT 1 FROM credential c WHERE c.organization_id = $1 AND c.data_key_id = $2) AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.organization_id = $1 AND r.data_key_id = $2) AND NOT EXISTS (SELECT 1 FROM identity_revocation i WHERE i.organization_id = $1 AND i.data_key_id = $2)";
 }
 
 #[derive(sqlx::FromRow)]

@@ -33,6 +33,7 @@ impl Tx {
         execute!(self, GRANTS, org, id, now.as_micros())?;
         self.revocations().queue_of_member(organization, member, now).await?;
         execute!(self, CREDENTIALS, org, id)?;
+        self.identity_revocations().queue_of_member(organization, member, now).await?;
         execute!(self, IDENTITY_TOKENS, org, id)?;
         self.raise_version(organization).await
     }

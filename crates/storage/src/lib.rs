@@ -21,6 +21,7 @@ mod error;
 mod grant;
 mod identity;
 mod identity_provider;
+mod identity_revocation;
 mod invitation;
 mod key;
 mod lease;
@@ -64,6 +65,7 @@ pub use error::{Cause, StorageError};
 pub use grant::GrantRows;
 pub use identity::{Identities, Identity, IdentityAccount};
 pub use identity_provider::{IdentityProvider, IdentityProviders, SealedWith};
+pub use identity_revocation::{IdentityRevocation, IdentityRevocations};
 pub use invitation::{Invitation, Invitations};
 pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
 pub use lease::{Lease, Leases};
@@ -108,6 +110,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         grant::ALL,
         identity::ALL,
         identity_provider::ALL,
+        identity_revocation::ALL,
         invitation::ALL,
         key::ALL,
         leaving::ALL,

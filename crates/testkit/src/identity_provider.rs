@@ -63,6 +63,8 @@ pub struct ProviderScript {
     pub answer: Vec<(&'static str, &'static str)>,
     /// Seconds an access token lives.
     pub expires_in: u64,
+    /// Status of the revocation endpoint's answer.
+    pub revocation: u16,
 }
 
 impl Default for ProviderScript {
@@ -76,6 +78,7 @@ impl Default for ProviderScript {
             user_info: json!({}),
             answer: Vec::new(),
             expires_in: 3600,
+            revocation: 200,
         }
     }
 }
@@ -92,6 +95,8 @@ struct Provider {
     script: Mutex<ProviderScript>,
     asked: Mutex<HashMap<String, Asked>>,
     refresh_token: Mutex<Option<String>>,
+    /// Tokens that it was told are over.
+    revoked: Mutex<Vec<String>>,
     issued: AtomicUsize,
     refreshes: AtomicUsize,
     token_requests: AtomicUsize,
@@ -113,6 +118,7 @@ impl ScriptedProvider {
             script: Mutex::default(),
             asked: Mutex::default(),
             refresh_token: Mutex::default(),
+            revoked: Mutex::default(),
             issued: AtomicUsize::new(0),
             refreshes: AtomicUsize::new(0),
             token_requests: AtomicUsize::new(0),
@@ -183,6 +189,11 @@ impl ScriptedProvider {
         self.provider.refreshes.load(Ordering::Relaxed)
     }
 
+    /// Tokens that it was told are over, in the order it was told, also where it did not listen.
+    pub fn revoked(&self) -> Vec<String> {
+        self.provider.revoked.lock().clone()
+    }
+
     /// No refresh token that was given out works any more.
     pub fn forget_refresh_tokens(&self) {
         *self.provider.refresh_token.lock() = None;
@@ -202,6 +213,7 @@ impl Provider {
             "/realm/.well-known/openid-configuration" => json_answer(self.metadata()),
             "/realm/jwks" => json_answer(json!({ "keys": [jwk(&self.key)] })),
             "/realm/token" => self.token(&headers, &body),
+            "/realm/revoke" => self.revoke(&headers, &body),
             "/realm/userinfo" => json_answer(self.user_info()),
             _ => (404, "text/plain", "nothing here".to_owned()),
         };
@@ -218,6 +230,7 @@ impl Provider {
             "token_endpoint": format!("{issuer}/token"),
             "userinfo_endpoint": format!("{issuer}/userinfo"),
             "jwks_uri": format!("{issuer}/jwks"),
+            "revocation_endpoint": format!("{issuer}/revoke"),
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
@@ -239,11 +252,7 @@ impl Provider {
         self.token_requests.fetch_add(1, Ordering::Relaxed);
         let script = self.script.lock().clone();
         let form: HashMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = format!("{}:{}", encode(CLIENT_ID), encode(CLIENT_SECRET));
-        let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
-        if given != basic {
+        if !is_client(headers) {
             return refused("invalid_client");
         }
         if let Some(answer) = script.token_answer {
@@ -281,6 +290,15 @@ impl Provider {
         });
         merge(&mut answer, &script.tokens);
         json_answer(answer)
+    }
+
+    fn revoke(&self, headers: &http::HeaderMap, body: &[u8]) -> (u16, &'static str, String) {
+        if !is_client(headers) {
+            return refused("invalid_client");
+        }
+        let form: HashMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+        self.revoked.lock().extend(form.get("token").cloned());
+        (self.script.lock().revocation, "text/plain", String::new())
     }
 
     fn id_token(&self, script: &ProviderScript, nonce: Option<String>) -> String {
@@ -332,6 +350,14 @@ fn jwk(key: &EcdsaKeyPair) -> Value {
 
 fn json_answer(value: Value) -> (u16, &'static str, String) {
     (200, "application/json", value.to_string())
+}
+
+/// Whether it is us who ask.
+fn is_client(headers: &http::HeaderMap) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encode(CLIENT_ID), encode(CLIENT_SECRET));
+    given == format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
 }
 
 fn refused(code: &str) -> (u16, &'static str, String) {

@@ -35,7 +35,8 @@ pub use head::{HeadKey, HeadStatement, StatementKind};
 pub use key::{DataKey, KeyDigest};
 pub use keyring::{Keyring, KeyringError, UnwrapError, WrappedKey};
 pub use password::{
-    MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARACTERS, PasswordError, hash_password, needs_rehash, verify_password,
+    MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARACTERS, PasswordError, check_password, hash_password, needs_rehash,
+    verify_password,
 };
 pub use startup::{KekState, KeyError, Startup, StartupKeys, StoredKek, startup_check};
 pub use token::{

@@ -6,11 +6,15 @@
 
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use switchboard_domain::{Random, SecretValue};
+use zxcvbn::{Score, zxcvbn};
 
 /// Shortest password, in characters.
 pub const MIN_PASSWORD_CHARACTERS: usize = 12;
 /// Longest password, in bytes: more only costs time.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// A password that a patient attacker with the hash finds in fewer guesses than this stands for is not taken (zxcvbn's scale).
+const LEAST_SCORE: Score = Score::Three;
 
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
@@ -26,7 +30,7 @@ const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlz$wG1fMbu2VQx1V0f6QZ8K7rUu1i3PjM9m0YxB4sJqk2E";
 
 /// Why a password can't be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     #[error(
         "the password is too short: use at least {MIN_PASSWORD_CHARACTERS} characters; a few unrelated words work well"
@@ -34,18 +38,49 @@ pub enum PasswordError {
     TooShort,
     #[error("the password is too long: use at most {MAX_PASSWORD_BYTES} bytes")]
     TooLong,
+    #[error("the password is easily guessed: {0}; a few unrelated words work well")]
+    Guessable(String),
     #[error("the password could not be hashed: the machine is out of memory; try again")]
     OutOfMemory,
 }
 
-/// Hashes a new password into a PHC string. Blocking: see the module.
-pub fn hash_password(password: &SecretValue, random: &dyn Random) -> Result<String, PasswordError> {
-    if password.expose().chars().count() < MIN_PASSWORD_CHARACTERS {
+/// Whether a new password can be taken. What else is known of the person (`about`: address, name, organization) is what
+/// somebody who guesses tries first.
+pub fn check_password(password: &SecretValue, about: &[&str]) -> Result<(), PasswordError> {
+    let text = password.expose();
+    if text.chars().count() < MIN_PASSWORD_CHARACTERS {
         return Err(PasswordError::TooShort);
     }
-    if password.expose().len() > MAX_PASSWORD_BYTES {
+    if text.len() > MAX_PASSWORD_BYTES {
         return Err(PasswordError::TooLong);
     }
+    let known: Vec<&str> = about.iter().flat_map(|text| [*text].into_iter().chain(words(text))).collect();
+    let estimate = zxcvbn(text, &known);
+    if estimate.score() >= LEAST_SCORE {
+        return Ok(());
+    }
+    let warning = estimate.feedback().and_then(|feedback| feedback.warning());
+    let why = warning
+        .map_or_else(|| "it has too little in it".to_owned(), |warning| sentence(&warning.to_string()));
+    Err(PasswordError::Guessable(why))
+}
+
+/// The words of an address or a name, each of which may stand in a password.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 2)
+}
+
+/// As a part of another sentence.
+fn sentence(text: &str) -> String {
+    let text = text.trim_end_matches('.');
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_lowercase().to_string());
+    first.unwrap_or_default() + characters.as_str()
+}
+
+/// Hashes a new password into a PHC string. Blocking: see the module.
+pub fn hash_password(password: &SecretValue, random: &dyn Random) -> Result<String, PasswordError> {
+    check_password(password, &[])?;
     let salt: [u8; 16] = random.bytes();
     argon2()
         .hash_password_with_salt(password.expose().as_bytes(), &salt)

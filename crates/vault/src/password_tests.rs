@@ -27,11 +27,40 @@ fn lengths_have_clear_limits() {
         PasswordError::TooShort,
         "characters"
     );
-    assert!(hash_password(&secret(&"ü".repeat(12)), &random).is_ok());
-    assert!(hash_password(&secret(&"a".repeat(1024)), &random).is_ok());
+    assert!(hash_password(&secret("grün Übung äß"), &random).is_ok());
+    let long = "correct horse battery staple ".repeat(36)[..1024].to_owned();
+    assert!(hash_password(&secret(&long), &random).is_ok());
     assert_eq!(hash_password(&secret(&"a".repeat(1025)), &random).unwrap_err(), PasswordError::TooLong);
     assert!(PasswordError::TooShort.to_string().contains("at least 12 characters"));
     assert!(PasswordError::TooLong.to_string().contains("at most 1024 bytes"));
+}
+
+#[test]
+fn what_is_easily_guessed_is_refused_with_its_reason() {
+    for weak in [
+        "password1234",
+        "aaaaaaaaaaaaaaaa",
+        "qwertyuiop[]",
+        "123456789012",
+        "abcdefghijklmnop",
+        "letmein2024!",
+    ] {
+        let error = check_password(&secret(weak), &[]).unwrap_err();
+        assert!(matches!(&error, PasswordError::Guessable(why) if !why.is_empty()), "{weak}: {error}");
+    }
+    let about = ["mia.lindgren@lighthouse.example", "Lighthouse Keepers"];
+    assert!(matches!(
+        check_password(&secret("lindgrenlighthouse"), &about),
+        Err(PasswordError::Guessable(_))
+    ));
+    for good in [
+        "correct horse battery staple",
+        "four unrelated words here",
+        "vH7!q2Zp#mL9x",
+        "lantern gravel quiet orbit",
+    ] {
+        assert_eq!(check_password(&secret(good), &about), Ok(()), "{good}");
+    }
 }
 
 #[test]

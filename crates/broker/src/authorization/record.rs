@@ -61,15 +61,36 @@ impl Broker {
 
     /// Puts on record that a step was refused, unless there were too many already.
     pub(super) async fn record_refused_step(&self, step: Step<'_>) {
-        let organization = step.grant.organization;
-        let code = step.code.unwrap_or_default();
+        self.record_bounded(step.event(self)).await;
+    }
+
+    /// Puts a refusal on record that strangers can bring about, unless there were too many already.
+    pub(crate) async fn record_bounded(&self, event: AuditEvent) {
+        let (organization, action) = (event.organization, event.action);
+        let code = event.record.code.clone().unwrap_or_default();
         if self.0.authorization_limits.recorded_refusals.check_key(&organization).is_err() {
             metrics::counter!("switchboard_audit_refusals_not_recorded_total").increment(1);
-            tracing::warn!(%organization, action = step.action, code, "refused; too many to put each on record");
+            let limit = "oauth.recorded_refusals_per_minute";
+            tracing::warn!(%organization, action, code, limit, "refused; too many to put each on record");
             return;
         }
-        if self.audit().write(step.event(self)).await.is_err() {
-            tracing::error!(action = step.action, code, "a refusal could not be put on record");
+        if self.audit().write(event).await.is_err() {
+            tracing::error!(action, code, "a refusal could not be put on record");
         }
+    }
+
+    /// A client that did not prove who it is, where it is known whose it is.
+    pub(super) async fn record_unproven(&self, client: &OauthClient) {
+        let Some(organization) = client.owner else { return };
+        let record = AuditRecord {
+            client: Some(client.client_id.clone()),
+            target: Some(client.client_id.clone()),
+            outcome: Some(AuditOutcome::Refused),
+            code: Some("wrong_secret".into()),
+            ..AuditRecord::default()
+        };
+        let now = self.clock().now();
+        self.record_bounded(audit::event(organization, now, AuditPhase::Event, "oauth.authenticate", record))
+            .await;
     }
 }

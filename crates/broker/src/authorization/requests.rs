@@ -161,7 +161,14 @@ impl Broker {
         signed_in: &SignedIn,
     ) -> Result<bool, AuthorizationError> {
         let mut tx = self.db().single().await?;
-        is_let_in(&mut tx, &pending.client, signed_in.principal.organization).await
+        let is_let_in = is_let_in(&mut tx, &pending.client, signed_in.principal.organization).await?;
+        drop(tx);
+        if !is_let_in {
+            let grant = self.grant(pending, signed_in);
+            let step = Step::done("oauth.consent", &grant, &pending.client);
+            self.record_refused_step(step.refused("client_kept_out")).await;
+        }
+        Ok(is_let_in)
     }
 
     /// The toolkits this person may use, by name: what a client for `/mcp` can be narrowed to. Every other endpoint

@@ -8,9 +8,6 @@ use switchboard_domain::OrganizationId;
 use super::AuthorizationError;
 use crate::machine;
 
-/// Refusals at the token endpoint that one organization's audit log takes a minute: a flood must not fill it.
-const RECORDED_REFUSALS: NonZeroU32 = NonZeroU32::new(30).expect("it is not zero");
-
 /// See `docs/reference/configuration.md`, `oauth.*`.
 #[derive(Debug, Clone, Copy)]
 pub struct AuthorizationSettings {
@@ -34,6 +31,8 @@ pub struct AuthorizationSettings {
     pub client_documents_per_minute: NonZeroU32,
     /// The same for one source.
     pub client_documents_per_source_per_minute: NonZeroU32,
+    /// Refusals at the token endpoint that one organization's audit log takes a minute: a flood must not fill it.
+    pub recorded_refusals_per_minute: NonZeroU32,
     /// To fetch one, and how long it takes to say that it can't be had.
     pub client_document_timeout: Duration,
 }
@@ -53,6 +52,7 @@ impl Default for AuthorizationSettings {
             requests_per_minute: const { NonZeroU32::new(120).expect("it is not zero") },
             client_documents_per_minute: const { NonZeroU32::new(120).expect("it is not zero") },
             client_documents_per_source_per_minute: const { NonZeroU32::new(20).expect("it is not zero") },
+            recorded_refusals_per_minute: const { NonZeroU32::new(30).expect("it is not zero") },
             client_document_timeout: Duration::from_secs(5),
         }
     }
@@ -76,7 +76,7 @@ impl AuthorizationLimits {
             fetches_of_source: RateLimiter::keyed(Quota::per_minute(
                 settings.client_documents_per_source_per_minute,
             )),
-            recorded_refusals: RateLimiter::keyed(Quota::per_minute(RECORDED_REFUSALS)),
+            recorded_refusals: RateLimiter::keyed(Quota::per_minute(settings.recorded_refusals_per_minute)),
         }
     }
 }

@@ -47,15 +47,17 @@ impl Broker {
         let found = self.db().single().await?.oauth_clients().find(presented.client_id).await?;
         let client = found.filter(|client| client.disabled_at.is_none()).ok_or_else(unknown)?;
         let wrong = || AuthorizationError::invalid_client("the client's secret is missing or wrong");
-        match (client.secret_hash, presented.secret) {
-            (None, None) if client.kind != OauthClientKind::ServiceAccount => Ok(client),
-            (Some(known), Some(secret)) => {
-                let given = parse(secret.expose()).map_err(|_| wrong())?;
-                let fits = given.kind == TokenKind::ClientSecret && given.hash == TokenHash(known);
-                fits.then_some(client).ok_or_else(wrong)
-            }
-            _ => Err(wrong()),
+        let is_proven = match (client.secret_hash, presented.secret) {
+            (None, None) => client.kind != OauthClientKind::ServiceAccount,
+            (Some(known), Some(secret)) => parse(secret.expose())
+                .is_ok_and(|given| given.kind == TokenKind::ClientSecret && given.hash == TokenHash(known)),
+            _ => false,
+        };
+        if !is_proven {
+            self.record_unproven(&client).await;
+            return Err(wrong());
         }
+        Ok(client)
     }
 
     /// The organization's key, made when there is none: that is a change of its own, so it comes before the one that

@@ -6,7 +6,7 @@ mod client_credentials;
 mod identity_token;
 mod provider;
 mod renewal;
-mod revocation;
+pub(crate) mod revocation;
 mod sealed;
 mod secret;
 mod store;

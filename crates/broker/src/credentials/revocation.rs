@@ -20,7 +20,12 @@ const BATCH: u32 = 100;
 const PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3600);
 /// Over about three days.
-const ATTEMPTS: i64 = 20;
+pub(crate) const ATTEMPTS: i64 = 20;
+
+/// How long after the attempts so far the next one is due, at the most.
+pub(crate) fn pause(attempts: i64) -> Duration {
+    PAUSE.saturating_mul(1 << attempts.clamp(0, 9)).min(LONGEST_PAUSE)
+}
 
 /// What the providers of tokens that were taken away said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -77,6 +82,7 @@ impl Broker {
     pub async fn revoke_due(&self) -> Result<(), StorageError> {
         for snapshot in self.all_snapshots() {
             self.revoke_due_of(snapshot.organization.id).await?;
+            self.revoke_due_identities(snapshot.organization.id).await?;
         }
         Ok(())
     }
@@ -103,8 +109,8 @@ impl Broker {
     /// One turn at one.
     async fn revoke(&self, revocation: &Revocation) -> Told {
         let outcome = async {
-            let pause = PAUSE.saturating_mul(1 << revocation.attempts.clamp(0, 9)).min(LONGEST_PAUSE);
-            let next_at = self.clock().now().plus(pause.mul_f64(0.75 + 0.25 * self.random().unit()));
+            let pause = pause(revocation.attempts).mul_f64(0.75 + 0.25 * self.random().unit());
+            let next_at = self.clock().now().plus(pause);
             let mut tx = self.db().write().await?;
             let is_ours = tx.revocations().claim(revocation, next_at).await?;
             tx.commit().await?;

@@ -7,6 +7,7 @@
 mod accounts;
 mod person;
 mod protocol;
+mod revocation;
 mod sign_in;
 mod tokens;
 

@@ -33,6 +33,10 @@ use switchboard_storage::IdentityProvider;
 use url::Url;
 
 use super::{ProviderSettings, SignInError};
+use crate::{
+    connect::authenticated_form,
+    credentials::{ClientAuthMethod, UpstreamClient},
+};
 
 /// For one request to a provider.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -66,6 +70,9 @@ struct MoreMetadata {
     authorization_response_iss_parameter_supported: bool,
     /// RFC 8414. Some providers take PKCE and do not say so.
     code_challenge_methods_supported: Option<Vec<String>>,
+    /// RFC 7009.
+    #[serde(default)]
+    revocation_endpoint: Option<String>,
 }
 
 impl AdditionalProviderMetadata for MoreMetadata {}
@@ -179,6 +186,12 @@ pub(super) enum RefreshFailure {
     Other(#[from] SignInError),
 }
 
+/// How the provider wants to know that it is us. Basic is what is meant when nothing is said (Discovery section 3).
+fn is_basic(metadata: &Metadata) -> bool {
+    let methods = metadata.token_endpoint_auth_methods_supported();
+    methods.is_none_or(|all| all.contains(&CoreClientAuthMethod::ClientSecretBasic))
+}
+
 /// Reads providers' metadata and keeps it for a while.
 #[derive(Debug)]
 pub(crate) struct Providers {
@@ -275,10 +288,7 @@ impl Providers {
         let id = ClientId::new(known.provider.client_id.clone());
         let redirect_uri =
             RedirectUrl::new(redirect_uri.to_owned()).map_err(|error| metadata_wrong(&error))?;
-        let methods = metadata.token_endpoint_auth_methods_supported();
-        // Basic is what is meant when nothing is said (Discovery section 3).
-        let basic = methods.is_none_or(|all| all.contains(&CoreClientAuthMethod::ClientSecretBasic));
-        let auth_type = if basic { AuthType::BasicAuth } else { AuthType::RequestBody };
+        let auth_type = if is_basic(metadata) { AuthType::BasicAuth } else { AuthType::RequestBody };
         Ok(Client::from_provider_metadata(metadata.clone(), id, secret)
             .set_redirect_uri(redirect_uri)
             .set_auth_type(auth_type))
@@ -380,6 +390,39 @@ impl Providers {
             _ => RefreshFailure::Other(token_error(error)),
         })?;
         Ok(tokens_of(&answer, now)?)
+    }
+
+    /// Whether the provider took the word that a token is over (RFC 7009); `None` where it takes none.
+    pub(super) async fn revoke(
+        &self,
+        known: &Known,
+        kind: &str,
+        token: &SecretValue,
+    ) -> Result<Option<bool>, SignInError> {
+        let metadata = self.metadata(&known.provider.issuer).await?;
+        let Some(endpoint) = &metadata.additional_metadata().revocation_endpoint else { return Ok(None) };
+        let method = match is_basic(&metadata) {
+            true => ClientAuthMethod::ClientSecretBasic,
+            false => ClientAuthMethod::ClientSecretPost,
+        };
+        let client =
+            UpstreamClient { id: known.provider.client_id.clone(), secret: known.secret.clone(), method };
+        let form = [("token", token.expose()), ("token_type_hint", kind)];
+        let (headers, body) = authenticated_form(&client, &form);
+        let mut request = HttpRequest::new(body.to_vec());
+        *request.method_mut() = Method::POST;
+        *request.headers_mut() = headers;
+        *request.uri_mut() =
+            endpoint.parse().map_err(|_| metadata_wrong(&"its revocation endpoint is no URL"))?;
+        let answer = self.way_out()(request).await.map_err(|error| match error {
+            Unanswered::Refused(_) => metadata_wrong(&"nothing may be sent to its revocation endpoint"),
+            error => SignInError::Unreachable(chain(&error)),
+        })?;
+        match answer.status().as_u16() {
+            200..300 => Ok(Some(true)),
+            status if (400..500).contains(&status) && ![408, 429].contains(&status) => Ok(Some(false)),
+            status => Err(SignInError::Unreachable(format!("it answered {status}"))),
+        }
     }
 
     /// What the ID token leaves out (Core section 5.4) is asked at the user info endpoint, which has to speak of the

@@ -4,7 +4,7 @@
 //! before anything else happens (RFC 9700 section 4.7). What ties a sign-in to the browser is a cookie; nonce and PKCE
 //! verifier are derived from both, so that neither is stored anywhere.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -20,7 +20,8 @@ use super::{
     protocol::{self, Known, Secrets},
 };
 use crate::{
-    Broker, audit,
+    Broker, Snapshot, audit,
+    manage::identity_provider::password_sign_in,
     session::{Browser, NewSession, OpenedSession, SignedIn},
     text,
 };
@@ -101,15 +102,25 @@ impl Broker {
     /// The providers that a sign-in page shows: of the organization that was named, or of the only one there is. With
     /// several organizations nobody is told which ones there are.
     pub async fn offers(&self, organization: Option<&Slug>) -> Result<Vec<Offer>, SignInError> {
-        let snapshots = self.all_snapshots();
-        let found = match (organization, snapshots.as_slice()) {
-            (Some(slug), _) => snapshots.iter().find(|it| it.organization.slug == *slug),
-            (None, [only]) => Some(only),
-            (None, _) => None,
-        };
-        let Some(organization) = found.map(|snapshot| &snapshot.organization) else { return Ok(Vec::new()) };
+        let Some(snapshot) = self.signed_in_to(organization) else { return Ok(Vec::new()) };
+        let organization = &snapshot.organization;
         let all = self.db().single().await?.identity_providers().list(organization.id).await?;
         Ok(offers(&organization.slug, all))
+    }
+
+    /// Whether the members of this organization, or of the only one, have no use for a password.
+    pub fn is_password_for_owners(&self, organization: Option<&Slug>) -> bool {
+        let snapshot = self.signed_in_to(organization);
+        snapshot.is_some_and(|snapshot| !password_sign_in(&snapshot.organization.settings))
+    }
+
+    fn signed_in_to(&self, organization: Option<&Slug>) -> Option<Arc<Snapshot>> {
+        let snapshots = self.all_snapshots();
+        match (organization, snapshots.as_slice()) {
+            (Some(slug), _) => snapshots.iter().find(|it| it.organization.slug == *slug).cloned(),
+            (None, [only]) => Some(Arc::clone(only)),
+            (None, _) => None,
+        }
     }
 
     /// Whether a person has to say which organization they mean.

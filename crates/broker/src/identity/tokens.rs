@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use switchboard_domain::{IdentityId, MemberId, OrganizationId, SecretValue, Timestamp};
-use switchboard_storage::{CredentialHealth, Identity, IdentityProvider, Lease, SealedWith, StorageError};
+use switchboard_storage::{
+    CredentialHealth, Identity, IdentityProvider, IdentityRevocation, Lease, SealedWith, StorageError,
+};
 use switchboard_vault::SealContext;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -15,7 +17,7 @@ use super::{
     SignInError,
     protocol::{ProviderTokens, RefreshFailure},
 };
-use crate::{Broker, DataKeyError, keys::OpenKey};
+use crate::{Broker, DataKeyError, credentials::CredentialError, keys::OpenKey};
 
 /// A token with less life than this is refreshed first.
 const LEFT: Duration = Duration::from_secs(60);
@@ -100,13 +102,22 @@ pub fn identity_provider_context(provider: &IdentityProvider) -> SealContext {
 
 /// Where a member's tokens belong.
 pub fn identity_context(identity: &Identity) -> SealContext {
+    tokens_context(identity.organization, identity.id, identity.member, identity.generation)
+}
+
+fn tokens_context(
+    organization: OrganizationId,
+    identity: IdentityId,
+    member: MemberId,
+    generation: i64,
+) -> SealContext {
     SealContext {
-        organization: identity.organization,
+        organization,
         table: "identity",
-        row: identity.id.as_uuid(),
-        owner: Some(identity.member.as_uuid()),
+        row: identity.as_uuid(),
+        owner: Some(member.as_uuid()),
         field: "tokens",
-        version: identity.generation,
+        version: generation,
     }
 }
 
@@ -160,6 +171,19 @@ impl Broker {
             IdpTokenError::Unavailable
         })?;
         serde_json::from_slice(&opened).map_err(|_| IdpTokenError::Unavailable)
+    }
+
+    /// Of tokens that were taken away: kind and token, the refresh token first.
+    pub(super) async fn open_revoked(
+        &self,
+        it: &IdentityRevocation,
+    ) -> Result<Vec<(&'static str, SecretValue)>, CredentialError> {
+        let context = tokens_context(it.organization, it.identity, it.member, it.generation);
+        let opened = self.credentials().open_value(&context, &it.tokens).await?;
+        let Ok(plain) = serde_json::from_slice::<Plain>(&opened) else { return Ok(Vec::new()) };
+        let refresh = plain.refresh_token.as_deref().map(|token| ("refresh_token", SecretValue::new(token)));
+        let access = ("access_token", SecretValue::new(plain.access_token.as_str()));
+        Ok(refresh.into_iter().chain([access]).collect())
     }
 
     /// The member's access token at the identity provider they used last, refreshed when it has to be.

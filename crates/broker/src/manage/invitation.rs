@@ -211,14 +211,54 @@ impl Broker {
         password: SecretValue,
         browser: &Browser,
     ) -> Result<OpenedSession, AcceptError> {
+        let accepted = self.accept(token, name, password, browser).await;
+        if let Err(error) = &accepted {
+            self.record_refused_acceptance(token, error).await;
+        }
+        accepted
+    }
+
+    /// Where the link is one of ours, so that it is known whose it is.
+    async fn record_refused_acceptance(&self, token: &str, error: &AcceptError) {
+        let found = async {
+            let hash = invitation_hash(token)?;
+            self.db().single().await.ok()?.invitations().find_by_hash(hash.as_bytes()).await.ok()?
+        };
+        let Some(invitation) = found.await else { return };
+        let code = match error {
+            AcceptError::Over(InvitationState::Expired) => "invitation_expired",
+            AcceptError::Over(_) => "invitation_used",
+            AcceptError::Refused(refusal) => refusal.code,
+        };
+        let record = AuditRecord {
+            actor: Some(json!({ "type": "invitation", "id": invitation.id })),
+            target: Some(invitation.id.to_string()),
+            outcome: Some(AuditOutcome::Refused),
+            code: Some(code.to_owned()),
+            details: Some(json!({ "email": invitation.email, "role": invitation.role })),
+            ..AuditRecord::default()
+        };
+        let now = self.clock().now();
+        let event =
+            audit::event(invitation.organization, now, AuditPhase::Event, "invitation.accept", record);
+        self.record_bounded(event).await;
+    }
+
+    async fn accept(
+        &self,
+        token: &str,
+        name: &str,
+        password: SecretValue,
+        browser: &Browser,
+    ) -> Result<OpenedSession, AcceptError> {
         // Before a password is hashed: only who holds a link may make us work.
-        match self.invitation_state(token).await? {
-            InvitationState::Open { by_password: true, .. } => {}
+        let email = match self.invitation_state(token).await? {
+            InvitationState::Open { by_password: true, email, .. } => email,
             InvitationState::Open { .. } => return Err(AcceptError::Refused(no_password())),
             over => return Err(AcceptError::Over(over)),
-        }
+        };
         let hash = invitation_hash(token).ok_or(AcceptError::Over(InvitationState::Unknown))?;
-        check_acceptance(name, &password)?;
+        check_acceptance(&email, name, &password)?;
         let password_hash = self.hash_new_password(password).await?;
         let now = self.clock().now();
         let mut tx = self.db().write().await?;
@@ -342,13 +382,13 @@ fn check_invitation(new: &NewInvitation) -> Result<u32, Refusal> {
     Ok(days)
 }
 
-fn check_acceptance(name: &str, password: &SecretValue) -> Result<(), Refusal> {
+fn check_acceptance(email: &str, name: &str, password: &SecretValue) -> Result<(), Refusal> {
     let mut violations = Violations::default();
     let name = name.trim();
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
         violations.add("name", "Use 1 to 100 characters: how the others know you.");
     }
-    check_password(password, &mut violations);
+    check_password(password, &[email, name], &mut violations);
     violations.into_result()
 }
 

@@ -212,20 +212,15 @@ fn check_request(request: &SetupRequest) -> Result<String, Refusal> {
     if !is_email(email) {
         violations.add("email", "This is not an email address, such as ana@example.com.");
     }
-    check_password(&request.password, &mut violations);
+    check_password(&request.password, &[email, name], &mut violations);
     violations.into_result()?;
     Ok(email.to_owned())
 }
 
 /// What a new password must be, said before it is hashed.
-pub(super) fn check_password(password: &SecretValue, violations: &mut Violations) {
-    let characters = password.expose().chars().count();
-    if characters < switchboard_vault::MIN_PASSWORD_CHARACTERS {
-        let least = switchboard_vault::MIN_PASSWORD_CHARACTERS;
-        violations.add("password", format!("This is too short: use at least {least} characters."));
-    } else if password.expose().len() > switchboard_vault::MAX_PASSWORD_BYTES {
-        let most = switchboard_vault::MAX_PASSWORD_BYTES;
-        violations.add("password", format!("This is too long: use at most {most} bytes."));
+pub(super) fn check_password(password: &SecretValue, about: &[&str], violations: &mut Violations) {
+    if let Err(error) = switchboard_vault::check_password(password, about) {
+        violations.add("password", format!("Not this one: {error}."));
     }
 }
 

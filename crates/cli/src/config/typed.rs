@@ -352,6 +352,10 @@ fn sign_in(settings: &Settings) -> SignInSettings {
     SignInSettings {
         attempts_per_minute: at_least_one(settings, "sign_in.attempts_per_minute"),
         attempts_per_minute_per_source: at_least_one(settings, "sign_in.attempts_per_minute_per_source"),
+        wrong_tokens_per_minute_per_source: at_least_one(
+            settings,
+            "sign_in.wrong_tokens_per_minute_per_source",
+        ),
     }
 }
 
@@ -386,6 +390,7 @@ fn authorization(settings: &Settings) -> AuthorizationSettings {
         max_unused_clients: settings.count("oauth.max_unused_clients"),
         registrations_per_minute: count("oauth.registrations_per_minute"),
         requests_per_minute: count("oauth.requests_per_minute"),
+        recorded_refusals_per_minute: count("oauth.recorded_refusals_per_minute"),
         client_documents_per_minute: count("oauth.client_documents_per_minute"),
         client_documents_per_source_per_minute: count("oauth.client_documents_per_source_per_minute"),
         client_document_timeout: lifetime("oauth.client_document_timeout"),

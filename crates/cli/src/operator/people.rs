@@ -3,7 +3,7 @@
 use serde_json::json;
 use switchboard_domain::{MemberId, OrganizationId, Random, Role, SecretValue, Slug};
 use switchboard_storage::{InsertMember, InsertOrganization, Member, MemberStatus, Organization, Tx};
-use switchboard_vault::hash_password;
+use switchboard_vault::{check_password, hash_password};
 
 use super::{Operator, audit::Change};
 use crate::failure::Failure;
@@ -57,7 +57,7 @@ impl Operator {
     /// Makes an owner, and on an empty database the organization too.
     pub(crate) async fn create_owner(&self, owner: &NewOwner) -> Result<(Organization, Member), Failure> {
         check_email(&owner.email)?;
-        let hash = self.hash(owner.password.clone()).await?;
+        let hash = self.hash(&owner.email, owner.password.clone()).await?;
         let mut tx = self.db.write().await?;
         let organization = match self.place_of(&mut tx, owner.organization.as_ref()).await? {
             Some(organization) => organization,
@@ -127,7 +127,7 @@ impl Operator {
         email: &str,
         password: SecretValue,
     ) -> Result<Member, Failure> {
-        let hash = self.hash(password).await?;
+        let hash = self.hash(email, password).await?;
         let mut tx = self.db.write().await?;
         let member = find_member(&mut tx, organization, email).await?;
         tx.members().set_password(organization.id, member.id, &hash, self.clock.now()).await?;
@@ -145,12 +145,14 @@ impl Operator {
         Ok(member)
     }
 
-    async fn hash(&self, password: SecretValue) -> Result<String, Failure> {
+    async fn hash(&self, email: &str, password: SecretValue) -> Result<String, Failure> {
+        let unusable = |error| Failure::failed(format!("This password can't be used: {error}."));
+        check_password(&password, &[email]).map_err(unusable)?;
         let random: std::sync::Arc<dyn Random> = self.random.clone();
         let hashed = tokio::task::spawn_blocking(move || hash_password(&password, &*random)).await;
         match hashed {
             Ok(Ok(hash)) => Ok(hash),
-            Ok(Err(error)) => Err(Failure::failed(format!("This password can't be used: {error}."))),
+            Ok(Err(error)) => Err(unusable(error)),
             Err(_) => Err(Failure::failed("The password could not be hashed. Try again.")),
         }
     }

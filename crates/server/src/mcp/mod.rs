@@ -149,7 +149,7 @@ pub(crate) fn refuse(
         Refusal::Authentication(AuthenticationError::TooManyFailures { retry_after }) => {
             let mut response = problem::plain(
                 StatusCode::TOO_MANY_REQUESTS,
-                "Too many failed attempts; wait and try again.",
+                "Too many wrong tokens from this address (limit `sign_in.wrong_tokens_per_minute_per_source`); wait and try again.",
             );
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
             return response;

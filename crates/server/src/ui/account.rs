@@ -11,7 +11,7 @@ use switchboard_broker::{Browser, PasswordChange, Reauthentication, SignedIn, id
 use switchboard_domain::SecretValue;
 
 use super::{
-    message,
+    done,
     navigation::Navigation,
     page,
     sign_in::{encoded, not_the_form, other_site, slow_down, too_many_attempts},
@@ -159,7 +159,7 @@ pub(super) async fn change_password(State(state): State<ServerState>, request: R
         Ok(PasswordChange::Done(cookie)) => {
             let text =
                 "Your password is changed. Whoever was signed in as you in another browser no longer is.";
-            with_cookie(&state, &cookie, message(StatusCode::OK, "Password changed", text, None))
+            with_cookie(&state, &cookie, done("Password changed", text))
         }
         Ok(PasswordChange::Refused) => {
             let problem = Some("The old password is wrong. Nothing was changed.");

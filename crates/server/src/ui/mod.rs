@@ -55,6 +55,8 @@ struct Message<'a> {
     title: &'a str,
     text: &'a str,
     command: Option<&'a str>,
+    /// Where the person goes on.
+    next: Option<&'a str>,
 }
 
 /// Whatever address nothing is at: a page for a browser, a problem for everything else.
@@ -78,7 +80,12 @@ fn unavailable() -> Response<Body> {
 }
 
 pub(crate) fn message(status: StatusCode, title: &str, text: &str, command: Option<&str>) -> Response<Body> {
-    page(status, &Message { title, text, command })
+    page(status, &Message { title, text, command, next: None })
+}
+
+/// Something is done; the person goes on to their own page.
+pub(crate) fn done(title: &str, text: &str) -> Response<Body> {
+    page(StatusCode::OK, &Message { title, text, command: None, next: Some("/") })
 }
 
 pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response<Body> {

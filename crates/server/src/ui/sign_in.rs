@@ -29,6 +29,8 @@ struct Form<'a> {
     organization: Option<&'a Slug>,
     choices: &'a [Choice],
     offers: Vec<Offer>,
+    /// Only owners may use a password here: the providers come first.
+    is_for_owners: bool,
     /// There are several organizations, and none was named.
     asks_organization: bool,
 }
@@ -42,6 +44,7 @@ impl<'a> Form<'a> {
             return_to,
             encoded: encoded(return_to),
             organization,
+            is_for_owners: !offers.is_empty() && state.broker.is_password_for_owners(organization),
             offers,
             asks_organization,
             ..Self::default()
@@ -121,7 +124,10 @@ pub(super) fn slow_down(too_many: TooMany, shown: &impl Template) -> Response<Bo
 
 pub(super) fn slow_down_message(too_many: TooMany) -> Response<Body> {
     let text = too_many_attempts(too_many);
-    slow_down(too_many, &super::Message { title: "Too many attempts", text: &text, command: None })
+    slow_down(
+        too_many,
+        &super::Message { title: "Too many attempts", text: &text, command: None, next: None },
+    )
 }
 
 /// The session's cookie, and on to where the person wanted to go.

@@ -249,6 +249,10 @@ on_both! {
             async move { browser.post("/sign-in", &[("email", email), ("password", PASSWORD)]).await.status.as_u16() }
         };
         assert_eq!(attempt("kai@example.test").await, 401);
+        let page = app.browser().get("/sign-in").await.text();
+        let (button, form) = (page.find("Sign in with Acme"), page.find("<details"));
+        assert!(button.is_some() && button < form, "the provider comes first: {page}");
+        assert!(page.find("type=\"password\"") > form, "{page}");
         assert_eq!(attempt("ada@example.test").await, 303);
         let path = format!("/identity-providers/{}", made["id"].as_str().unwrap());
         for refused in [

@@ -1,10 +1,10 @@
 //! The tokens of a member's identity provider: kept sealed, refreshed once for everybody, given up when they are dead.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use switchboard_broker::identity::IdpTokenError;
-use switchboard_domain::MemberId;
+use switchboard_domain::{Clock as _, FixedClock, MemberId, SystemClock};
 use switchboard_storage::CredentialHealth;
 use switchboard_testkit::{
     app::{App, AppOptions},
@@ -12,7 +12,10 @@ use switchboard_testkit::{
     on_both,
 };
 
-use crate::identity::{BUTTON, press, set_up, start};
+use crate::{
+    identity::{BUTTON, press, set_up, start},
+    support::events,
+};
 
 /// Mia signs in; her access token lives this many seconds.
 async fn signed_in(app: &App, provider: &ScriptedProvider, expires_in: u64) -> MemberId {
@@ -112,4 +115,78 @@ on_both! {
         assert!(matches!(gone, Err(IdpTokenError::ReauthRequired)), "{gone:?}");
         app.stop().await;
     }
+
+    async fn a_provider_hears_of_tokens_that_ended_with_their_member(database) {
+        let clock = Arc::new(FixedClock::at_micros(SystemClock.now().as_micros()));
+        let options = AppOptions { clock: Some(clock.clone()), ..AppOptions::default() };
+        let (app, provider) = (App::start_with(database.db.clone(), options).await, ScriptedProvider::start().await);
+        set_up(&app, &provider, json!({})).await;
+        let mia = signed_in(&app, &provider, 3600).await;
+        // It is down, which delays nothing here.
+        provider.says(ProviderScript { revocation: 503, ..ProviderScript::default() });
+        let removed = crate::support::api(&app, "DELETE", &format!("/members/{mia}"), None).await;
+        assert_eq!(removed.status.as_u16(), 204, "{}", removed.text());
+        until(async || provider.revoked().len() == 1).await;
+        assert_eq!(queued(&app).await, 1, "it is told again");
+        app.broker.revoke_due().await.unwrap();
+        assert_eq!(provider.revoked().len(), 1, "not before a pause");
+        provider.says(ProviderScript::default());
+        clock.advance(Duration::from_secs(120));
+        app.broker.revoke_due().await.unwrap();
+        let told = provider.revoked();
+        assert!(told[1].starts_with("refresh-token-") && told[2].starts_with("access-token-"), "{told:?}");
+        assert_eq!((told.len(), queued(&app).await), (3, 0));
+        app.broker.revoke_due().await.unwrap();
+        assert_eq!(provider.revoked().len(), 3, "once");
+        until(async || events(&app, "identity.revoke").await == ["ok"]).await;
+        app.stop().await;
+    }
+
+    async fn a_provider_that_takes_no_such_word_is_not_asked_again(database) {
+        let (app, provider) = (start(&database).await, ScriptedProvider::start().await);
+        set_up(&app, &provider, json!({})).await;
+        let mia = signed_in(&app, &provider, 3600).await;
+        provider.says(ProviderScript { revocation: 400, ..ProviderScript::default() });
+        suspend(&app, mia).await;
+        until(async || queued(&app).await == 0).await;
+        assert_eq!(provider.revoked().len(), 2, "each token, once");
+        until(async || events(&app, "identity.revoke").await == ["failed"]).await;
+        app.stop().await;
+    }
+
+    async fn a_provider_without_an_endpoint_for_it_is_left_alone(database) {
+        let (app, provider) = (start(&database).await, ScriptedProvider::start().await);
+        let metadata = json!({ "revocation_endpoint": null });
+        provider.says(ProviderScript { metadata, ..ProviderScript::default() });
+        set_up(&app, &provider, json!({})).await;
+        let mia = signed_in(&app, &provider, 3600).await;
+        suspend(&app, mia).await;
+        until(async || queued(&app).await == 0).await;
+        assert!(provider.revoked().is_empty());
+        until(async || events(&app, "identity.revoke").await == ["failed"]).await;
+        app.stop().await;
+    }
+}
+
+async fn suspend(app: &App, member: MemberId) {
+    let body = json!({ "status": "suspended" });
+    let done = crate::support::api(app, "PATCH", &format!("/members/{member}"), Some(body)).await;
+    assert_eq!(done.status.as_u16(), 200, "{}", done.text());
+}
+
+/// What no provider has heard of yet.
+async fn queued(app: &App) -> usize {
+    let mut tx = app.db.read().await.unwrap();
+    let later = app.broker.clock().now().plus(Duration::from_secs(24 * 3600));
+    tx.identity_revocations().due(app.organization, later, 100).await.unwrap().len()
+}
+
+async fn until(condition: impl AsyncFn() -> bool) {
+    for _ in 0..600 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not after half a minute");
 }

@@ -40,6 +40,24 @@ impl Wire {
         String::from_utf8(answer).unwrap()
     }
 
+    /// A head, and as much after it as it says.
+    async fn answer(&mut self) -> String {
+        let mut answer = String::new();
+        loop {
+            if let Some((head, body)) = answer.split_once("\r\n\r\n") {
+                let length =
+                    head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+                if body.len() >= length.parse().unwrap() {
+                    return answer;
+                }
+            }
+            let mut piece = [0; 1024];
+            let read = self.0.read(&mut piece).await.unwrap();
+            assert!(read > 0, "closed after {answer}");
+            answer.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+        }
+    }
+
     /// Waits until the other side closes, and gives what came before.
     async fn closed(mut self) -> Vec<u8> {
         let mut rest = Vec::new();
@@ -100,5 +118,37 @@ async fn a_connection_that_nobody_uses_is_closed_in_the_end() {
     let mut kept = Wire::to(&app).await;
     assert!(kept.ask(&app).await.starts_with("HTTP/1.1 200"));
     assert_eq!(kept.closed().await, b"");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_by_its_head_leaves_the_connection_good() {
+    let (app, _directory) = app(|_| ()).await;
+    let head = |more: &str| format!("POST /mcp HTTP/1.1\r\nHost: {}\r\n{more}\r\n", app.address);
+    let mut kept = Wire::to(&app).await;
+    for _ in 0..2 {
+        kept.send(&head("Content-Type: application/json\r\nContent-Length: 2\r\n")).await;
+        // The body comes when the head was judged.
+        tokio::time::sleep(SHORT).await;
+        kept.send("{}").await;
+        let refused = kept.answer().await;
+        assert!(refused.starts_with("HTTP/1.1 401") && !refused.contains("close"), "{refused}");
+    }
+    assert!(kept.ask(&app).await.starts_with("HTTP/1.1 200"), "and goes on with what comes next");
+
+    for (more, body) in [
+        ("Content-Length: 1000000\r\n", "x".repeat(100_000)),
+        ("Content-Length: 5\r\nExpect: 100-continue\r\n", String::new()),
+        ("Content-Length: 5\r\n", "four".into()),
+    ] {
+        let mut told = Wire::to(&app).await;
+        told.send(&head(more)).await;
+        told.send(&body).await;
+        let refused = String::from_utf8(told.closed().await).unwrap();
+        assert!(
+            refused.starts_with("HTTP/1.1 401") && refused.contains("connection: close"),
+            "{more}{refused}"
+        );
+    }
     app.stop().await;
 }

@@ -7,6 +7,7 @@ mod allowed_clients;
 mod api;
 mod approvals;
 mod at_rest;
+mod audited;
 mod call_limits;
 mod connect;
 mod connect_attacks;

@@ -175,7 +175,11 @@ on_both! {
 
 fn two_attempts(trusted_proxies: TrustedProxies) -> AppOptions {
     let two = NonZeroU32::new(2).unwrap();
-    let sign_in = SignInSettings { attempts_per_minute: two, attempts_per_minute_per_source: two };
+    let sign_in = SignInSettings {
+        attempts_per_minute: two,
+        attempts_per_minute_per_source: two,
+        ..SignInSettings::default()
+    };
     let settings = Settings { sign_in, ..Settings::default() };
     AppOptions { settings, trusted_proxies, ..AppOptions::default() }
 }

@@ -69,7 +69,7 @@ impl Default for AppOptions {
 }
 
 /// Of everybody who has one.
-pub const PASSWORD: &str = "a password of tests";
+pub const PASSWORD: &str = "lantern gravel quiet orbit";
 
 /// A running instance.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod approvals;
 mod at_rest;
 mod audited;
 mod call_limits;
+mod client_documents;
 mod connect;
 mod connect_attacks;
 mod direct;

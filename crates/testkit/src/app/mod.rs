@@ -42,6 +42,8 @@ pub struct AppOptions {
     pub public_url: Option<Url>,
     /// What the listener is to do differently.
     pub configure: fn(&mut ServerConfig),
+    /// The authority of documents of clients that this very machine serves.
+    pub client_documents: Option<Vec<u8>>,
     /// Who answers for names.
     pub resolver: Option<Arc<dyn Resolve>>,
     /// The machine's clock without.
@@ -62,6 +64,7 @@ impl Default for AppOptions {
             allowed_origins: Vec::new(),
             public_url: None,
             configure: |_| {},
+            client_documents: None,
             resolver: None,
             clock: None,
         }
@@ -107,6 +110,10 @@ impl App {
         let guarded =
             EgressConfig { allow_private_networks: options.allow_private_networks, ..public.clone() };
         let egress = Egress::new(guarded).expect("an egress");
+        if let Some(authority) = options.client_documents {
+            public.allow_private_networks = true;
+            public.extra_root_certificates.push(authority);
+        }
         let public_egress = Egress::new(public).expect("an egress");
         let broker = Broker::start(BrokerOptions {
             clock,

@@ -270,8 +270,12 @@ impl Broker {
             return Err(too_many(most));
         }
         tx.approvals().insert(&approval).await.map_err(|error| failed(&error))?;
+        self.queue_event(&mut tx, organization, "approval.requested", &self.told_of(&approval))
+            .await
+            .map_err(|error| failed(&error))?;
         let event = self.approval_event(held, &approval, "approval.request");
         self.commit_recorded(tx, event).await.map_err(|_| text::unavailable())?;
+        self.deliver_soon();
         metrics::counter!("switchboard_approvals_requested_total").increment(1);
         Ok(approval)
     }
@@ -338,6 +342,23 @@ impl Broker {
                 "status": approval.status_at(self.clock().now()),
                 "expires_at": approval.expires_at,
             }))
+    }
+
+    /// What a webhook is told: what it takes to find somebody who decides. What the call is about stays here.
+    pub(crate) fn told_of(&self, approval: &Approval) -> Value {
+        json!({
+            "id": approval.id,
+            "status": approval.status_at(self.clock().now()),
+            "capability": approval.capability,
+            "requested_by": approval.requested_by.to_string(),
+            "client": approval.client,
+            "resource": approval.resource,
+            "rule": approval.rule,
+            "approvers": approval.requirement,
+            "expires_at": approval.expires_at,
+            "decided_by": approval.decided_by,
+            "url": self.approval_page(approval.id),
+        })
     }
 
     /// Where a person decides.

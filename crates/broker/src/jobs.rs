@@ -50,6 +50,7 @@ impl Broker {
         self.spawn(clear_away(self.clone()));
         self.spawn(revoke(self.clone()));
         self.spawn(sign_heads(self.clone()));
+        self.spawn(tell_webhooks(self.clone()));
     }
 
     /// Not more often than every few seconds, however often an upstream says that something changed.
@@ -231,6 +232,26 @@ async fn revoke(broker: Broker) {
         }
         if let Err(error) = broker.revoke_due().await {
             tracing::warn!(%error, "revocations are left for later");
+        }
+    }
+}
+
+/// What happened, to who wants to be told.
+async fn tell_webhooks(broker: Broker) {
+    let mut ticks = interval(SCAN);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = broker.stopping() => return,
+            _ = ticks.tick() => {}
+            () = broker.delivery_due() => {}
+        }
+        let told = tokio::select! {
+            () = broker.stopping() => return,
+            told = broker.deliver_due() => told,
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "webhooks are told later");
         }
     }
 }

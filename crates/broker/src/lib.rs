@@ -37,6 +37,7 @@ mod suggestions;
 mod surface;
 mod text;
 pub mod upstream;
+mod webhooks;
 
 use std::{collections::HashMap, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
@@ -70,6 +71,7 @@ pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
 pub use source::machine;
 pub use status::ShownStatus;
 pub use upstream::{InProcessServer, StdioCommand, UpstreamLimits};
+pub use webhooks::webhook_context;
 
 /// What a broker is made of.
 #[derive(Debug)]
@@ -147,6 +149,7 @@ struct Inner {
     direct_lists: direct::DirectLists,
     sign_in_limits: sign_in::SignInLimits,
     request_limits: request_limits::RequestLimits,
+    webhooks_due: tokio::sync::Notify,
     call_limits: call_limits::CallLimits,
     authorization_limits: authorization::AuthorizationLimits,
     providers: identity::Providers,
@@ -202,6 +205,7 @@ impl Broker {
             sign_in_limits: sign_in::SignInLimits::new(options.settings.sign_in),
             authorization_limits: authorization::AuthorizationLimits::new(&options.settings.authorization),
             request_limits: request_limits::RequestLimits::new(options.settings.requests),
+            webhooks_due: tokio::sync::Notify::new(),
             call_limits: call_limits::CallLimits::new(&options.settings.calls),
             providers: identity::Providers::new(egress.clone()),
             egress,

@@ -135,6 +135,10 @@ ids! {
     KeyEncryptionKeyId "kek";
     /// A single-use link that makes the first owner.
     SetupLinkId "setup";
+    /// An address that an organization has told what happens.
+    WebhookId "whk";
+    /// Something that happened, as webhooks are told of it.
+    EventId "evt";
     /// Asks somebody into an organization, once.
     InvitationId "inv";
     /// A person signed in at the console, in one browser.

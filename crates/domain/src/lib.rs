@@ -31,10 +31,10 @@ pub use connection::{
 };
 pub use error::{Action, ActionType, Actor, CallError, ErrorCode, Retry};
 pub use id::{
-    ApprovalId, AuthorizationId, CallId, ConnectionId, CredentialId, DataKeyId, IdError, IdentityId,
+    ApprovalId, AuthorizationId, CallId, ConnectionId, CredentialId, DataKeyId, EventId, IdError, IdentityId,
     IdentityProviderId, InvitationId, KeyEncryptionKeyId, MemberId, OauthClientId, OauthGrantId,
     OrganizationId, RefreshTokenId, ServiceAccountId, SessionId, SetupLinkId, TeamId, TokenId, ToolkitId,
-    WriterId,
+    WebhookId, WriterId,
 };
 pub use name::{CapabilityName, CapabilityPattern, NameError, Slug};
 pub use principal::{COMMAND_LINE, Caller, ClientInfo, Principal, Proof, Resource, Role};

@@ -51,6 +51,7 @@ mod transaction;
 mod upstream_authorization;
 mod upstream_client;
 mod upstream_issuer;
+mod webhook;
 
 pub use allowed_client::{AllowedClient, AllowedClients};
 pub use approval::{Approval, Approvals};
@@ -94,6 +95,7 @@ pub use upstream_authorization::{
 };
 pub use upstream_client::{UpstreamClientKind, UpstreamClientRow, UpstreamClients};
 pub use upstream_issuer::{UpstreamIssuer, UpstreamIssuers};
+pub use webhook::{Delivery, Webhook, Webhooks};
 
 pub use switchboard_vault::Sealed;
 
@@ -132,6 +134,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         upstream_authorization::ALL,
         upstream_client::ALL,
         upstream_issuer::ALL,
+        webhook::ALL,
     ]
     .into_iter()
     .flatten()

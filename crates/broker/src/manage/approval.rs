@@ -227,7 +227,14 @@ impl Broker {
             "arguments_digest": hex::encode(approval.arguments_digest),
         });
         let change = Change::of(id).on(approval.connection).with(details);
+        let status = match decision {
+            ApprovalDecision::Approve => ApprovalStatus::Approved,
+            ApprovalDecision::Decline => ApprovalStatus::Declined,
+        };
+        let told = Approval { status, decided_by: Some(by), ..approval.clone() };
+        self.queue_event(&mut tx, principal.organization, "approval.decided", &self.told_of(&told)).await?;
         self.commit_change(&allowed, tx, change).await?;
+        self.deliver_soon();
         self.read_approval(principal, id).await
     }
 

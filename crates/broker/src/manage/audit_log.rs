@@ -70,7 +70,7 @@ fn read_cursor(text: &str) -> Result<AuditCursor, Refusal> {
 }
 
 /// One entry as it is shown: what was hashed, its place in the chain, and instants for people.
-fn entry_view(entry: &AuditEntry) -> Value {
+pub(crate) fn entry_view(entry: &AuditEntry) -> Value {
     let mut shown = Map::new();
     shown.insert("seq".into(), json!(entry.seq));
     shown.insert("writer".into(), json!(entry.writer));

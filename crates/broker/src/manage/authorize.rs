@@ -139,6 +139,11 @@ operations! {
     ReadApproval = "approval.read", Involvement, Reads;
     Approve = "approval.approve", Decision, Writes;
     Decline = "approval.decline", Decision, Writes;
+    ListWebhooks = "webhook.list", Admin, Reads;
+    CreateWebhook = "webhook.create", Admin, Writes;
+    ReadWebhook = "webhook.read", Admin, Reads;
+    UpdateWebhook = "webhook.update", Admin, Writes;
+    DeleteWebhook = "webhook.delete", Admin, Writes;
     ReadAudit = "audit.read", Admin, Reads;
     ExportAudit = "audit.export", Admin, Reads;
     ReadAuditHeads = "audit_heads.read", Admin, Reads;

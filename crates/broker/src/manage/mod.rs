@@ -38,10 +38,12 @@ mod setup;
 mod token;
 mod tool;
 mod toolkit;
+mod webhook;
 
 pub use allowed_client::AllowedClientView;
 pub use approval::{ApprovalDecision, ApprovalQuery, ApprovalView, InboxView};
 pub use audit_chain::{HeadView, HeadsView, VerifyAudit};
+pub(crate) use audit_log::entry_view;
 pub use audit_log::{AuditExport, AuditQuery, UsageRow, UsageView};
 pub use authorize::{Allowed, Needs, Operation, Target, authorize};
 pub use connection::{ConnectionScope, CreatedConnection};
@@ -77,3 +79,4 @@ pub use setup::{SetupDone, SetupError, SetupLinkState, SetupRequest};
 pub use token::{CreatedToken, NewToken, TokenView};
 pub use tool::{FindingView, RunError, ToolCall, ToolView};
 pub use toolkit::{NewToolkit, SurfaceWord, ToolkitEdit, ToolkitView};
+pub use webhook::{CreatedWebhook, NewWebhook, WebhookEdit, WebhookView, WebhooksView};

@@ -38,6 +38,8 @@ pub(crate) const IDENTITY_PROVIDER: Kind = Kind {
 };
 pub(crate) const OAUTH_CLIENT: Kind =
     Kind { one: "client", path: "/oauth-clients", name: "client_id", list: "switchboard oauth-client list" };
+pub(crate) const WEBHOOK: Kind =
+    Kind { one: "webhook", path: "/webhooks", name: "name", list: "switchboard webhook list" };
 pub(crate) const INVITATION: Kind =
     Kind { one: "invitation", path: "/invitations", name: "email", list: "switchboard member invitations" };
 

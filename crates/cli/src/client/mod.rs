@@ -15,7 +15,7 @@ use switchboard_domain::SecretValue;
 use http::Bearer;
 pub(crate) use http::Client;
 pub(crate) use lookup::{
-    CONNECTION, IDENTITY_PROVIDER, INVITATION, MEMBER, OAUTH_CLIENT, SERVICE_ACCOUNT, TEAM, TOOLKIT,
+    CONNECTION, IDENTITY_PROVIDER, INVITATION, MEMBER, OAUTH_CLIENT, SERVICE_ACCOUNT, TEAM, TOOLKIT, WEBHOOK,
     with_query,
 };
 pub(crate) use mcp::ToolResult;

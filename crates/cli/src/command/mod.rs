@@ -29,6 +29,7 @@ mod service_account;
 mod team;
 mod token;
 mod toolkit;
+mod webhook;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -55,7 +56,7 @@ Use it (--server, --token)
   login | logout       through the browser, instead of --token
   connection           add | list | show | check | connect | review | refresh | remove
   grant | toolkit | policy | approval | member | team | service-account
-  rollout | identity-provider | oauth-client | client | token | audit
+  rollout | identity-provider | oauth-client | client | token | webhook | audit
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -111,6 +112,8 @@ enum Command {
     Client(client::Arguments),
     /// Access tokens
     Token(token::Arguments),
+    /// Where the organization is told what happens
+    Webhook(webhook::Arguments),
     /// Who did what, and how it was decided
     Audit(audit::Arguments),
     /// What an agent would find
@@ -191,6 +194,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Member(arguments) => member::run(&arguments),
         Command::Team(arguments) => team::run(&arguments),
         Command::IdentityProvider(arguments) => identity_provider::run(&arguments),
+        Command::Webhook(arguments) => webhook::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::ServiceAccount(arguments) => service_account::run(&arguments),
         Command::OauthClient(arguments) => oauth_client::run(&arguments),

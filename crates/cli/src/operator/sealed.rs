@@ -1,9 +1,11 @@
-//! What is sealed beside credentials: secrets of identity providers, and their members' tokens. Both go the way of
+//! What is sealed beside credentials: secrets of identity providers and of webhooks, and members' tokens
+//! of identity providers. All go the way of
 //! credentials when keys are rotated or verified.
 
 use switchboard_broker::identity::{identity_context, identity_provider_context};
+use switchboard_broker::webhook_context;
 use switchboard_domain::{DataKeyId, OrganizationId};
-use switchboard_storage::{Identity, IdentityProvider, SealedWith};
+use switchboard_storage::{Identity, IdentityProvider, SealedWith, Webhook};
 use switchboard_vault::{self as vault, DataKey, SealContext};
 
 use super::Operator;
@@ -15,6 +17,7 @@ const BATCH: u32 = 100;
 enum Sealed {
     Provider(Box<IdentityProvider>),
     Identity(Box<Identity>),
+    Webhook(Box<Webhook>),
 }
 
 impl Sealed {
@@ -22,6 +25,7 @@ impl Sealed {
         match self {
             Self::Provider(provider) => provider.secret.as_ref(),
             Self::Identity(identity) => identity.tokens.as_ref(),
+            Self::Webhook(webhook) => Some(&webhook.secret),
         }
     }
 
@@ -29,6 +33,7 @@ impl Sealed {
         match self {
             Self::Provider(provider) => identity_provider_context(provider),
             Self::Identity(identity) => identity_context(identity),
+            Self::Webhook(webhook) => webhook_context(webhook.organization, webhook.id),
         }
     }
 
@@ -36,6 +41,7 @@ impl Sealed {
         match self {
             Self::Provider(provider) => format!("the secret of identity provider {}", provider.id),
             Self::Identity(identity) => format!("the tokens of identity {}", identity.id),
+            Self::Webhook(webhook) => format!("the secret of webhook {}", webhook.id),
         }
     }
 }
@@ -51,6 +57,9 @@ impl Operator {
             |it: &IdentityProvider| it.secret.as_ref().is_some_and(|secret| secret.data_key != but);
         let mut found: Vec<Sealed> =
             providers.into_iter().filter(with_another).map(|it| Sealed::Provider(Box::new(it))).collect();
+        let webhooks = self.db.single().await?.webhooks().list(organization).await?;
+        let with_another = |it: &Webhook| it.secret.data_key != but;
+        found.extend(webhooks.into_iter().filter(with_another).map(|it| Sealed::Webhook(Box::new(it))));
         let mut after = None;
         loop {
             let mut tx = self.db.single().await?;
@@ -85,6 +94,7 @@ impl Operator {
             let stored = match &sealed {
                 Sealed::Provider(provider) => tx.identity_providers().reseal(provider, &with).await?,
                 Sealed::Identity(identity) => tx.identities().reseal(identity, &with).await?,
+                Sealed::Webhook(webhook) => tx.webhooks().reseal(webhook, &with).await?,
             };
             tx.commit().await?;
             resealed += u64::from(stored);

@@ -29,6 +29,7 @@ mod sessions;
 mod tokens;
 mod toolkits;
 mod tools;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -68,6 +69,7 @@ fn routes() -> Vec<Route> {
         policies::routes(),
         approvals::routes(),
         audit::routes(),
+        webhooks::routes(),
     ]
     .into_iter()
     .flatten()

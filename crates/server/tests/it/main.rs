@@ -45,3 +45,4 @@ mod upstream_token_processes;
 mod upstream_tokens;
 mod upstreams;
 mod user_oidc;
+mod webhooks;

@@ -35,6 +35,7 @@ struct World {
     identity_provider: String,
     _provider: ScriptedProvider,
     oauth_client: String,
+    webhook: String,
     /// Of no client: that nobody sees another's is for `allowed_clients.rs`.
     allowed_client: String,
 }
@@ -59,10 +60,18 @@ async fn world(app: &App, owner: &Rest<'_>) -> World {
         approval: approval(app, owner).await,
         identity_provider: id(owner.post("/identity-providers", &company).await.ok(201)),
         _provider: provider,
+        webhook: {
+            let created = owner.post("/webhooks", &webhook_body("Walked")).await.ok(201);
+            id(created["webhook"].clone())
+        },
         oauth_client: id(owner.post("/oauth-clients", &client_body("Walked")).await.ok(201)),
         allowed_client: switchboard_domain::OauthGrantId::new(app.broker.clock(), app.broker.random())
             .to_string(),
     }
+}
+
+fn webhook_body(name: &str) -> Value {
+    json!({ "name": name, "url": "http://127.0.0.1:4321/hook", "events": ["approval.decided"] })
 }
 
 fn client_body(name: &str) -> Value {
@@ -106,6 +115,7 @@ fn path_of(route: &RouteFacts, world: &World) -> String {
         "approvals" => &world.approval,
         "identity-providers" => &world.identity_provider,
         "oauth-clients" => &world.oauth_client,
+        "webhooks" => &world.webhook,
         // Of nobody: a sign-in takes a provider.
         "authorizations" => "aut_01jb2m3x8ye0bvnr8z3h2q5c7d",
         _ => "",
@@ -130,6 +140,7 @@ fn body_of(route: &RouteFacts) -> Option<Value> {
         ("POST", "/toolkits") => json!({ "slug": "new", "patterns": ["*"] }),
         ("POST", "/teams" | "/service-accounts") => json!({ "name": "New" }),
         ("POST", "/service-accounts/{id}/secret") => json!({}),
+        ("POST", "/webhooks") => webhook_body("New"),
         ("POST", "/oauth-clients") => client_body("New"),
         ("POST", "/invitations") => json!({ "email": "new@example.test" }),
         ("POST", "/tokens") => json!({ "name": "new", "scopes": ["api"] }),

@@ -33,7 +33,7 @@ const test = base.extend({
     try {
       await until('the provider ready', () => fetch(`${issuer}/jwks`).then((answer) => answer.ok, () => false));
       await page.goto(`${switchboard.url}/account/password`);
-      const token = await page.locator('input[name=form_token]').getAttribute('value');
+      const token = await page.locator('input[name=form_token]').first().getAttribute('value');
       const made = await page.request.post(`${switchboard.url}/api/v1/identity-providers`, {
         headers: { 'Switchboard-Form-Token': token },
         data: { slug: 'company', name: 'Company', issuer, ...client, verified_domains: ['example.com'] },

@@ -1,11 +1,14 @@
 // A real MCP server behind a real authorization server (oidc-provider from npm): the server wants a token, the provider
 // signs a person in on pages of its own. Settings come in the environment: PORT, MCP_URL, REGISTRATION (on, off),
-// ISSUER_PATH, CLIENT_ID, CLIENT_SECRET, and CALLBACK unless nobody signs in there (client credentials).
+// DOCUMENTS (client ID metadata documents: on, off), ISSUER_PATH, TOKEN_LIFE (seconds), ISSUED (a file),
+// CLIENT_ID, CLIENT_SECRET, and CALLBACK unless nobody signs in there (client credentials).
+import { appendFileSync } from 'node:fs';
 import http from 'node:http';
 import Provider from 'oidc-provider';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 
-const { PORT, MCP_URL, REGISTRATION = 'on', ISSUER_PATH = '', CLIENT_ID, CLIENT_SECRET, CALLBACK } = process.env;
+const { PORT, MCP_URL, REGISTRATION = 'on', DOCUMENTS = 'off', ISSUER_PATH = '', TOKEN_LIFE = '300' } = process.env;
+const { CLIENT_ID, CLIENT_SECRET, CALLBACK } = process.env;
 const origin = `http://127.0.0.1:${PORT}`;
 const issuer = `${origin}${ISSUER_PATH}`;
 const resource = `${origin}/mcp`;
@@ -24,6 +27,7 @@ const provider = new Provider(issuer, {
   findAccount: (_, login) => ({ accountId: login, claims: () => ({ sub: login }) }),
   features: {
     clientCredentials: { enabled: true },
+    clientIdMetadataDocument: { enabled: DOCUMENTS === 'on', ack: 'draft-02' },
     devInteractions: { enabled: true },
     registration: { enabled: REGISTRATION === 'on' },
     registrationManagement: { enabled: REGISTRATION === 'on' },
@@ -34,16 +38,25 @@ const provider = new Provider(issuer, {
       useGrantedResource: () => true,
       getResourceServerInfo: (_, asked) => {
         if (asked !== resource) throw new Error('invalid_target');
-        return { audience: asked, scope: 'tools', accessTokenFormat: 'jwt', accessTokenTTL: 300, jwt: { sign: { alg: 'RS256' } } };
+        return { audience: asked, scope: 'tools', accessTokenFormat: 'jwt', accessTokenTTL: Number(TOKEN_LIFE), jwt: { sign: { alg: 'RS256' } } };
       },
     },
   },
+  // Documents come from this machine, which the provider would not ask by itself.
+  ...(DOCUMENTS === 'on' && { fetch: (url, { dispatcher, ...options }) => fetch(url, options) }),
   pkce: { required: () => true },
   issueRefreshToken: async () => true,
+  // Strict: a refresh token that is used twice takes everything of its grant along.
   rotateRefreshToken: true,
   ttl: { Interaction: 600, Session: 3600, Grant: 3600 },
   cookies: { keys: ['a key of the tests'] },
 });
+// What was issued, for tests that look for it where it must not be.
+if (process.env.ISSUED) {
+  provider.on('grant.success', ({ body }) => {
+    for (const name of ['access_token', 'refresh_token', 'id_token']) if (body[name]) appendFileSync(process.env.ISSUED, `${body[name]}\n`);
+  });
+}
 const answer = provider.callback();
 
 async function isGood(token) {

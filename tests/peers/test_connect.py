@@ -1,9 +1,16 @@
 """A real MCP server behind a real authorization server is connected from its address, as a person does it."""
 
+import datetime
 import os
+import ssl
+import time
 
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from harness.person import forms_of
 from harness.process import NODE_MODULES, ROOT, Process, free_port, node
 from harness.product import OWNER, Switchboard
@@ -30,10 +37,10 @@ class Protected:
         self.process.wait_for_port(self.port)
 
 
-def sign_in(switchboard: Switchboard, link: str, login: str) -> httpx2.Response:
+def sign_in(switchboard: Switchboard, link: str, login: str, trusts=True) -> httpx2.Response:
     """Follows the link through Switchboard's sign-in and the provider's pages; where it ends."""
     password = (switchboard.directory / "owner-password").read_text()
-    with httpx2.Client(timeout=30, trust_env=False) as browser:
+    with httpx2.Client(timeout=30, trust_env=False, verify=trusts) as browser:
         page = browser.get(link)
         for _ in range(25):
             if page.is_redirect:
@@ -108,6 +115,107 @@ def test_a_server_is_called_as_a_client_of_its_own(servers, tmp_path):
         body = {"client_credentials": {"client_id": "reports", "client_secret": "not the one of the provider, 01234"}}
         switchboard.api("PATCH", f"/connections/{connection['id']}", body)
         switchboard.wait_for(connection["id"], "reauth_required")
+        protected.process.stop()
+    finally:
+        switchboard.stop()
+
+
+class HttpsFront:
+    """A reverse proxy with a name and a certificate of its own."""
+
+    def __init__(self, directory):
+        self.port = free_port()
+        self.origin = f"https://localhost:{self.port}"
+        self.authority = directory / "authority.pem"
+        self._certificate, self._key = directory / "certificate.pem", directory / "key.pem"
+        self._directory = directory
+        make_certificates(self.authority, self._certificate, self._key)
+        self.trusts = ssl.create_default_context(cafile=str(self.authority))
+
+    def start(self, target: str):
+        settings = {"PORT": str(self.port), "TARGET": target, "CERT": str(self._certificate), "KEY": str(self._key)}
+        script = str(ROOT / "e2e" / "https-front.mjs")
+        self.process = Process([node(), script], self._directory / "front.log", env=os.environ | settings)
+        self.process.wait_for_port(self.port)
+
+
+def make_certificates(authority, certificate, key):
+    now = datetime.datetime.now(datetime.timezone.utc)
+
+    def signed(name: str, issuer: str, public, signer, *extensions):
+        builder = x509.CertificateBuilder(
+            issuer_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]),
+            subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
+            public_key=public, serial_number=x509.random_serial_number(),
+            not_valid_before=now - datetime.timedelta(hours=1), not_valid_after=now + datetime.timedelta(days=1),
+        )
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
+        return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    ours, theirs = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    usage = x509.KeyUsage(
+        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    identifier = x509.SubjectKeyIdentifier.from_public_key(ours.public_key())
+    whose = x509.AuthorityKeyIdentifier.from_issuer_public_key(ours.public_key())
+    authority.write_bytes(signed(
+        "tests", "tests", ours.public_key(), ours, (x509.BasicConstraints(ca=True, path_length=None), True), (usage, True),
+        (identifier, False),
+    ))
+    certificate.write_bytes(signed("localhost", "tests", theirs.public_key(), ours, (names, False), (whose, False)))
+    key.write_bytes(theirs.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption(),
+    ))
+
+
+def test_behind_a_reverse_proxy_a_provider_reads_our_document(servers, tmp_path):
+    """Another public URL than the listener's, in everything that leaves: document, callback, links."""
+    front = HttpsFront(tmp_path)
+    switchboard = Switchboard(tmp_path, options=["--public-url", front.origin]).start()
+    front.start(switchboard.url)
+    try:
+        # Nobody may register, so that only the document is left.
+        protected = Protected(
+            tmp_path, servers["everything"].url, REGISTRATION="off", DOCUMENTS="on",
+            NODE_EXTRA_CA_CERTS=str(front.authority),
+        )
+        connection = switchboard.api("POST", "/connections", {"slug": "vendor", "url": protected.url, "auth_type": "oauth"})
+        assert connection["callback_url"].startswith(f"{front.origin}/oauth/callback/")
+        document = httpx2.get(
+            f"{front.origin}/oauth/client-metadata/{connection['id']}.json", verify=front.trusts, trust_env=False,
+        ).json()
+        assert document["redirect_uris"] == [connection["callback_url"]]
+        assert document["client_id"].startswith(front.origin)
+        started = switchboard.api("POST", f"/connections/{connection['id']}/authorize", expect=201)
+        assert started["authorization_url"].startswith(f"{front.origin}/connect/")
+        end = sign_in(switchboard, started["authorization_url"], "jo", trusts=front.trusts)
+        became = switchboard.api("GET", f"/authorizations/{started['state_id']}")
+        assert became["status"] == "connected", (became, end.text)
+        protected.process.stop()
+    finally:
+        front.process.stop()
+        switchboard.stop()
+
+
+def test_tokens_that_live_for_seconds_are_renewed_by_a_provider_that_rotates_strictly(servers, tmp_path):
+    protected = Protected(tmp_path, servers["everything"].url, TOKEN_LIFE="3")
+    switchboard = Switchboard(tmp_path).start()
+    try:
+        connection = switchboard.api("POST", "/connections", {"slug": "vendor", "url": protected.url, "auth_type": "oauth"})
+        switchboard.grant(connection)
+        started = switchboard.api("POST", f"/connections/{connection['id']}/authorize", expect=201)
+        sign_in(switchboard, started["authorization_url"], "jo")
+        switchboard.wait_for(connection["id"])
+        call = f"/connections/{connection['id']}/tools/echo/call"
+        for round_ in range(4):
+            # The life of a token: the next call finds it over.
+            time.sleep(3.2)
+            done = switchboard.api("POST", call, {"arguments": {"message": f"round {round_}"}})
+            assert f"round {round_}" in str(done), done
+        assert switchboard.api("GET", f"/connections/{connection['id']}")["status"] == "connected"
         protected.process.stop()
     finally:
         switchboard.stop()

@@ -1,9 +1,13 @@
 """`switchboard demo` prints commands for a first call: they are run here as they are printed."""
 
+import json
 import os
 import re
 import subprocess
+from html import unescape
+from urllib.parse import parse_qs, urljoin, urlsplit
 
+import httpx2
 import pytest
 from harness.clients import CLIENTS, LIST, call, text_of
 from harness.process import Process, free_port
@@ -45,7 +49,11 @@ def demo(tmp_path_factory):
 
 
 def test_what_it_tells_to_paste_works(demo):
-    commands = [command for command in demo.commands() if not command.startswith("export ")]
+    waits_for_a_person = " connection connect "
+    commands = [
+        command for command in demo.commands()
+        if not command.startswith("export ") and waits_for_a_person not in command and " call mail." not in command
+    ]
     assert any(command.startswith("curl ") for command in commands)
     for command in commands:
         done = demo.paste(command)
@@ -68,3 +76,39 @@ def test_a_client_connects_with_what_it_prints(demo, client):
     assert [tool["name"] for tool in listed["tools"]] == ["search_capabilities", "execute_capability"]
     assert "sample.calculate" in [match["name"] for match in found["structuredContent"]["matches"]]
     assert "42" in text_of(called)
+
+
+def test_two_people_connect_accounts_of_their_own(demo):
+    printed = demo.printed()
+    people = [
+        ("owner@demo.invalid", re.search(r"as owner@demo.invalid with the password (\S+)", printed)[1], "ada", ""),
+        ("mia@demo.invalid", re.search(r"as mia@demo.invalid with the password ([0-9a-f]+)", printed)[1], "ben",
+         re.search(r"(SWITCHBOARD_TOKEN=\S+) \S+ connection connect mail", printed)[1] + " "),
+    ]
+    program = re.search(r"(\S+) connection connect mail", printed)[1]
+    lists = f"{program} call mail.list_messages --json"
+    for email, password, account, token in people:
+        before = demo.paste(f"{token}{lists}")
+        assert before.returncode == 1 and "needs_connection" in before.stdout + before.stderr, before
+        started = json.loads(demo.paste(f"{token}{program} connection connect mail --no-wait --json").stdout)
+        with httpx2.Client(timeout=30, trust_env=False) as browser:
+            to_sign_in = browser.get(started["authorization_url"])
+            assert to_sign_in.is_redirect, to_sign_in.text
+            return_to = parse_qs(urlsplit(to_sign_in.headers["location"]).query)["return_to"][0]
+            signed_in = browser.post(
+                f"{demo.url}/sign-in", data={"email": email, "password": password, "return_to": return_to},
+            )
+            assert signed_in.is_redirect, signed_in.text
+            away = browser.get(started["authorization_url"]).headers["location"]
+            page = browser.get(away)
+            (link,) = [unescape(link) for link in re.findall(r'href="([^"]+)"', page.text) if f"account={account}" in link]
+            back = browser.get(urljoin(away, link)).headers["location"]
+            end = browser.get(browser.get(back).headers["location"] if back.startswith("/") else back, follow_redirects=True)
+        assert "is connected" in end.text, end.text
+        done = json.loads(demo.paste(f"{token}{lists}").stdout)
+        assert done["structuredContent"]["account"] == account
+    # Taken back, the provider confirms it, and the other's stays.
+    gone = demo.paste(f"{people[1][3]}{program} connection disconnect mail --yes")
+    assert "confirmed" in gone.stdout, gone
+    assert demo.paste(f"{people[1][3]}{lists}").returncode == 1
+    assert demo.paste(lists).returncode == 0

@@ -10,6 +10,7 @@ use switchboard_domain::{
     Action, AuditOutcome, AuditPhase, AuditRecord, AuthType, Connection, ConnectionId, ConnectionStatus,
     CredentialMode, CredentialOwner, Diagnosis, OrganizationId, Stage, Status,
 };
+use switchboard_oauth::upstream::BearerChallenge;
 use switchboard_storage::{CredentialHealth, CredentialInfo, StorageError};
 
 use crate::{
@@ -257,6 +258,10 @@ impl Broker {
         // An account at the identity provider is not marked: other servers may take its token.
         let is_marked = is_own && connection.auth_type != AuthType::UserOidc;
         let info = known.credential(owner).filter(|_| is_marked).cloned();
+        let scopes = lacking_scopes(error).filter(|_| connection.auth_type == AuthType::OAuth);
+        if let (Some(scopes), Some(info)) = (scopes, info.clone()) {
+            return self.note_step_up(connection, info, scopes);
+        }
         let (UpstreamError::Unauthorized { status: 401, .. }, Some(info)) = (error, info) else {
             return self.refresh_soon(connection.organization, connection.id);
         };
@@ -270,6 +275,25 @@ impl Broker {
                 tracing::warn!(%error, connection = %connection.id, "a refused credential can't be marked");
             }
             broker.refresh_soon(connection.organization, connection.id);
+        });
+    }
+
+    /// The account has to be connected again, with more scopes; unless they were asked for already.
+    fn note_step_up(&self, connection: Arc<Connection>, info: CredentialInfo, scopes: Vec<String>) {
+        let broker = self.clone();
+        self.spawn(async move {
+            match broker.step_up(&connection, &scopes).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(failure) => {
+                    tracing::warn!(connection = %connection.slug, reason = failure.reason, "scopes can't be noted");
+                    return;
+                }
+            }
+            let health = CredentialHealth::ReauthRequired;
+            if let Err(error) = broker.mark_credential(&connection, &info, health, "insufficient_scope").await {
+                tracing::warn!(%error, connection = %connection.id, "a credential can't be marked");
+            }
         });
     }
 
@@ -305,6 +329,13 @@ impl Broker {
             }
         }
     }
+}
+
+/// What the token was refused for (RFC 6750 section 3.1, RFC 9470 in spirit): scopes that it lacks.
+pub(crate) fn lacking_scopes(error: &UpstreamError) -> Option<Vec<String>> {
+    let UpstreamError::Unauthorized { status: 403, challenge: Some(challenge) } = error else { return None };
+    let challenge = BearerChallenge::parse([challenge.as_str()])?;
+    challenge.scopes.filter(|_| challenge.error.as_deref() == Some("insufficient_scope"))
 }
 
 /// Whether what failed is one member's account, at a connection that works for others: that is said of their credential,

@@ -59,7 +59,7 @@ pub use context::{
 };
 pub use credentials::{
     ClientAuthMethod, CredentialError, NewSecret, RevocationReport, UpstreamClient, UpstreamTokens,
-    context_of as credential_context,
+    sealed_context,
 };
 pub use direct::{DirectTools, Offer};
 pub use intent::Meant;
@@ -71,7 +71,6 @@ pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
 pub use source::machine;
 pub use status::ShownStatus;
 pub use upstream::{InProcessServer, StdioCommand, UpstreamLimits};
-pub use webhooks::webhook_context;
 
 /// What a broker is made of.
 #[derive(Debug)]

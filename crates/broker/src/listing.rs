@@ -70,6 +70,7 @@ pub(crate) async fn list_tools(
                 members: &members,
                 name: None,
                 params: &[],
+                identity: None,
                 deadline: limits.open,
                 deadline_name: "upstream.open_timeout",
                 max_bytes: limits.max_answer_bytes,

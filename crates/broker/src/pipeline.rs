@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
 use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
 use switchboard_domain::{
     Actor, AuditOutcome, AuditPhase, AuditRecord, CallError, CallId, Caller, CapabilityKind, CapabilityName,
-    CapabilityState, ConnectionStatus, CredentialOwner, ErrorCode, Timestamp,
+    CapabilityState, Connection, ConnectionStatus, CredentialOwner, ErrorCode, Proof, Timestamp,
 };
 use switchboard_mcp::{RawObject, param_values};
 use switchboard_policy::{Decision, Permit, Purpose};
@@ -16,14 +17,15 @@ use crate::{
     approvals::{Asked, HeldCall},
     arguments::CompiledTool,
     audit,
-    credentials::renews,
+    check::lacking_scopes,
+    credentials::{CredentialError, renews},
     redact::{redact, redact_text},
     refused_call::{denied, not_yet_usable},
     snapshot::{Capability, Known, Snapshot},
     suggestions,
     surface::Surface,
     text,
-    upstream::{Ask, UpstreamError, call_members},
+    upstream::{Ask, CallIdentity, UpstreamError, call_members},
 };
 
 /// Longest name and intent that are read, in bytes.
@@ -194,6 +196,7 @@ impl Broker {
         let refused = |error| self.no_credential(&error, known, owner);
         let mut auth =
             self.unlock(permit, &known.connection, known.credential(owner)).await.map_err(refused)?;
+        let identity = self.identity_of(call, connection).await.map_err(refused)?;
         // 8. the call, with deadline and size cap
         let limits = &self.upstreams().limits;
         let ask = Ask {
@@ -201,6 +204,7 @@ impl Broker {
             members: &prepared.members,
             name: Some(&prepared.tool_name),
             params: &prepared.param_headers,
+            identity: identity.as_ref(),
             deadline: limits.call,
             deadline_name: "upstream.call_timeout",
             max_bytes: limits.max_answer_bytes,
@@ -229,6 +233,15 @@ impl Broker {
             Err(error) => {
                 self.learn_from(&error, known, (owner, auth.generation), &prepared.tool_name);
                 let mut told = error.to_call_error(&connection.name, self.where_to_connect(connection));
+                if let Some(scopes) = lacking_scopes(&error) {
+                    let scopes = scopes.join(" ");
+                    told.message = format!(
+                        "{} wants more than the connected account allows it: {}. Connect it again to allow that.",
+                        connection.name,
+                        crate::upstream::plain(&scopes)
+                    );
+                    told.details = Some(json!({ "scope": scopes }));
+                }
                 told.message = redact_text(&told.message, &secrets);
                 if matches!((&error, owner), (UpstreamError::Unauthorized { .. }, CredentialOwner::Member(_)))
                 {
@@ -237,6 +250,39 @@ impl Broker {
                 Err(told)
             }
         }
+    }
+
+    /// For whom this call is, where the connection sends that on.
+    async fn identity_of(
+        &self,
+        call: &Call<'_>,
+        connection: &Connection,
+    ) -> Result<Option<CallIdentity>, CredentialError> {
+        if !connection.switches.send_identity {
+            return Ok(None);
+        }
+        let principal = &call.context.principal;
+        let session = match &principal.proof {
+            Proof::Grant { grant, .. } => Some(grant.to_string()),
+            Proof::Token(token) => Some(token.to_string()),
+            Proof::Session(session) => Some(session.to_string()),
+            Proof::Inquiry => None,
+        };
+        let facts = [
+            ("switchboard-organization-id", Some(principal.organization.to_string())),
+            ("switchboard-member-id", principal.member().map(|member| member.to_string())),
+            ("switchboard-session-id", session),
+            ("switchboard-call-id", Some(call.id.to_string())),
+        ];
+        let facts =
+            facts.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), value?)));
+        let key = self.connection_key(connection).await?;
+        Ok(Some(CallIdentity {
+            facts: facts.collect(),
+            call: call.id.to_string(),
+            key,
+            now: self.clock().now(),
+        }))
     }
 
     /// What a failed call says about the connection: a refused credential, a tool that is gone.

@@ -43,7 +43,7 @@ pub const EVENTS: &[&str] = &["approval.requested", "approval.decided", "audit.e
 const AUDIT: &str = "audit.entries";
 
 /// The envelope of a webhook's secret.
-pub fn webhook_context(organization: OrganizationId, id: WebhookId) -> SealContext {
+pub(crate) fn webhook_context(organization: OrganizationId, id: WebhookId) -> SealContext {
     SealContext {
         organization,
         table: "webhook",

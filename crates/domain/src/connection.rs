@@ -179,6 +179,8 @@ pub struct OauthConfig {
     /// Both by hand, or both found by discovery.
     pub authorization_endpoint: Option<String>,
     pub token_endpoint: Option<String>,
+    /// What some providers want beside the standard, such as `access_type=offline`.
+    pub authorization_parameters: BTreeMap<String, String>,
     /// The authorization server that an admin accepted after it changed.
     pub issuer: Option<String>,
 }
@@ -193,6 +195,7 @@ impl Default for OauthConfig {
             scopes: None,
             authorization_endpoint: None,
             token_endpoint: None,
+            authorization_parameters: BTreeMap::new(),
             issuer: None,
         }
     }

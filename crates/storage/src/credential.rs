@@ -70,13 +70,10 @@ statements! {
     INSERT = "INSERT INTO credential (organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
     HEALTH = { sqlite: "SELECT health FROM credential WHERE organization_id = $1 AND id = $2 AND generation = $3", postgres: "SELECT health FROM credential WHERE organization_id = $1 AND id = $2 AND generation = $3 FOR UPDATE" };
     REPLACE = "UPDATE credential SET data_key_id = $3, generation = $4, health = $5, expires_at = $6, updated_at = $7, sealed = $8 WHERE organization_id = $1 AND id = $2 AND generation = $9";
-    RESEAL = "UPDATE credential SET data_key_id = $3, sealed = $4 WHERE organization_id = $1 AND id = $2 AND generation = $5 AND data_key_id = $6";
     SET_HEALTH = "UPDATE credential SET health = $3, updated_at = $4 WHERE organization_id = $1 AND id = $2 AND generation = $5 AND health <> $3";
     FIND_SHARED = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at, sealed FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id IS NULL";
     FIND_OF_MEMBER = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at, sealed FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id = $3";
     LIST = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at FROM credential WHERE organization_id = $1 ORDER BY connection_id, id";
-    /// For key rotation, in batches: what is sealed with another key than the active one.
-    NOT_SEALED_WITH = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at, sealed FROM credential WHERE organization_id = $1 AND data_key_id <> $2 AND id > $3 ORDER BY id LIMIT $4";
     DELETE_SHARED = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id IS NULL";
     DELETE_OF_MEMBER = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id = $3";
     DELETE_ALL = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2";
@@ -212,19 +209,6 @@ impl Credentials<'_> {
         Ok(PutCredential::Stored)
     }
 
-    /// The same secret sealed with another key; nothing else changes.
-    pub async fn reseal(
-        self,
-        info: &CredentialInfo,
-        data_key: DataKeyId,
-        sealed: &Sealed,
-    ) -> Result<PutCredential, StorageError> {
-        let (org, id) = (info.organization.as_uuid(), info.id.as_uuid());
-        let (new, old) = (data_key.as_uuid(), info.data_key.as_uuid());
-        let updated = execute!(self.tx, RESEAL, org, id, new, &sealed.0[..], info.generation, old)?;
-        Ok(if updated == 1 { PutCredential::Stored } else { PutCredential::Stale })
-    }
-
     /// Marks one generation; a newer one is left alone.
     pub async fn set_health(
         self,
@@ -262,22 +246,6 @@ impl Credentials<'_> {
         fetch_all!(self.tx, LIST => InfoRow, organization.as_uuid())?
             .into_iter()
             .map(InfoRow::try_into)
-            .collect()
-    }
-
-    /// Up to `limit` credentials after `after` that are sealed with another key than `active`, by id.
-    pub async fn not_sealed_with(
-        self,
-        organization: OrganizationId,
-        active: DataKeyId,
-        after: Option<CredentialId>,
-        limit: u32,
-    ) -> Result<Vec<StoredCredential>, StorageError> {
-        let after = after.map_or(Uuid::nil(), CredentialId::as_uuid);
-        let (org, active) = (organization.as_uuid(), active.as_uuid());
-        fetch_all!(self.tx, NOT_SEALED_WITH => Row, org, active, after, i64::from(limit))?
-            .into_iter()
-            .map(Row::try_into)
             .collect()
     }
 

@@ -54,10 +54,6 @@ statements! {
     SIGNED_IN = "UPDATE identity SET member_id = $3, identity_provider_id = $4, email = $5, last_sign_in_at = $6, generation = $7, health = $8, expires_at = $9, data_key_id = $10, sealed = $11 WHERE organization_id = $1 AND id = $2 AND generation = $12";
     REFRESHED = "UPDATE identity SET generation = $3, health = $4, expires_at = $5, data_key_id = $6, sealed = $7 WHERE organization_id = $1 AND id = $2 AND generation = $8";
     SET_HEALTH = "UPDATE identity SET health = $3 WHERE organization_id = $1 AND id = $2 AND generation = $4 AND health <> $3";
-    RESEAL = "UPDATE identity SET data_key_id = $3, sealed = $4 WHERE organization_id = $1 AND id = $2 AND generation = $5 AND data_key_id = $6";
-    /// For key rotation, in batches: what is sealed with another key than the active one.
-    NOT_SEALED_WITH = "SELECT organization_id, id, member_id, identity_provider_id, issuer, subject, email, created_at, last_sign_in_at, generation, health, expires_at, data_key_id, sealed FROM identity WHERE organization_id = $1 AND data_key_id <> $2 AND id > $3 ORDER BY id LIMIT $4";
-    COUNT_SEALED = "SELECT count(*) FROM identity WHERE organization_id = $1 AND data_key_id IS NOT NULL";
     DELETE = "DELETE FROM identity WHERE organization_id = $1 AND member_id = $2 AND id = $3";
 }
 
@@ -253,36 +249,6 @@ impl Identities<'_> {
             self.tx.raise_version(identity.organization).await?;
         }
         Ok(changed)
-    }
-
-    /// The same tokens sealed with another key; nothing else changes.
-    pub async fn reseal(self, identity: &Identity, with: &SealedWith) -> Result<bool, StorageError> {
-        let Some(before) = &identity.tokens else { return Ok(false) };
-        let (org, id) = (identity.organization.as_uuid(), identity.id.as_uuid());
-        let (new, old) = (with.data_key.as_uuid(), before.data_key.as_uuid());
-        Ok(execute!(self.tx, RESEAL, org, id, new, &with.sealed.0[..], identity.generation, old)? == 1)
-    }
-
-    /// Up to `limit` identities after `after` whose tokens are sealed with another key than `active`, by id.
-    pub async fn not_sealed_with(
-        self,
-        organization: OrganizationId,
-        active: DataKeyId,
-        after: Option<IdentityId>,
-        limit: u32,
-    ) -> Result<Vec<Identity>, StorageError> {
-        let after = after.map_or(Uuid::nil(), IdentityId::as_uuid);
-        let (org, active) = (organization.as_uuid(), active.as_uuid());
-        fetch_all!(self.tx, NOT_SEALED_WITH => Row, org, active, after, i64::from(limit))?
-            .into_iter()
-            .map(Row::try_into)
-            .collect()
-    }
-
-    /// How many have tokens stored.
-    pub async fn count_sealed(self, organization: OrganizationId) -> Result<u64, StorageError> {
-        let count = fetch_optional!(self.tx, COUNT_SEALED => (i64,), organization.as_uuid())?;
-        Ok(count.map_or(0, |(count,)| count.unsigned_abs()))
     }
 
     pub async fn delete(

@@ -53,7 +53,6 @@ statements! {
     FIND = "SELECT organization_id, id, slug, name, issuer, client_id, enabled, created_at, updated_at, revision, settings, data_key_id, sealed, secret_version FROM identity_provider WHERE organization_id = $1 AND id = $2";
     FIND_BY_SLUG = "SELECT organization_id, id, slug, name, issuer, client_id, enabled, created_at, updated_at, revision, settings, data_key_id, sealed, secret_version FROM identity_provider WHERE organization_id = $1 AND slug = $2";
     LIST = "SELECT organization_id, id, slug, name, issuer, client_id, enabled, created_at, updated_at, revision, settings, data_key_id, sealed, secret_version FROM identity_provider WHERE organization_id = $1 ORDER BY slug";
-    RESEAL = "UPDATE identity_provider SET data_key_id = $3, sealed = $4 WHERE organization_id = $1 AND id = $2 AND secret_version = $5 AND data_key_id = $6";
     DELETE = "DELETE FROM identity_provider WHERE organization_id = $1 AND id = $2";
 }
 
@@ -180,15 +179,6 @@ impl IdentityProviders<'_> {
     /// By slug, those that are switched off too.
     pub async fn list(self, organization: OrganizationId) -> Result<Vec<IdentityProvider>, StorageError> {
         fetch_all!(self.tx, LIST => Row, organization.as_uuid())?.into_iter().map(Row::try_into).collect()
-    }
-
-    /// The same secret sealed with another key; nothing else changes.
-    pub async fn reseal(self, provider: &IdentityProvider, with: &SealedWith) -> Result<bool, StorageError> {
-        let Some(before) = &provider.secret else { return Ok(false) };
-        let (org, id) = (provider.organization.as_uuid(), provider.id.as_uuid());
-        let (new, old) = (with.data_key.as_uuid(), before.data_key.as_uuid());
-        let version = provider.secret_version;
-        Ok(execute!(self.tx, RESEAL, org, id, new, &with.sealed.0[..], version, old)? == 1)
     }
 
     /// Its identities and the sign-ins under way go with it.

@@ -15,6 +15,7 @@ mod audit_head;
 mod capability;
 mod changes;
 mod connection;
+mod connection_key;
 mod credential;
 mod db;
 mod error;
@@ -35,6 +36,7 @@ mod organization;
 mod postgres;
 mod revocation;
 mod row;
+mod sealed;
 mod seen_client;
 mod service_account;
 mod session;
@@ -60,6 +62,7 @@ pub use audit_head::{AuditHeads, SignedHead};
 pub use capability::{Capabilities, CapabilityRow, Definition, LightCapability};
 pub use changes::{Change, Changes};
 pub use connection::{CatalogedConnection, Connections, InsertConnection, UpdateConnection};
+pub use connection_key::{ConnectionKeyRow, ConnectionKeys};
 pub use credential::{CredentialHealth, CredentialInfo, Credentials, PutCredential, StoredCredential};
 pub use db::{AuditDurability, Db, Location, Migrations, Options};
 pub use error::{Cause, StorageError};
@@ -77,6 +80,7 @@ pub use oauth_grant::{OauthCode, OauthGrant, OauthGrants, OauthRefreshToken};
 pub use oauth_request::{OauthRequest, OauthRequests};
 pub use organization::{InsertOrganization, Organization, Organizations};
 pub use revocation::{Revocation, Revocations};
+pub use sealed::{SealedColumn, SealedRow, SealedValues};
 pub use seen_client::{SeenClient, SeenClients};
 pub use service_account::{ServiceAccount, ServiceAccounts, UpdateServiceAccount};
 pub use session::{Session, SessionOwner, Sessions};
@@ -108,6 +112,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         audit_head::ALL,
         capability::ALL,
         connection::ALL,
+        connection_key::ALL,
         credential::ALL,
         grant::ALL,
         identity::ALL,
@@ -122,6 +127,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         oauth_grant::ALL,
         oauth_request::ALL,
         organization::ALL,
+        sealed::ALL,
         seen_client::ALL,
         revocation::ALL,
         service_account::ALL,

@@ -61,7 +61,6 @@ statements! {
     FIND = (concat!("SELECT ", columns!(), " FROM webhook WHERE organization_id = $1 AND id = $2"));
     LIST = (concat!("SELECT ", columns!(), " FROM webhook WHERE organization_id = $1 ORDER BY id"));
     DELETE = "DELETE FROM webhook WHERE organization_id = $1 AND id = $2";
-    RESEAL = "UPDATE webhook SET data_key_id = $3, sealed = $4 WHERE organization_id = $1 AND id = $2 AND data_key_id = $5";
     TOLD = "UPDATE webhook SET failures = 0, told_at = $3, last_error = NULL WHERE organization_id = $1 AND id = $2";
     FAILED = "UPDATE webhook SET failures = failures + 1, next_at = $3, last_error = $4 WHERE organization_id = $1 AND id = $2";
     QUEUE = "INSERT INTO webhook_delivery (organization_id, webhook_id, id, attempts, next_at, created_at, body) VALUES ($1, $2, $3, 0, $4, $4, $5)";
@@ -201,12 +200,6 @@ impl Webhooks<'_> {
 
     pub async fn delete(self, organization: OrganizationId, id: WebhookId) -> Result<bool, StorageError> {
         Ok(execute!(self.tx, DELETE, organization.as_uuid(), id.as_uuid())? == 1)
-    }
-
-    pub async fn reseal(self, webhook: &Webhook, with: &SealedWith) -> Result<bool, StorageError> {
-        let (org, id) = (webhook.organization.as_uuid(), webhook.id.as_uuid());
-        let (old, new) = (webhook.secret.data_key.as_uuid(), with.data_key.as_uuid());
-        Ok(execute!(self.tx, RESEAL, org, id, new, &with.sealed.0[..], old)? == 1)
     }
 
     /// A delivery got there.

@@ -13,7 +13,7 @@
 //!
 //! # What else is here
 //!
-//! [`token`]: tokens that we issue. [`password`]: argon2id. [`chain`]: the keyed hash of the
+//! [`SigningKey`]: keys that sign for others to verify. [`token`]: tokens that we issue. [`password`]: argon2id. [`chain`]: the keyed hash of the
 //! audit chain. [`head`]: signed statements about where it ends.
 //!
 //! Nothing here knows SQL or the network; only [`key_file`] touches a file.
@@ -26,6 +26,7 @@ mod key;
 pub mod key_file;
 mod keyring;
 mod password;
+mod signing;
 mod startup;
 mod token;
 
@@ -38,6 +39,7 @@ pub use password::{
     MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARACTERS, PasswordError, check_password, hash_password, needs_rehash,
     verify_password,
 };
+pub use signing::SigningKey;
 pub use startup::{KekState, KeyError, Startup, StartupKeys, StoredKek, startup_check};
 pub use token::{
     IssuedToken, ParsedToken, SECRET_SCANNER_REGEX, TokenFormatError, TokenHash, TokenKind, issue,

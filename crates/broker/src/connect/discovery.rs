@@ -13,6 +13,9 @@ use crate::{
     upstream::{Proof, UpstreamAuth, UpstreamError},
 };
 
+/// A server that names ever more scopes is not followed for ever.
+const MAX_STEPPED_UP: usize = 50;
+
 /// What was found for one connection; kept while a person is away at the provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Found {
@@ -23,6 +26,9 @@ pub(crate) struct Found {
     pub(crate) server: ServerMetadata,
     /// An admin wrote the endpoints: who answers there was not found out.
     pub(crate) by_hand: bool,
+    /// What calls turned out to need beyond that (RFC 6750, `insufficient_scope`).
+    #[serde(default)]
+    pub(crate) stepped_up: Vec<String>,
     /// Nobody said where the endpoints are: they are where servers of 2025-03-26 had them.
     pub(crate) is_assumed: bool,
 }
@@ -39,11 +45,14 @@ impl Broker {
     /// Asks the server and then its authorization server. Changes nothing.
     pub(crate) async fn discover(&self, connection: &Connection) -> Result<Found, ConnectFailure> {
         let config = connection.auth.oauth.clone().unwrap_or_default();
-        if let Some(found) = by_hand(connection, &config) {
-            return Ok(found);
-        }
         let known =
             self.db().single().await?.upstream_issuers().find(connection.organization, connection.id).await?;
+        if let Some(mut found) = by_hand(connection, &config) {
+            found.stepped_up = known.as_ref().map(stepped_up).unwrap_or_default();
+            add_scopes(&mut found.scopes, &found.stepped_up);
+            return Ok(found);
+        }
+        let stepped_up = known.as_ref().map(stepped_up).unwrap_or_default();
         let accepted = config.issuer.clone().or(known.map(|known| known.issuer));
         let challenge = self.challenge(connection).await?;
         let asked = self.ask_resource(connection, challenge).await?;
@@ -52,6 +61,7 @@ impl Broker {
             None => self.beside(connection, accepted.as_deref()).await?,
         };
         let mut scopes = config.scopes.unwrap_or(asked.scopes);
+        add_scopes(&mut scopes, &stepped_up);
         // Without it many providers issue no refresh token; asked for only where it is offered.
         let offline = "offline_access";
         if !scopes.is_empty()
@@ -61,7 +71,31 @@ impl Broker {
         {
             scopes.push(offline.to_owned());
         }
-        Ok(Found { resource: asked.resource, scopes, server, by_hand: false, is_assumed })
+        Ok(Found { resource: asked.resource, scopes, server, by_hand: false, stepped_up, is_assumed })
+    }
+
+    /// A server refused a call for scopes that its token lacks: what was asked for grows by them, and whoever connects
+    /// again is asked for all. `false` when they were asked for before: asking again would not help.
+    pub(crate) async fn step_up(
+        &self,
+        connection: &Connection,
+        wanted: &[String],
+    ) -> Result<bool, ConnectFailure> {
+        let (organization, id) = (connection.organization, connection.id);
+        let mut tx = self.db().write().await?;
+        let Some(mut known) = tx.upstream_issuers().find(organization, id).await? else { return Ok(false) };
+        let Ok(mut found) = serde_json::from_value::<Found>(known.found.clone()) else { return Ok(false) };
+        let before = found.stepped_up.len();
+        let asked = found.scopes.clone();
+        let new: Vec<String> = wanted.iter().filter(|scope| !asked.contains(scope)).cloned().collect();
+        add_scopes(&mut found.stepped_up, &new);
+        if found.stepped_up.len() == before || found.stepped_up.len() > MAX_STEPPED_UP {
+            return Ok(false);
+        }
+        known.found = serde_json::to_value(&found).map_err(|_| ConnectFailure::unavailable())?;
+        tx.upstream_issuers().put(organization, id, &known).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Remembers who issues this connection's tokens, so that another one is noticed.
@@ -197,6 +231,19 @@ impl Broker {
     }
 }
 
+/// As a union: nothing that was granted is given up by asking for more.
+fn add_scopes(scopes: &mut Vec<String>, more: &[String]) {
+    for scope in more {
+        if !scopes.contains(scope) {
+            scopes.push(scope.clone());
+        }
+    }
+}
+
+fn stepped_up(known: &UpstreamIssuer) -> Vec<String> {
+    serde_json::from_value::<Found>(known.found.clone()).map(|found| found.stepped_up).unwrap_or_default()
+}
+
 fn not_found(issuer: &str) -> ConnectFailure {
     ConnectFailure::new(
         "authorization_server_not_found",
@@ -216,6 +263,7 @@ fn by_hand(connection: &Connection, config: &OauthConfig) -> Option<Found> {
         scopes: config.scopes.clone().unwrap_or_default(),
         server: ServerMetadata::by_hand(&issuer, authorization, token),
         by_hand: true,
+        stepped_up: Vec::new(),
         is_assumed: false,
     })
 }

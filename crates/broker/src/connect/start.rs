@@ -219,6 +219,7 @@ impl Broker {
             return Err(expired());
         }
         tx.commit().await?;
+        let config = connection.auth.oauth.clone().unwrap_or_default();
         let url = AuthorizationUrl {
             endpoint: &kept.found.server.authorization_endpoint,
             client_id: &kept.client_id,
@@ -227,6 +228,7 @@ impl Broker {
             code_challenge: &verifier.challenge(),
             scopes: &kept.found.scopes,
             resource: &kept.found.resource,
+            more: &config.authorization_parameters,
         };
         url.build().ok_or_else(unknown)
     }

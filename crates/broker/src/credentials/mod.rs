@@ -3,6 +3,7 @@
 //! Nothing falls back: without the credential that the permit names there is no call.
 
 mod client_credentials;
+mod connection_key;
 mod identity_token;
 mod provider;
 mod renewal;
@@ -15,12 +16,17 @@ mod tokens;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use switchboard_domain::{AuthType, Clock, Connection, ConnectionId, CredentialId, CredentialOwner, Random};
+use switchboard_domain::{
+    AuthType, Clock, Connection, ConnectionId, CredentialId, CredentialOwner, OrganizationId, Random,
+};
 use switchboard_policy::{MaintenancePermit, Permit};
-use switchboard_storage::{CredentialHealth, CredentialInfo, Db, StorageError, StoredCredential};
+use switchboard_storage::{
+    CredentialHealth, CredentialInfo, Db, SealedColumn, SealedRow, StorageError, StoredCredential,
+};
 use switchboard_vault::{SealContext, open};
 use tokio_util::task::TaskTracker;
 
+pub(crate) use connection_key::ConnectionKey;
 pub(crate) use identity_token::of_accounts;
 pub use revocation::RevocationReport;
 pub use secret::NewSecret;
@@ -98,6 +104,8 @@ pub(crate) struct Credentials {
     random: Arc<dyn Random>,
     /// Opened credentials, for a short while: a call must not pay for opening what the last one opened.
     open: moka::sync::Cache<(ConnectionId, CredentialOwner), Opened>,
+    /// Keys that connections sign with.
+    signing: moka::sync::Cache<ConnectionId, ConnectionKey>,
     renewals: Mutex<Renewals>,
     /// Accounts whose token an upstream refused of late: it is not asked for another one with every call.
     refused: moka::sync::Cache<CredentialId, ()>,
@@ -118,7 +126,10 @@ impl Credentials {
             moka::sync::Cache::builder().max_capacity(10_000).time_to_idle(Duration::from_secs(300)).build();
         let refused =
             moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(300)).build();
-        Self { db, keys, clock, random, open, renewals: Mutex::default(), refused, tasks: TaskTracker::new() }
+        let signing =
+            moka::sync::Cache::builder().max_capacity(10_000).time_to_idle(Duration::from_secs(300)).build();
+        let (renewals, tasks) = (Mutex::default(), TaskTracker::new());
+        Self { db, keys, clock, random, open, signing, renewals, refused, tasks }
     }
 
     /// For a call: the credential that the permit names, and no other.
@@ -202,6 +213,7 @@ impl Credentials {
         let opened: Vec<_> =
             self.open.iter().map(|(key, _)| *key).filter(|key| key.0 == connection).collect();
         opened.iter().for_each(|key| self.open.invalidate(key));
+        self.signing.invalidate(&connection);
     }
 }
 
@@ -246,8 +258,25 @@ impl Broker {
     }
 }
 
+/// Where a value of any sealed column belongs, as its envelope says.
+pub fn sealed_context(organization: OrganizationId, column: SealedColumn, row: &SealedRow) -> SealContext {
+    let (table, field) = match column {
+        // Tokens to revoke keep the envelope of the credential that they were.
+        SealedColumn::Credential | SealedColumn::Revocation => ("credential", "secret"),
+        SealedColumn::IdentityProvider => ("identity_provider", "client_secret"),
+        SealedColumn::Identity | SealedColumn::IdentityRevocation => ("identity", "tokens"),
+        SealedColumn::RefreshToken => ("oauth_refresh_token", "successor"),
+        SealedColumn::Approval => ("approval", "sealed"),
+        SealedColumn::UpstreamClient => ("upstream_client", "secret"),
+        SealedColumn::UpstreamAuthorization => ("upstream_authorization", "verifier"),
+        SealedColumn::ConnectionKey => ("connection_key", "sealed"),
+        SealedColumn::Webhook => ("webhook", "secret"),
+    };
+    SealContext { organization, table, row: row.row, owner: row.owner, field, version: row.version }
+}
+
 /// Where a credential's secret belongs: everything here is authenticated by its envelope.
-pub fn context_of(info: &CredentialInfo) -> SealContext {
+pub(crate) fn context_of(info: &CredentialInfo) -> SealContext {
     SealContext {
         organization: info.organization,
         table: "credential",

@@ -21,7 +21,7 @@ pub use accounts::{OwnAccount, OwnAccounts};
 pub(crate) use protocol::Providers;
 pub(crate) use sign_in::offers;
 pub use sign_in::{Begin, Finished, Intent, Offer, ProviderAddress};
-pub use tokens::{IdpToken, IdpTokenError, identity_context, identity_provider_context};
+pub use tokens::{IdpToken, IdpTokenError};
 
 /// What an organization decided about its provider, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -89,7 +89,7 @@ impl Drop for Plain {
 }
 
 /// Where a provider's client secret belongs: everything here is authenticated by its envelope.
-pub fn identity_provider_context(provider: &IdentityProvider) -> SealContext {
+fn identity_provider_context(provider: &IdentityProvider) -> SealContext {
     SealContext {
         organization: provider.organization,
         table: "identity_provider",
@@ -101,7 +101,7 @@ pub fn identity_provider_context(provider: &IdentityProvider) -> SealContext {
 }
 
 /// Where a member's tokens belong.
-pub fn identity_context(identity: &Identity) -> SealContext {
+fn identity_context(identity: &Identity) -> SealContext {
     tokens_context(identity.organization, identity.id, identity.member, identity.generation)
 }
 

@@ -157,6 +157,9 @@ impl Broker {
             }
         }
         self.change_client(&connection, &client).await?;
+        if connection.switches.send_identity {
+            self.connection_key(&connection).await?;
+        }
         let details = json!({
             "slug": connection.slug, "url": origin(&connection.url), "transport": connection.transport,
             "auth_type": connection.auth_type, "credential_mode": connection.credential_mode,

@@ -173,6 +173,9 @@ impl Broker {
             self.credentials().put(&edited.connection, owner, secret).await?;
         }
         self.change_client(&edited.connection, &edited.oauth.client).await?;
+        if edited.connection.switches.send_identity {
+            self.connection_key(&edited.connection).await?;
+        }
         let change =
             Change::of(edited.connection.slug.as_str()).on(id).with(differences(before, &edited, dropped));
         self.record_change(&allowed, change).await?;

@@ -1,5 +1,7 @@
 //! How a connection of `auth_type: oauth` becomes known to its provider, as people write it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use switchboard_domain::{AuthType, ClientRegistration, Connection, OauthConfig, SecretValue};
 use switchboard_oauth::upstream::Authentication;
@@ -9,6 +11,22 @@ use crate::Broker;
 
 const MAX_SCOPES: usize = 100;
 const MAX_CLIENT_ID: usize = 2048;
+const MAX_PARAMETERS: usize = 20;
+const RESERVED_PARAMETERS: [&str; 13] = [
+    "response_type",
+    "response_mode",
+    "client_id",
+    "client_secret",
+    "redirect_uri",
+    "state",
+    "nonce",
+    "scope",
+    "code_challenge",
+    "code_challenge_method",
+    "resource",
+    "request",
+    "request_uri",
+];
 
 /// Tells an absent member from `null`.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
@@ -57,6 +75,10 @@ pub struct OauthInput {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub token_endpoint: Option<Option<String>>,
+    /// Sent along when a person is sent to the provider, such as `{"access_type": "offline"}`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    pub authorization_parameters: Option<Option<BTreeMap<String, String>>>,
     /// Accepts another authorization server than before: everybody then signs in again.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
@@ -75,6 +97,7 @@ pub struct OauthView {
     pub scopes: Option<Vec<String>>,
     pub authorization_endpoint: Option<String>,
     pub token_endpoint: Option<String>,
+    pub authorization_parameters: BTreeMap<String, String>,
     pub issuer: Option<String>,
 }
 
@@ -88,6 +111,7 @@ impl From<&OauthConfig> for OauthView {
             scopes: config.scopes.clone(),
             authorization_endpoint: config.authorization_endpoint.clone(),
             token_endpoint: config.token_endpoint.clone(),
+            authorization_parameters: config.authorization_parameters.clone(),
             issuer: config.issuer.clone(),
         }
     }
@@ -204,6 +228,9 @@ fn merge(config: &mut OauthConfig, input: OauthInput) -> Option<Option<SecretVal
     if let Some(endpoint) = input.token_endpoint {
         config.token_endpoint = endpoint;
     }
+    if let Some(parameters) = input.authorization_parameters {
+        config.authorization_parameters = parameters.unwrap_or_default();
+    }
     if let Some(issuer) = input.issuer {
         config.issuer = issuer;
     }
@@ -262,6 +289,7 @@ fn check(config: &OauthConfig, secret: Option<&Option<SecretValue>>, violations:
         ),
         Some(Some(_)) => {}
     }
+    check_parameters(&config.authorization_parameters, violations);
     let odd = |scope: &String| {
         scope.is_empty()
             || !scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
@@ -269,5 +297,22 @@ fn check(config: &OauthConfig, secret: Option<&Option<SecretValue>>, violations:
     if config.scopes.as_ref().is_some_and(|scopes| scopes.len() > MAX_SCOPES || scopes.iter().any(odd)) {
         violations
             .add("oauth.scopes", format!("Name at most {MAX_SCOPES} scopes, as the provider writes them."));
+    }
+}
+
+/// What we say ourselves is nobody's to change: a state or a redirect URI of somebody's choosing is an attack.
+fn check_parameters(parameters: &BTreeMap<String, String>, violations: &mut Violations) {
+    for (name, value) in parameters {
+        let path = format!("oauth.authorization_parameters.{}", crate::text::one_line(name, 80));
+        if RESERVED_PARAMETERS.contains(&name.to_ascii_lowercase().as_str()) {
+            violations.add(path, "This parameter is Switchboard's own and can't be set.");
+        } else if name.is_empty()
+            || name.len() > 100
+            || value.len() > 2000
+            || parameters.len() > MAX_PARAMETERS
+        {
+            violations
+                .add(path, format!("Use at most {MAX_PARAMETERS} parameters with short names and values."));
+        }
     }
 }

@@ -88,6 +88,9 @@ pub struct ConnectionView {
     /// Managed by the operator's configuration file: read-only here.
     pub read_only: bool,
     pub callback_url: String,
+    /// Admins', with `send_identity`: where the key is that callers' identities are signed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity_keys_url: Option<String>,
     /// Admins': what the last check found, stage by stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -181,6 +184,8 @@ impl Broker {
             has_credential: known.credential(owner).is_some(),
             read_only: is_read_only(connection.transport),
             callback_url: format!("{public_url}/oauth/callback/{}", connection.id),
+            identity_keys_url: (full && connection.switches.send_identity)
+                .then(|| self.connection_keys_url(connection.id)),
             diagnosis: connection.status.diagnosis.clone().filter(|_| full),
             created_at: connection.created_at,
             updated_at: connection.updated_at,

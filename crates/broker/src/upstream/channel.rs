@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Ask, Hint, RawResult, UpstreamError,
-    wire::{params, share, timed_out},
+    wire::{params, share, timed_out, with_call},
 };
 
 type Waiting = Mutex<HashMap<i64, oneshot::Sender<Result<RawResult, UpstreamError>>>>;
@@ -127,7 +127,7 @@ impl ChannelWire {
 
     pub(crate) async fn request(&self, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let meta = self.modern_meta.lock().clone();
+        let meta = with_call(self.modern_meta.lock().as_deref(), ask.identity);
         let body = switchboard_mcp::request(id, ask.method, params(ask.members, meta.as_deref()).as_deref());
         let (sender, receiver) = oneshot::channel();
         self.switch.waiting.lock().insert(id, sender);

@@ -24,7 +24,7 @@ use tokio::sync::broadcast;
 
 use super::{
     Ask, Hint, RawResult, UpstreamAuth, UpstreamError, UpstreamLimits,
-    wire::{modern_meta, params, share},
+    wire::{modern_meta, params, share, with_call},
 };
 
 /// What the upstream assigned to a legacy session.
@@ -95,8 +95,8 @@ impl HttpWire {
     pub(crate) async fn request(&self, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let is_modern = self.legacy.read().is_none();
-        let meta = is_modern.then_some(self.modern_meta.as_str());
-        let body = switchboard_mcp::request(id, ask.method, params(ask.members, meta).as_deref());
+        let meta = with_call(is_modern.then_some(self.modern_meta.as_str()), ask.identity);
+        let body = switchboard_mcp::request(id, ask.method, params(ask.members, meta.as_deref()).as_deref());
         let response = self.post(self.headers(ask), body, ask).await?;
         self.answer(response, id, ask).await
     }
@@ -185,7 +185,15 @@ impl HttpWire {
         }
     }
 
-    async fn post(&self, headers: HeaderMap, body: Bytes, ask: &Ask<'_>) -> Result<Response, UpstreamError> {
+    async fn post(
+        &self,
+        mut headers: HeaderMap,
+        body: Bytes,
+        ask: &Ask<'_>,
+    ) -> Result<Response, UpstreamError> {
+        if let Some(identity) = ask.identity {
+            identity.sign(&mut headers, self.url.url(), &body);
+        }
         let request = self.exchange(Method::POST, headers, body, ask.deadline, ask.max_bytes);
         self.egress.send(request).await.map_err(|error| in_time(error, ask))
     }

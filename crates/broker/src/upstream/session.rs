@@ -177,6 +177,7 @@ fn ask<'a>(method: &'a str, members: &'a str, limits: &UpstreamLimits) -> Ask<'a
         members,
         name: None,
         params: &[],
+        identity: None,
         deadline: limits.open,
         deadline_name: "upstream.open_timeout",
         max_bytes: limits.max_answer_bytes,

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use switchboard_domain::{CredentialId, SecretValue};
 use switchboard_mcp::MODERN;
 
-use super::UpstreamError;
+use super::{CallIdentity, UpstreamError};
 
 /// A request: its method, its parameters without `_meta`, and what its transport must mirror.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) name: Option<&'a str>,
     /// `Mcp-Param-*` headers.
     pub(crate) params: &'a [(String, String)],
+    /// For whom it is, where the connection sends that.
+    pub(crate) identity: Option<&'a CallIdentity>,
     /// How long the whole exchange may take.
     pub(crate) deadline: Duration,
     /// Name of the setting behind `deadline`.
@@ -56,6 +58,16 @@ pub(crate) fn modern_meta() -> String {
          \"io.modelcontextprotocol/clientCapabilities\":{{}}}}",
         env!("CARGO_PKG_VERSION")
     )
+}
+
+/// `meta` with the call's id, where that is sent: what the server writes down finds our record of the call.
+pub(crate) fn with_call(meta: Option<&str>, identity: Option<&CallIdentity>) -> Option<String> {
+    let Some(identity) = identity else { return meta.map(str::to_owned) };
+    let call = format!("\"switchboard/call_id\":\"{}\"", identity.call);
+    Some(match meta.and_then(|meta| meta.strip_suffix('}')) {
+        Some(open) => format!("{open},{call}}}"),
+        None => format!("\"_meta\":{{{call}}}"),
+    })
 }
 
 /// `{members, meta}`; `None` when there is nothing to send.

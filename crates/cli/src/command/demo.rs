@@ -4,17 +4,20 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use switchboard_domain::{Random as _, Scope, Scopes, SecretValue, SystemRandom};
+use switchboard_storage::Organization;
 use url::Url;
 
 use crate::{
     config::SettingFlags,
     failure::Failure,
     operator::{NewOwner, NewToken, Operator},
-    sample::SampleServer,
+    sample::{SampleServer, vendor::Vendor},
     serving::{self, Demo},
 };
 
 const EMAIL: &str = "owner@demo.invalid";
+/// A second person, with accounts of her own.
+const MEMBER: &str = "mia@demo.invalid";
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Examples
@@ -32,6 +35,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(scratch) = &scratch {
         settings.values.insert("data_dir", scratch.0.display().to_string());
     }
+    // The server that somebody else runs is on this machine too.
+    settings.values.entry("egress.allow_private_networks").or_insert_with(|| "true".into());
     let config = super::load(&settings)?;
     let demo = Demo {
         server: Arc::new(SampleServer::default()),
@@ -63,35 +68,69 @@ fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// An owner with a fresh password and a fresh token, each start.
+/// An owner, a member and a server of somebody else's; with fresh passwords and fresh tokens, each start.
 async fn prepare(operator: Operator, public_url: Url) -> Result<String, Failure> {
-    let password: String = random::<12>().iter().map(|byte| format!("{byte:02x}")).collect();
-    let secret = SecretValue::new(password.clone());
+    let password = new_password();
     let has_owner = operator.db.single().await?.members().owners_exist().await?;
     if has_owner {
         let organization = operator.organization(None).await?;
-        operator.reset_password(&organization, EMAIL, secret).await?;
+        operator.reset_password(&organization, EMAIL, SecretValue::new(&*password)).await?;
     } else {
         let organization = Some("demo".parse().map_err(|_| Failure::failed("`demo` is no slug"))?);
         let name = Some("Demo Owner".into());
+        let secret = SecretValue::new(&*password);
         operator
             .create_owner(&NewOwner { organization, email: EMAIL.into(), name, password: secret })
             .await?;
     }
     let organization = operator.organization(None).await?;
-    let token = operator
-        .create_token(
-            &organization,
-            &NewToken {
-                email: EMAIL.into(),
-                name: "demo".into(),
-                scopes: Scopes::from_iter([Scope::McpRead, Scope::McpWrite, Scope::Api]),
-                resource: None,
-                lifetime: Some(Duration::from_secs(24 * 3600)),
-            },
-        )
-        .await?;
-    Ok(first_call(public_url.as_str().trim_end_matches('/'), &password, token.secret.expose()))
+    let vendor = Vendor::start(Arc::clone(&operator.random)).await;
+    let vendor =
+        vendor.map_err(|error| Failure::failed(format!("The sample server can't listen: {error}.")))?;
+    let second = operator.prepare_demo(&organization, MEMBER, "Mia", &vendor).await?;
+    operator.reset_password(&organization, MEMBER, SecretValue::new(&*second)).await?;
+    let origin = public_url.as_str().trim_end_matches('/');
+    let own = token(&operator, &organization, EMAIL).await?;
+    let hers = token(&operator, &organization, MEMBER).await?;
+    let first = first_call(origin, &password, own.expose());
+    Ok(format!("{first}\n\n{}", own_accounts(&second, hers.expose())))
+}
+
+fn new_password() -> String {
+    random::<12>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn token(
+    operator: &Operator,
+    organization: &Organization,
+    email: &str,
+) -> Result<SecretValue, Failure> {
+    let new = NewToken {
+        email: email.into(),
+        name: "demo".into(),
+        scopes: Scopes::from_iter([Scope::McpRead, Scope::McpWrite, Scope::Api]),
+        resource: None,
+        lifetime: Some(Duration::from_secs(24 * 3600)),
+    };
+    Ok(operator.create_token(organization, &new).await?.secret)
+}
+
+/// The server that wants everybody to sign in with an account of their own.
+fn own_accounts(password: &str, token: &str) -> String {
+    let program = crate::output::program();
+    let slug = crate::sample::vendor::SLUG;
+    format!(
+        "`{slug}` is somebody else's server, with a provider that signs people in: each member has an account there.\n\
+         Connect yours (an address opens in your browser; sign in as {EMAIL}, then pick an account):\n\
+         \n\
+         {program} connection connect {slug}\n\
+         {program} call {slug}.list_messages\n\
+         \n\
+         Mia has one too. She signs in as {MEMBER} with the password {password}, in a browser of her own:\n\
+         \n\
+         SWITCHBOARD_TOKEN={token} {program} connection connect {slug}\n\
+         SWITCHBOARD_TOKEN={token} {program} call {slug}.list_messages"
+    )
 }
 
 /// What to type next. Every line works as it stands.

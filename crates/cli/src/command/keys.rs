@@ -123,7 +123,7 @@ async fn data_keys(operator: &Operator, dry_run: bool, options: &Options) -> Res
     let (keys, resealed) = if dry_run {
         (
             operator.db.single().await?.organizations().list().await?.len() as u64,
-            operator.count_credentials().await?,
+            operator.count_sealed().await?,
         )
     } else {
         let rotated = operator.rotate_data_keys().await?;
@@ -134,7 +134,7 @@ async fn data_keys(operator: &Operator, dry_run: bool, options: &Options) -> Res
     } else {
         let would = if dry_run { "would make" } else { "made" };
         output::print(&format!(
-            "{would} {keys} data keys and seal {resealed} credentials anew; older data keys stay, wrapped, because the audit log is verified with them"
+            "{would} {keys} data keys and seal {resealed} secrets anew; older data keys stay, wrapped, because the audit log is verified with them"
         ));
     }
     Ok(())

@@ -12,6 +12,7 @@ use toml::{
 
 use super::{
     error::{Fault, Origin},
+    oauth_clients::OauthClientEntry,
     setting::{Kind, Setting},
     suggest::nearest,
     table::{SETTINGS, find},
@@ -42,6 +43,7 @@ pub(crate) struct Document {
     /// `<key>_file`: the file that holds a secret.
     pub(crate) secret_files: BTreeMap<&'static str, (PathBuf, Origin)>,
     pub(crate) stdio: Vec<StdioEntry>,
+    pub(crate) oauth_clients: Vec<OauthClientEntry>,
 }
 
 struct Reader<'a> {
@@ -85,6 +87,10 @@ impl Reader<'_> {
             match value.get_ref() {
                 DeValue::Table(inner) if is_section => self.table(&key, inner),
                 DeValue::Array(entries) if key == "stdio" => self.stdio(entries),
+                DeValue::Array(entries) if key == "oauth_clients" => self.oauth_clients(entries),
+                _ if key == "oauth_clients" => {
+                    self.shape(origin, key, "is a list of tables: write [[oauth_clients]]");
+                }
                 _ if key == "stdio" => self.shape(origin, key, "is a list of tables: write [[stdio]]"),
                 _ if is_section => {
                     self.shape(origin, key, "is a section: write its settings below [section]")
@@ -145,6 +151,33 @@ impl Reader<'_> {
                 }
             }
             self.document.stdio.push(read);
+        }
+    }
+
+    fn oauth_clients(&mut self, entries: &DeArray<'_>) {
+        for entry in entries {
+            let start = entry.span().start;
+            let DeValue::Table(table) = entry.get_ref() else {
+                let origin = self.origin(start);
+                self.shape(origin, "oauth_clients".into(), "is a list of tables: write [[oauth_clients]]");
+                continue;
+            };
+            let mut read = OauthClientEntry { line: self.line(start), ..OauthClientEntry::default() };
+            for (name, value) in table {
+                let origin = self.origin(name.span().start);
+                if let Err(fault) = read.take(name, value.get_ref(), origin) {
+                    self.faults.push(fault);
+                }
+            }
+            for member in read.missing() {
+                let origin = self.origin(start);
+                self.shape(
+                    origin,
+                    format!("oauth_clients.{member}"),
+                    "is missing in this [[oauth_clients]] entry",
+                );
+            }
+            self.document.oauth_clients.push(read);
         }
     }
 

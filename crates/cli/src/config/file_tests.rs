@@ -73,3 +73,25 @@ fn stdio_entries_are_read_and_checked() {
         "{found:?}"
     );
 }
+
+#[test]
+fn clients_of_the_operator_are_read_and_checked() {
+    let (document, faults) = super::read(
+        Path::new("s.toml"),
+        "[[oauth_clients]]\nname = \"vendor\"\nissuer = \"https://as.example.com\"\nclient_id = \"us\"\nclient_secret = \"s\"\n",
+    );
+    assert!(faults.is_empty());
+    let entry = &document.oauth_clients[0];
+    assert_eq!((entry.name.as_str(), entry.client_id.as_str(), entry.line), ("vendor", "us", 1));
+    assert_eq!(entry.client_secret.as_ref().unwrap().expose(), "s");
+    for (wrong, said) in [
+        ("[[oauth_clients]]\nname = \"a\"\nissuer = \"https://as.example.com\"\n", "oauth_clients.client_id"),
+        ("[[oauth_clients]]\nclient = \"a\"\n", "did you mean `oauth_clients.client_id`?"),
+        ("[[oauth_clients]]\nissuer = \"nowhere\"\n", "is no URL"),
+        ("[[oauth_clients]]\ntoken_endpoint_auth_method = \"tls\"\n", "client_secret_post"),
+        ("oauth_clients = 1\n", "write [[oauth_clients]]"),
+    ] {
+        let faults = super::read(Path::new("s.toml"), wrong).1;
+        assert!(faults.iter().any(|fault| fault.to_string().contains(said)), "{wrong}: {faults:?}");
+    }
+}

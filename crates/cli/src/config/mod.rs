@@ -6,6 +6,7 @@
 mod error;
 mod file;
 mod flags;
+mod oauth_clients;
 mod reference;
 mod setting;
 mod settings;

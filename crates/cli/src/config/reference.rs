@@ -38,6 +38,20 @@ start a process.
 | `args` | List of its arguments. |
 | `env` | Table of environment variables. The child sees these and `PATH`, `HOME`, `LANG`; nothing else. |
 
+## `[[oauth_clients]]`
+
+OAuth clients that the operator made at providers, for every connection of the whole deployment whose authorization server
+is that issuer, so that no admin has to paste them. Each has one callback of its own, to be given to the provider:
+`{public_url}/oauth/callback/client/{name}`. A client that an admin gives a connection is used instead of it.
+
+| key | meaning |
+|---|---|
+| `name` | Its name, in lower case; in its callback; required. |
+| `issuer` | The provider's issuer, exactly as in its metadata; required. |
+| `client_id` | Required. |
+| `client_secret`, `client_secret_file` | Its secret, or the file that holds it; none for a public client. |
+| `token_endpoint_auth_method` | `client_secret_basic` (with a secret), `client_secret_post` or `none`. |
+
 ## Client commands
 
 | variable | meaning |

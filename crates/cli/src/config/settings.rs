@@ -15,6 +15,7 @@ use super::{
     error::{ConfigError, Fault, Origin},
     file::{self, Raw, StdioEntry},
     flags::SettingFlags,
+    oauth_clients::OauthClientEntry,
     setting::{Kind, PREFIX, Setting, parse_duration, parse_size, parse_switch},
     suggest::{is_typing_error, nearest},
     table::{SETTINGS, find},
@@ -81,6 +82,7 @@ pub(super) struct Found {
 pub(crate) struct Settings {
     found: BTreeMap<&'static str, Found>,
     pub(crate) stdio: Vec<StdioEntry>,
+    pub(crate) oauth_clients: Vec<OauthClientEntry>,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
 }
@@ -88,7 +90,8 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn load(flags: &SettingFlags, environment: &Environment) -> Result<Self, ConfigError> {
         let mut faults = Vec::new();
-        let mut settings = Self { found: BTreeMap::new(), stdio: Vec::new(), file: None };
+        let mut settings =
+            Self { found: BTreeMap::new(), stdio: Vec::new(), oauth_clients: Vec::new(), file: None };
         settings.take_environment(environment, &mut faults);
         settings.take_flags(flags, &mut faults);
         // Last, because flags and environment say where it is; it only fills what they left open.
@@ -188,6 +191,18 @@ impl Settings {
             self.take_secret(setting, &secret, origin.to_string(), faults);
         }
         self.stdio = document.stdio;
+        self.oauth_clients = document.oauth_clients;
+        for entry in &mut self.oauth_clients {
+            let Some(secret) = &entry.client_secret_file else { continue };
+            let secret = path.parent().map_or_else(|| secret.clone(), |parent| parent.join(secret));
+            match read_bounded(&secret, MAX_SECRET_BYTES) {
+                Ok(text) => entry.client_secret = Some(SecretValue::new(text.trim_end())),
+                Err(source) => {
+                    let named_by = format!("oauth_clients.client_secret_file (line {})", entry.line);
+                    faults.push(Fault::SecretFile { named_by, path: secret, source });
+                }
+            }
+        }
         self.file = Some(path);
     }
 

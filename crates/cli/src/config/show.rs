@@ -33,6 +33,12 @@ pub(crate) fn as_table(settings: &Settings) -> String {
     for entry in &settings.stdio {
         text.push_str(&format!("[[stdio]] {} = {} {}\n", entry.slug, entry.command, entry.args.join(" ")));
     }
+    for entry in &settings.oauth_clients {
+        text.push_str(&format!(
+            "[[oauth_clients]] {} = {} at {}\n",
+            entry.name, entry.client_id, entry.issuer
+        ));
+    }
     text
 }
 
@@ -50,6 +56,7 @@ pub(crate) fn as_json(settings: &Settings) -> Value {
     json!({
         "file": settings.file,
         "settings": rows.collect::<Vec<_>>(),
+        "oauth_clients": settings.oauth_clients.iter().map(|entry| json!({"name": entry.name, "issuer": entry.issuer, "client_id": entry.client_id, "has_secret": entry.client_secret.is_some()})).collect::<Vec<_>>(),
         "stdio": settings.stdio.iter().map(|entry| json!({"slug": entry.slug, "command": entry.command, "args": entry.args})).collect::<Vec<_>>(),
     })
 }

@@ -141,6 +141,7 @@ fn egress_limits() -> Vec<Setting> {
 fn upstream() -> Vec<Setting> {
     vec![
         S("upstream.allow_stdio", "ALLOW_STDIO", Kind::Switch, "false", "Start the child processes of the [[stdio]] entries. They run as the user that runs Switchboard.").flag("allow-stdio", "BOOL"),
+        S("upstream.client_metadata_url", "UPSTREAM_CLIENT_METADATA_URL", Kind::Text, "", "Where providers read our OAuth client metadata documents, with {connection_id} in it; below the public URL without, when that is https."),
         S("upstream.max_concurrent", "UPSTREAM_MAX_CONCURRENT", Kind::Count, "64", "Calls at once to one connection."),
         S("upstream.max_queued", "UPSTREAM_MAX_QUEUED", Kind::Count, "512", "Calls that wait for a place at one connection."),
         S("upstream.breaker_failures", "UPSTREAM_BREAKER_FAILURES", Kind::Count, "5", "Failures in a row that open a connection's circuit breaker."),

@@ -11,6 +11,7 @@ use std::{
 
 use switchboard_broker::{
     ApprovalSettings, AuthorizationSettings, CallSettings, RequestSettings, SessionSettings, SignInSettings,
+    connect::ConnectSettings,
 };
 use switchboard_domain::SecretValue;
 use switchboard_server::TrustedProxies;
@@ -19,6 +20,7 @@ use url::{Host, Url};
 use super::{
     error::{ConfigError, Fault},
     file::StdioEntry,
+    oauth_clients::OauthClientEntry,
     settings::Settings,
     table::SETTINGS,
 };
@@ -134,6 +136,7 @@ pub(crate) struct Config {
     pub(crate) stdio: Vec<StdioEntry>,
     /// `[[stdio]]` entries that are not started because `--allow-stdio` is missing.
     pub(crate) stdio_not_allowed: usize,
+    pub(crate) connect: ConnectSettings,
     pub(crate) log: LogSettings,
     pub(crate) otlp: Option<OtlpSettings>,
     pub(crate) metrics_listen: Option<SocketAddr>,
@@ -197,6 +200,13 @@ impl Config {
                 faults.push(Fault::Rule(text));
             }
         }
+        let mut names = std::collections::BTreeSet::new();
+        for entry in settings.oauth_clients.iter().filter(|entry| !names.insert(&entry.name)) {
+            faults.push(Fault::Rule(format!(
+                "line {}: two [[oauth_clients]] entries have the name `{}`: give one of them another",
+                entry.line, entry.name
+            )));
+        }
         if !faults.is_empty() {
             return Err(ConfigError(faults));
         }
@@ -244,6 +254,10 @@ impl Config {
             upstream: upstream(settings),
             stdio: if allow_stdio { settings.stdio.clone() } else { Vec::new() },
             stdio_not_allowed: if allow_stdio { 0 } else { settings.stdio.len() },
+            connect: ConnectSettings {
+                client_metadata_url: settings.text("upstream.client_metadata_url").map(str::to_owned),
+                clients: settings.oauth_clients.iter().filter_map(OauthClientEntry::client).collect(),
+            },
             log: log(settings),
             otlp: settings.url("telemetry.otlp_endpoint").map(|endpoint| OtlpSettings {
                 endpoint,

@@ -2,13 +2,12 @@
 //!
 //! A *master key* (key-encryption key) wraps data keys: rotating it re-wraps them, one compare-and-swap each, and
 //! then takes the old key away. A *data key* seals one organization's secrets: rotating it makes a new one and
-//! reseals every credential, and what is sealed beside them (`sealed.rs`). Both stop anywhere and go on where they
+//! reseals everything that is sealed with the old one (`sealed.rs`). Both stop anywhere and go on where they
 //! stopped; a running server reads the key file again when it meets a key it does not know.
 
 use serde_json::json;
-use switchboard_broker::credential_context;
 use switchboard_domain::{DataKeyId, KeyEncryptionKeyId, OrganizationId};
-use switchboard_storage::{self as storage, KeyState, PutCredential, Sealed, StorageError, StoredCredential};
+use switchboard_storage::{self as storage, KeyState, Sealed, SealedColumn, StorageError};
 use switchboard_vault::{self as vault, DataKey, Keyring, WrappedKey};
 
 use super::{Operator, audit::Change};
@@ -107,29 +106,28 @@ impl Operator {
     }
 
     /// What [`Self::rotate_data_keys`] would reseal.
-    pub(crate) async fn count_credentials(&self) -> Result<u64, Failure> {
+    pub(crate) async fn count_sealed(&self) -> Result<u64, Failure> {
         let mut tx = self.db.read().await?;
         let mut count = 0;
         for organization in tx.organizations().list().await? {
-            count += tx.credentials().list(organization.id).await?.len() as u64;
-            let providers = tx.identity_providers().list(organization.id).await?;
-            count += providers.iter().filter(|provider| provider.secret.is_some()).count() as u64;
-            count += tx.identities().count_sealed(organization.id).await?;
+            for column in SealedColumn::ALL {
+                count += tx.sealed().count(column, organization.id).await?;
+            }
         }
         tx.rollback().await?;
         Ok(count)
     }
 
-    /// A new data key for every organization, and every credential sealed with it.
+    /// A new data key for every organization, and everything that is sealed sealed with it.
     pub(crate) async fn rotate_data_keys(&self) -> Result<Rotated, Failure> {
         let mut rotated = Rotated::default();
         let organizations = self.db.single().await?.organizations().list().await?;
         for organization in organizations {
             let id = self.replace_data_key(organization.id).await?;
             rotated.new_data_keys += 1;
-            rotated.resealed += self.reseal_with(organization.id, id).await?;
-            let keys = self.opened_data_keys(organization.id).await?;
-            rotated.resealed += self.reseal_beside_credentials(organization.id, id, &keys).await?;
+            for column in SealedColumn::ALL {
+                rotated.resealed += self.reseal_column(column, organization.id, id).await?;
+            }
         }
         Ok(rotated)
     }
@@ -160,47 +158,7 @@ impl Operator {
         Ok(id)
     }
 
-    async fn reseal_with(&self, organization: OrganizationId, active: DataKeyId) -> Result<u64, Failure> {
-        let (mut resealed, mut after) = (0, None);
-        loop {
-            let keys = self.opened_data_keys(organization).await?;
-            let mut tx = self.db.single().await?;
-            let batch = tx.credentials().not_sealed_with(organization, active, after, BATCH).await?;
-            drop(tx);
-            let Some(last) = batch.last() else { return Ok(resealed) };
-            after = Some(last.info.id);
-            for credential in &batch {
-                resealed += u64::from(self.reseal_one(credential, active, &keys).await?);
-            }
-        }
-    }
-
-    async fn reseal_one(
-        &self,
-        credential: &StoredCredential,
-        active: DataKeyId,
-        keys: &[(DataKeyId, DataKey)],
-    ) -> Result<bool, Failure> {
-        let find = |id| keys.iter().find(|(known, _)| *known == id).map(|(_, key)| key);
-        let (Some(old), Some(new)) = (find(credential.info.data_key), find(active)) else {
-            return Err(Failure::failed(
-                "A credential is sealed with a data key that is gone. Restore a backup.",
-            ));
-        };
-        let sealed = vault::Sealed::from(credential.sealed.0.clone());
-        let resealed = vault::reseal(old, new, &credential_context(&credential.info), &sealed, &*self.random)
-            .map_err(|error| {
-                Failure::failed(format!("Credential {} does not open: {error}.", credential.info.id))
-            })?;
-        let mut tx = self.db.write().await?;
-        let stored = tx.credentials().reseal(&credential.info, active, &Sealed(resealed.into())).await?;
-        // A stale row was replaced meanwhile, and sealed with the new key by whoever did.
-        tx.organizations().touch(credential.info.organization).await?;
-        tx.commit().await?;
-        Ok(matches!(stored, PutCredential::Stored))
-    }
-
-    async fn opened_data_keys(
+    pub(super) async fn opened_data_keys(
         &self,
         organization: OrganizationId,
     ) -> Result<Vec<(DataKeyId, DataKey)>, Failure> {
@@ -216,29 +174,17 @@ impl Operator {
         opened.collect()
     }
 
-    /// Opens every data key and every credential; what does not open, in words.
+    /// Opens every data key and everything that is sealed; what does not open, in words.
     pub(crate) async fn verify_keys(&self) -> Result<(u64, Vec<String>), Failure> {
         let (mut checked, mut faults) = (0, Vec::new());
         let organizations = self.db.single().await?.organizations().list().await?;
         for organization in organizations {
             let keys = self.opened_data_keys(organization.id).await?;
             checked += keys.len() as u64;
-            let (beside, wrong) = self.verify_beside_credentials(organization.id, &keys).await?;
-            checked += beside;
-            faults.extend(wrong);
-            // No credential is sealed with the nil key: this lists all of them.
-            let nobody = DataKeyId::from_uuid(uuid::Uuid::nil());
-            let mut after = None;
-            loop {
-                let mut tx = self.db.single().await?;
-                let batch = tx.credentials().not_sealed_with(organization.id, nobody, after, BATCH).await?;
-                drop(tx);
-                let Some(last) = batch.last() else { break };
-                after = Some(last.info.id);
-                for credential in &batch {
-                    checked += 1;
-                    faults.extend(fault_of(credential, &keys));
-                }
+            for column in SealedColumn::ALL {
+                let (values, wrong) = self.verify_column(column, organization.id, &keys).await?;
+                checked += values;
+                faults.extend(wrong);
             }
         }
         Ok((checked, faults))
@@ -248,17 +194,6 @@ impl Operator {
     pub(crate) fn with_keyring(&mut self, keyring: Keyring) {
         self.keyring = std::sync::Arc::new(keyring);
     }
-}
-
-fn fault_of(credential: &StoredCredential, keys: &[(DataKeyId, DataKey)]) -> Option<String> {
-    let info = &credential.info;
-    let Some((_, key)) = keys.iter().find(|(id, _)| *id == info.data_key) else {
-        return Some(format!("credential {} is sealed with {}, which is gone", info.id, info.data_key));
-    };
-    let sealed = vault::Sealed::from(credential.sealed.0.clone());
-    vault::open(key, &credential_context(info), &sealed)
-        .err()
-        .map(|error| format!("credential {}: {error}", info.id))
 }
 
 fn damaged(id: DataKeyId, error: &vault::UnwrapError) -> Failure {

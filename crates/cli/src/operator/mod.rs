@@ -5,6 +5,7 @@
 
 mod audit;
 mod connections;
+mod demo;
 mod keys;
 mod people;
 mod sealed;

@@ -9,6 +9,7 @@ mod notes;
 mod picture;
 mod text;
 mod time;
+pub(crate) mod vendor;
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -147,7 +147,7 @@ async fn assemble(
             sign_heads_every: config.sign_heads_every,
             ..switchboard_broker::Settings::default()
         },
-        connect: switchboard_broker::connect::ConnectSettings::default(),
+        connect: config.connect.clone(),
     })
     .await?;
     let keys_again = config.clone();

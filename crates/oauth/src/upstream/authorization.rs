@@ -1,5 +1,7 @@
 //! Sending a person to an authorization server, and reading what they bring back (RFC 6749 section 4.1, RFC 9207).
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
 use crate::Parameters;
@@ -19,6 +21,8 @@ pub struct AuthorizationUrl<'a> {
     pub scopes: &'a [String],
     /// What the token is to be for (RFC 8707).
     pub resource: &'a str,
+    /// What this provider wants beside the standard. None of ours is among them.
+    pub more: &'a BTreeMap<String, String>,
 }
 
 impl AuthorizationUrl<'_> {
@@ -37,7 +41,8 @@ impl AuthorizationUrl<'_> {
         if !self.scopes.is_empty() {
             query.append_pair("scope", &self.scopes.join(" "));
         }
-        if self.scopes.iter().any(|scope| scope == "offline_access") {
+        query.extend_pairs(self.more);
+        if self.scopes.iter().any(|scope| scope == "offline_access") && !self.more.contains_key("prompt") {
             // Without it an OpenID provider passes offline_access over (OpenID Connect Core section 11).
             query.append_pair("prompt", "consent");
         }
@@ -123,6 +128,7 @@ mod tests {
             code_challenge: "x",
             scopes: &["read".to_owned(), "offline_access".to_owned()],
             resource: "https://mcp.example/mcp",
+            more: &BTreeMap::new(),
         };
         let url = url.build().unwrap();
         assert!(url.starts_with("https://as.example/authorize?tenant=a&response_type=code&client_id=c&"));

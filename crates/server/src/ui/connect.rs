@@ -38,6 +38,7 @@ pub(super) fn router() -> Router<ServerState> {
         .route("/oauth/callback/{connection_id}", get(back))
         .route("/oauth/callback/client/{name}", get(back_to_operator))
         .route("/oauth/client-metadata/{file}", get(client_metadata))
+        .route("/oauth/jwks/{file}", get(public_keys))
 }
 
 #[derive(Template)]
@@ -213,6 +214,25 @@ async fn client_metadata(State(state): State<ServerState>, Path(file): Path<Stri
     let fresh = HeaderValue::from_static("public, max-age=3600");
     response.headers_mut().insert(header::CACHE_CONTROL, fresh);
     response
+}
+
+/// What servers verify the identity of callers with.
+async fn public_keys(State(state): State<ServerState>, Path(file): Path<String>) -> Response<Body> {
+    let id = file.strip_suffix(".json").and_then(|id| id.parse::<ConnectionId>().ok());
+    let Some(id) = id else { return problem::not_found() };
+    match state.broker.public_keys(id).await {
+        Ok(Some(keys)) => {
+            let mut response = Json(keys).into_response();
+            let fresh = HeaderValue::from_static("public, max-age=3600");
+            response.headers_mut().insert(header::CACHE_CONTROL, fresh);
+            response
+        }
+        Ok(None) => problem::not_found(),
+        Err(error) => {
+            tracing::error!(%error, "a connection's key can't be read");
+            unavailable()
+        }
+    }
 }
 
 /// Who is signed in; everybody else signs in first and comes back.

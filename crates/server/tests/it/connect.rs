@@ -2,11 +2,12 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use switchboard_broker::connect::{ConnectSettings, OperatorClient};
 use switchboard_domain::{ConnectionId, ConnectionStatus, Role, Scope};
 use switchboard_testkit::{
-    app::{App, Browser, McpReply},
+    app::{App, AppOptions, Browser, McpReply},
     on_both,
-    upstream::ProtectedUpstream,
+    upstream::{ProtectedUpstream, Says},
 };
 
 const OWNER: &str = "owner@example.test";
@@ -174,6 +175,106 @@ on_both! {
         let other = Person::member(&app, "mia@example.test").await;
         let shown = api(&app, &other.token, Method::GET, &path, None).await.json();
         assert_eq!(shown["status"], "needs_connection", "{shown}");
+        app.stop().await;
+    }
+
+    async fn an_operators_client_serves_every_connection_of_its_issuer(database) {
+        let upstream = ProtectedUpstream::start().await;
+        upstream.add_client("of-the-operator", Some("operators-secret-canary"));
+        let client = OperatorClient {
+            name: "vendors".parse().unwrap(),
+            issuer: upstream.origin().to_owned(),
+            client_id: "of-the-operator".into(),
+            client_secret: Some(switchboard_domain::SecretValue::new("operators-secret-canary")),
+            authentication: None,
+        };
+        let connect = ConnectSettings { clients: vec![client], ..ConnectSettings::default() };
+        let app = App::start_with(database.db.clone(), AppOptions { connect, ..AppOptions::default() }).await;
+        let owner = Person::owner(&app).await;
+        let one = owner.add(&app, "one", &upstream, json!({})).await;
+        let two = owner.add(&app, "two", &upstream, json!({})).await;
+        let started = owner.start(&app, &one).await.json();
+        let back = owner.agree(&app, &started).await;
+        assert!(back.starts_with(&app.url("/oauth/callback/client/vendors?")), "{back}");
+        assert_eq!(upstream.requests("/authorize")[0].parameters["client_id"], "of-the-operator");
+        assert!(upstream.requests("/register").is_empty(), "nobody registers who is known");
+        // The state belongs to the connection that began, wherever the callback is shared.
+        let elsewhere = back.replace("/client/vendors", &format!("/{}", id_of(&two)));
+        assert!(owner.browser.get(&elsewhere).await.location().ends_with("/result"));
+        let became = owner.became(&app, &started).await;
+        assert_eq!((&became["status"], &became["reason"]), (&json!("error"), &json!("wrong_callback")), "{became}");
+        assert!(upstream.requests("/token").is_empty(), "no token was asked for");
+        for connection in [&one, &two] {
+            let started = owner.start(&app, connection).await.json();
+            let back = owner.agree(&app, &started).await;
+            owner.browser.get(&back).await;
+            assert_eq!(owner.became(&app, &started).await["status"], "connected");
+            app.wait_for_status(id_of(connection), ConnectionStatus::Connected).await;
+        }
+        let shown = api(&app, &owner.token, Method::GET, "/connections", None).await.text();
+        assert!(!shown.contains("operators-secret-canary"));
+        app.stop().await;
+    }
+
+    async fn what_a_provider_wants_beside_the_standard_is_sent_along(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ProtectedUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        let more = json!({ "oauth": { "authorization_parameters": { "access_type": "offline", "prompt": "login" } } });
+        let connection = owner.add(&app, "vendor", &upstream, more).await;
+        let started = owner.start(&app, &connection).await.json();
+        owner.agree(&app, &started).await;
+        let asked = &upstream.requests("/authorize")[0].parameters;
+        assert_eq!((&*asked["access_type"], &*asked["prompt"]), ("offline", "login"));
+        for reserved in ["state", "Redirect_URI", "code_challenge"] {
+            let new = json!({
+                "slug": "bad", "url": upstream.url(), "auth_type": "oauth",
+                "oauth": { "authorization_parameters": { reserved: "x" } },
+            });
+            let refused = api(&app, &owner.token, Method::POST, "/connections", Some(new)).await;
+            assert_eq!(refused.status.as_u16(), 422, "{reserved}: {}", refused.text());
+        }
+        app.stop().await;
+    }
+
+    async fn a_call_that_needs_more_scopes_has_them_asked_for(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ProtectedUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        let connection = owner.add(&app, "vendor", &upstream, json!({})).await;
+        let id = id_of(&connection);
+        let connect = async || {
+            let started = owner.start(&app, &connection).await.json();
+            let back = owner.agree(&app, &started).await;
+            owner.browser.get(&back).await;
+            started
+        };
+        connect().await;
+        app.wait_for_status(id, ConnectionStatus::Connected).await;
+        app.grant_everyone(id).await;
+        let client = app.client(&app.token(app.owner, &[Scope::McpRead, Scope::McpWrite]).await);
+        let challenge = "Bearer error=\"insufficient_scope\", scope=\"read write\"";
+        upstream.says("/mcp", Says::status(403).with_header("www-authenticate", challenge));
+        let refused = client.execute("vendor.echo", json!({ "text": "x" })).await["structuredContent"].clone();
+        assert_eq!(refused["code"], "reauth_required", "{refused}");
+        assert_eq!(refused["details"]["scope"], "read write", "{refused}");
+        assert_eq!(refused["action"]["url"], json!(app.url(&format!("/connections/{id}/connect"))));
+        while api(&app, &owner.token, Method::GET, &format!("/connections/{id}"), None).await.json()["status"]
+            != "reauth_required"
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        upstream.says_as_usual("/mcp");
+        connect().await;
+        let asked = upstream.requests("/authorize").pop().unwrap().parameters;
+        assert_eq!(asked["scope"], "read write offline_access", "what was there before, and more");
+        app.wait_for_status(id, ConnectionStatus::Connected).await;
+        // Refused for the same scopes again: asking again would not help, and nobody is asked.
+        upstream.says("/mcp", Says::status(403).with_header("www-authenticate", challenge));
+        client.execute("vendor.echo", json!({ "text": "x" })).await;
+        upstream.says_as_usual("/mcp");
+        let done = client.execute("vendor.echo", json!({ "text": "after" })).await;
+        assert_eq!(done["content"][0]["text"], "{\"text\":\"after\"}", "{done}");
         app.stop().await;
     }
 }

@@ -9,7 +9,7 @@ use switchboard_domain::{
 };
 use switchboard_storage::{
     CredentialHealth, CredentialInfo, InsertConnection, InsertTeam, PolicyLayer, PutCredential, Sealed,
-    StoredCredential, Team, Toolkit, ToolkitSurface, UpdateConnection,
+    SealedColumn, SealedWith, StoredCredential, Team, Toolkit, ToolkitSurface, UpdateConnection,
 };
 use switchboard_testkit::{database::TestDatabase, on_both};
 
@@ -177,18 +177,20 @@ on_both! {
         assert_eq!(found, credential(2, b"two", shared));
         assert!(tx.credentials().set_health(&found.info, failed, at(9)).await.unwrap());
         let other = data_key_of(&mut tx, &database, org, key).await;
-        let rest = tx.credentials().not_sealed_with(org, other, None, 1).await.unwrap();
+        let column = SealedColumn::Credential;
+        let rest = tx.sealed().not_with(column, org, other, (None, 1)).await.unwrap();
         assert_eq!(rest.len(), 1);
-        let next = tx.credentials().not_sealed_with(org, other, Some(rest[0].info.id), 10).await.unwrap();
+        let next = tx.sealed().not_with(column, org, other, (Some(rest[0].row), 10)).await.unwrap();
         assert_eq!(next.len(), 1, "the batch after it");
-        let resealed = tx.credentials().reseal(&rest[0].info, other, &Sealed(vec![3])).await.unwrap();
-        assert_eq!(resealed, PutCredential::Stored);
+        let with = SealedWith { data_key: other, sealed: Sealed(vec![3]) };
+        assert!(tx.sealed().swap(column, org, &rest[0], &with).await.unwrap());
+        assert!(!tx.sealed().swap(column, org, &rest[0], &with).await.unwrap(), "it was replaced meanwhile");
         assert!(!tx.keys().delete_data_key(org, key).await.unwrap(), "one row still uses it");
         assert_eq!(tx.credentials().delete_all(org, linear.id).await.unwrap(), 2);
         assert!(tx.keys().delete_data_key(org, key).await.unwrap());
         assert!(!tx.credentials().any().await.unwrap());
         tx.commit().await.unwrap();
-        assert_eq!(version(&database, org).await, before + 2);
+        assert_eq!(version(&database, org).await, before + 3);
     }
 
     async fn definitions_are_kept_byte_for_byte(database) {

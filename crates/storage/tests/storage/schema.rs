@@ -5,7 +5,7 @@ use std::{
     str::FromStr as _,
 };
 
-use switchboard_storage::Location;
+use switchboard_storage::{Location, SealedColumn};
 use switchboard_testkit::database::{TestDatabase, run, sqlite_only};
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -183,4 +183,15 @@ fn no_row_can_point_into_another_organization() {
             assert!(leads_to_organization, "{name}.organization_id refers to nothing");
         }
     });
+}
+
+/// Whatever is sealed with a data key has to be there when keys are rotated and verified.
+#[tokio::test]
+async fn every_sealed_column_is_one_that_a_rotation_goes_through() {
+    let sealed = |schema: Schema| -> BTreeSet<String> {
+        let has_key = |table: &Table| table.columns.iter().any(|(name, ..)| name == "data_key_id");
+        schema.into_iter().filter(|(_, table)| has_key(table)).map(|(name, _)| name).collect()
+    };
+    let known: BTreeSet<String> = SealedColumn::ALL.iter().map(|column| column.table().to_owned()).collect();
+    assert_eq!(sealed(sqlite_schema().await), known);
 }

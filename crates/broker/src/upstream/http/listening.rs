@@ -70,6 +70,7 @@ impl HttpWire {
             members: "\"notifications\":{\"toolsListChanged\":true}",
             name: None,
             params: &[],
+            identity: None,
             deadline: LISTEN_LIFE,
             deadline_name: "upstream.open_timeout",
             max_bytes: u64::MAX,

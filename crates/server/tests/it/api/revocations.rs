@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use switchboard_domain::{ConnectionId, CredentialOwner, Role};
-use switchboard_storage::{AuditFilter, StoredCredential};
+use switchboard_domain::{ConnectionId, CredentialOwner, DataKeyId, Role, SystemRandom};
+use switchboard_storage::{AuditFilter, SealedColumn, StoredCredential};
 use switchboard_testkit::{app::App, on_both, upstream::ProviderAnswer};
 
 use super::rest::{Expect as _, Rest};
@@ -104,12 +104,14 @@ on_both! {
         let app = &world.apps[0];
         let owner = Rest::owner(app).await;
         world.sign_in_as(CredentialOwner::Member(app.owner)).await;
-        let one = stored(app, world.id, CredentialOwner::Shared).await.unwrap();
-        let other = stored(app, world.id, CredentialOwner::Member(app.owner)).await.unwrap();
         // What somebody with access to the database could do.
         let mut tx = app.db.write().await.unwrap();
-        tx.credentials().reseal(&one.info, one.info.data_key, &other.sealed).await.unwrap();
-        tx.credentials().reseal(&other.info, other.info.data_key, &one.sealed).await.unwrap();
+        let nobody = DataKeyId::new(app.broker.clock(), &SystemRandom);
+        let column = SealedColumn::Credential;
+        let rows = tx.sealed().not_with(column, app.organization, nobody, (None, 10)).await.unwrap();
+        for (row, other) in [(&rows[0], &rows[1]), (&rows[1], &rows[0])] {
+            assert!(tx.sealed().swap(column, app.organization, row, &other.value).await.unwrap());
+        }
         tx.organizations().touch(app.organization).await.unwrap();
         tx.commit().await.unwrap();
         app.broker.forget_opened(world.id);

@@ -1,0 +1,101 @@
+//! Everything that is sealed, made by what makes it in real life, opens where a rotation of keys looks for it.
+
+use http::Method;
+use serde_json::json;
+use switchboard_broker::sealed_context;
+use switchboard_domain::{DataKeyId, Role, Scope, SystemRandom};
+use switchboard_storage::{PolicyLayer, SealedColumn};
+use switchboard_testkit::{
+    identity_provider::ScriptedProvider,
+    on_both,
+    upstream::{ProtectedUpstream, ReferenceUpstream, Says},
+};
+use switchboard_vault::{DataKey, WrappedKey, open};
+
+use crate::{
+    connect::{Person, api, id_of},
+    identity::{BUTTON, press, set_up, start},
+    oauth,
+};
+
+on_both! {
+    async fn everything_that_is_sealed_opens_where_a_rotation_looks_for_it(database) {
+        let app = start(&database).await;
+        let organization = app.organization;
+        // The secret of an identity provider, and somebody's tokens of it.
+        let provider = ScriptedProvider::start().await;
+        set_up(&app, &provider, json!({})).await;
+        provider.knows(json!({ "sub": "kai-1", "email": "kai@example.test", "email_verified": true }));
+        press(&app.browser(), &provider, BUTTON).await;
+        // A client that we registered, tokens, tokens to revoke, a verifier, a key to sign with.
+        let upstream = ProtectedUpstream::start().await;
+        upstream.metadata(json!({ "revocation_endpoint": format!("{}/revoke", upstream.origin()) }));
+        let owner = Person::owner(&app).await;
+        let one = owner.add(&app, "one", &upstream, json!({ "send_identity": true })).await;
+        for _ in 0..2 {
+            let started = owner.start(&app, &one).await.json();
+            let back = owner.agree(&app, &started).await;
+            owner.browser.get(&back).await;
+            assert_eq!(owner.became(&app, &started).await["status"], "connected");
+            upstream.says("/revoke", Says::status(503));
+            let path = format!("/connections/{}/credential", id_of(&one));
+            let taken = api(&app, &owner.token, Method::DELETE, &path, None).await.json();
+            assert_eq!(taken["provider"]["pending"], 1, "{taken}");
+        }
+        let started = owner.start(&app, &one).await.json();
+        let back = owner.agree(&app, &started).await;
+        owner.browser.get(&back).await;
+        let pending = owner.start(&app, &one).await.json();
+        owner.agree(&app, &pending).await;
+        // A refresh token whose successor waits for a client that may ask again.
+        app.member_with_password(oauth::EMAIL, Role::Member).await;
+        let browser = app.signed_in(oauth::EMAIL).await;
+        let client = oauth::public_client(&app).await;
+        let more = [("scope", "mcp:read offline_access")];
+        let code = oauth::code(&browser, &oauth::request(&client, &more)).await;
+        let tokens = oauth::exchange(&app, &client, &code, &[]).await;
+        let refreshed = oauth::refresh(&app, &client, &oauth::field(&tokens, "refresh_token")).await;
+        assert_eq!(refreshed.status.as_u16(), 200, "{}", refreshed.text());
+        // A call that waits for a person.
+        let demo = ReferenceUpstream::start().await;
+        app.connect("demo", &demo.url()).await;
+        let rules = json!([{ "pattern": "demo.echo", "action": "require_approval" }]);
+        let mut tx = app.db.write().await.unwrap();
+        let now = switchboard_domain::Timestamp::from_micros(1);
+        tx.policies().put(organization, PolicyLayer::Organization, &rules, 0, now).await.unwrap();
+        tx.commit().await.unwrap();
+        app.broker.refresh_snapshots().await.unwrap();
+        let agent = app.client(&app.token(app.owner, &[Scope::McpRead, Scope::McpWrite]).await);
+        let held = agent.execute("demo.echo", json!({ "text": "x" })).await;
+        assert_eq!(held["structuredContent"]["code"], "approval_required", "{held}");
+
+        let mut tx = app.db.read().await.unwrap();
+        let keys: Vec<(DataKeyId, DataKey)> = tx
+            .keys()
+            .data_keys(organization)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|key| {
+                let wrapped = WrappedKey { kek_id: key.key_encryption_key, bytes: key.wrapped.0 };
+                (key.id, app.keyring.unwrap(&wrapped, organization, key.id).unwrap())
+            })
+            .collect();
+        let nobody = DataKeyId::new(app.broker.clock(), &SystemRandom);
+        // Those of members who are gone have the envelope of identities; webhooks are tried by tests of their own.
+        let elsewhere = [SealedColumn::IdentityRevocation, SealedColumn::Webhook];
+        let made_here = SealedColumn::ALL.into_iter().filter(|it| !elsewhere.contains(it));
+        for column in made_here {
+            let rows = tx.sealed().not_with(column, organization, nobody, (None, 100)).await.unwrap();
+            assert!(!rows.is_empty(), "nothing in {} to look at", column.table());
+            assert_eq!(tx.sealed().count(column, organization).await.unwrap(), rows.len() as u64);
+            for row in rows {
+                let (_, key) = keys.iter().find(|(id, _)| *id == row.value.data_key).unwrap();
+                let opened = open(key, &sealed_context(organization, column, &row), &row.value.sealed);
+                assert!(opened.is_ok(), "{} does not open: {:?}", column.table(), opened.err());
+            }
+        }
+        drop(tx);
+        app.stop().await;
+    }
+}

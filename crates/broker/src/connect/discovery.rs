@@ -2,7 +2,7 @@
 //! 2026-07-28; the fallback of 2025-03-26 for servers that have neither).
 
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{Connection, OauthConfig};
+use switchboard_domain::{AuthType, Connection, OauthConfig};
 use switchboard_oauth::upstream::{BearerChallenge, ProtectedResource, ServerMetadata};
 use switchboard_storage::UpstreamIssuer;
 use url::Url;
@@ -57,7 +57,7 @@ impl Broker {
         let challenge = self.challenge(connection).await?;
         let asked = self.ask_resource(connection, challenge).await?;
         let (server, is_assumed) = match &asked.servers {
-            Some(servers) => (self.one_of(servers, accepted.as_deref()).await?, false),
+            Some(servers) => (self.one_of(connection, servers, accepted.as_deref()).await?, false),
             None => self.beside(connection, accepted.as_deref()).await?,
         };
         let mut scopes = config.scopes.unwrap_or(asked.scopes);
@@ -172,6 +172,7 @@ impl Broker {
     /// an admin's decision.
     async fn one_of(
         &self,
+        connection: &Connection,
         servers: &[String],
         accepted: Option<&str>,
     ) -> Result<ServerMetadata, ConnectFailure> {
@@ -179,11 +180,11 @@ impl Broker {
             if !servers.iter().any(|server| server == accepted) {
                 return Err(ConnectFailure::server_changed(accepted, servers));
             }
-            return self.server_metadata(accepted).await;
+            return self.server_metadata(connection, accepted).await;
         }
         let mut first_failure = None;
         for server in servers {
-            match self.server_metadata(server).await {
+            match self.server_metadata(connection, server).await {
                 Ok(metadata) => return Ok(metadata),
                 Err(failure) => first_failure.get_or_insert(failure),
             };
@@ -191,11 +192,19 @@ impl Broker {
         Err(first_failure.unwrap_or_else(|| not_found("the server")))
     }
 
-    async fn server_metadata(&self, issuer: &str) -> Result<ServerMetadata, ConnectFailure> {
+    async fn server_metadata(
+        &self,
+        connection: &Connection,
+        issuer: &str,
+    ) -> Result<ServerMetadata, ConnectFailure> {
+        let parse = match connection.auth_type {
+            AuthType::ClientCredentials => ServerMetadata::parse_for_clients,
+            _ => ServerMetadata::parse,
+        };
         let allowed = |url: &str| self.may_ask(url);
         for (kind, location) in ServerMetadata::locations(issuer) {
             let Some(body) = self.document(&location).await? else { continue };
-            return ServerMetadata::parse(&body, kind, issuer, &allowed)
+            return parse(&body, kind, issuer, &allowed)
                 .map_err(|error| ConnectFailure::server(&location, error));
         }
         Err(not_found(issuer))

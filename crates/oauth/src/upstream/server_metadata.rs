@@ -181,6 +181,26 @@ impl ServerMetadata {
         issuer: &str,
         allowed: Allowed<'_>,
     ) -> Result<Self, ServerMetadataError> {
+        Self::read(body, kind, issuer, allowed, Purpose::People)
+    }
+
+    /// The same of a server where nobody signs in (RFC 6749 section 4.4): it needs no page for that, and no PKCE.
+    pub fn parse_for_clients(
+        body: &[u8],
+        kind: MetadataKind,
+        issuer: &str,
+        allowed: Allowed<'_>,
+    ) -> Result<Self, ServerMetadataError> {
+        Self::read(body, kind, issuer, allowed, Purpose::Clients)
+    }
+
+    fn read(
+        body: &[u8],
+        kind: MetadataKind,
+        issuer: &str,
+        allowed: Allowed<'_>,
+        purpose: Purpose,
+    ) -> Result<Self, ServerMetadataError> {
         use ServerMetadataError as E;
         if !is_object(body) {
             return Err(E::Shape);
@@ -189,8 +209,14 @@ impl ServerMetadata {
         if document.issuer != issuer {
             return Err(E::OtherIssuer);
         }
+        let people = purpose == Purpose::People;
+        if document.token_endpoint.is_none() || (people && document.authorization_endpoint.is_none()) {
+            return Err(E::NoEndpoint);
+        }
         document.check_addresses(allowed)?;
-        document.check_flow(kind)?;
+        if people {
+            document.check_flow(kind)?;
+        }
         let says = |value: &Option<Value>| value.as_ref() == Some(&Value::Bool(true));
         let words = document.scopes_supported.as_deref().unwrap_or_default();
         Ok(Self {
@@ -200,7 +226,7 @@ impl ServerMetadata {
             refreshes: lists(document.grant_types_supported.as_deref(), "refresh_token", true),
             scopes_supported: scopes(words.iter().filter_map(Value::as_str)),
             issuer: document.issuer,
-            authorization_endpoint: document.authorization_endpoint.ok_or(E::NoEndpoint)?,
+            authorization_endpoint: document.authorization_endpoint.unwrap_or_default(),
             token_endpoint: document.token_endpoint.ok_or(E::NoEndpoint)?,
             registration_endpoint: document.registration_endpoint,
             revocation_endpoint: document.revocation_endpoint,
@@ -212,11 +238,15 @@ impl ServerMetadata {
     }
 }
 
+/// What tokens are to be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    People,
+    Clients,
+}
+
 impl Document {
     fn check_addresses(&self, allowed: Allowed<'_>) -> Result<(), ServerMetadataError> {
-        if self.authorization_endpoint.is_none() || self.token_endpoint.is_none() {
-            return Err(ServerMetadataError::NoEndpoint);
-        }
         let all = [
             &self.authorization_endpoint,
             &self.token_endpoint,

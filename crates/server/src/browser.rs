@@ -4,6 +4,8 @@
 //! loopback http can't have that, so there it has no prefix. Cross-site requests are refused by what the browser
 //! itself says (Fetch Metadata, else `Origin`) and, for whoever has a session, by a token in the form as well.
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     extract::Request,
@@ -134,6 +136,12 @@ impl Fields {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.expose())
     }
 
+    /// The fields whose names begin so, by what comes after.
+    pub(crate) fn secrets_below(&self, prefix: &str) -> BTreeMap<String, SecretValue> {
+        let named = self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
+        named.map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    }
+
     pub(crate) fn secret(&self, name: &str) -> Option<&SecretValue> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
@@ -151,7 +159,7 @@ pub(crate) fn return_to(given: Option<&str>) -> &str {
             "/account/",
             "/reauthenticate",
             "/approvals",
-            "/connections/",
+            "/connections",
         ];
         let plain = path.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\');
         plain && !path.starts_with("//") && known.iter().any(|start| path.starts_with(start))

@@ -34,6 +34,25 @@ pub enum ConnectionScope {
     Manageable,
 }
 
+/// Which of them; everything given must match.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionFilter {
+    pub scope: ConnectionScope,
+    /// Is in the name, the short name or the address, capitals or not.
+    pub text: Option<String>,
+    /// As the caller meets it.
+    pub status: Option<ConnectionStatus>,
+}
+
+impl ConnectionFilter {
+    fn admits(&self, connection: &ConnectionView) -> bool {
+        let text = self.text.as_deref().unwrap_or_default().to_lowercase();
+        let texts = [&connection.name, &connection.slug, &connection.url];
+        self.status.is_none_or(|status| status == connection.status)
+            && texts.iter().any(|it| it.to_lowercase().contains(&text))
+    }
+}
+
 /// A created connection, or the one that was there.
 #[derive(Debug)]
 pub struct CreatedConnection {
@@ -70,6 +89,16 @@ impl Broker {
         scope: ConnectionScope,
         page: &PageRequest,
     ) -> Result<Page<ConnectionView>, Refusal> {
+        let filter = ConnectionFilter { scope, ..ConnectionFilter::default() };
+        self.find_connections(principal, &filter, page).await
+    }
+
+    pub async fn find_connections(
+        &self,
+        principal: &Principal,
+        filter: &ConnectionFilter,
+        page: &PageRequest,
+    ) -> Result<Page<ConnectionView>, Refusal> {
         let allowed = authorize(principal, Operation::ListConnections, Target::Organization)?;
         let organization = allowed.principal().organization;
         let rows = self.db().single().await?.connections().list(organization).await?;
@@ -78,7 +107,7 @@ impl Broker {
         for row in rows {
             let Some(known) = snapshot.connections.get(&row.id) else { continue };
             let target = Target::Connection { connection: &row, grants: &known.grants };
-            let included = match scope {
+            let included = match filter.scope {
                 ConnectionScope::Visible => authorize(principal, Operation::ReadConnection, target).is_ok(),
                 ConnectionScope::Manageable => {
                     authorize(principal, Operation::UpdateConnection, target).is_ok()
@@ -90,6 +119,9 @@ impl Broker {
             }
         }
         let key = |known: &Known| format!("{}|{}", known.connection.slug, known.connection.id);
+        if filter.text.is_some() || filter.status.is_some() {
+            shown.retain(|known| filter.admits(&self.connection_view(known, principal)));
+        }
         shown.sort_by_key(key);
         Ok(page.cut(shown, key)?.map(|known| self.connection_view(&known, principal)))
     }

@@ -107,6 +107,39 @@ pub struct NewConnection {
     pub env: Option<IgnoredAny>,
 }
 
+impl NewConnection {
+    /// With everything else as it usually is.
+    pub fn at(slug: &str, url: &str, auth_type: AuthType) -> Self {
+        Self {
+            slug: slug.to_owned(),
+            name: None,
+            url: url.to_owned(),
+            transport: None,
+            auth_type,
+            credential_mode: None,
+            enabled: None,
+            availability: None,
+            allow_in_plan_mode: false,
+            model_intent: false,
+            expose_directly: false,
+            send_identity: false,
+            staged: false,
+            owner: OwnerWord::Organization,
+            tool_allow: Vec::new(),
+            tool_deny: Vec::new(),
+            external_key: None,
+            api_key: None,
+            headers: None,
+            member_headers: Vec::new(),
+            oauth: None,
+            client_credentials: None,
+            command: None,
+            args: None,
+            env: None,
+        }
+    }
+}
+
 /// What was written, in the domain's terms.
 pub(crate) struct Checked {
     pub(crate) slug: Slug,

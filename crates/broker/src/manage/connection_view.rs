@@ -7,7 +7,7 @@ use switchboard_domain::{
 };
 use url::Url;
 
-use super::{ClientCredentialsView, MemberHeader, OauthView, OwnerWord};
+use super::{ClientCredentialsView, MemberHeader, OauthView, OwnerWord, authorize::is_granted};
 use crate::{Broker, Known};
 
 /// Where an API key goes.
@@ -106,6 +106,9 @@ pub struct ConnectionView {
     /// After creating or changing it: what was done as asked, and had better be done otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Calls of this caller may go there: seeing is not using.
+    #[serde(skip)]
+    pub granted: bool,
     #[serde(skip)]
     pub revision: i64,
 }
@@ -191,6 +194,7 @@ impl Broker {
             updated_at: connection.updated_at,
             credentials_dropped: false,
             warnings: Vec::new(),
+            granted: is_granted(principal, connection, &known.grants),
             revision: connection.revision,
         }
     }

@@ -46,7 +46,7 @@ pub use audit_chain::{HeadView, HeadsView, VerifyAudit};
 pub(crate) use audit_log::entry_view;
 pub use audit_log::{AuditExport, AuditQuery, UsageRow, UsageView};
 pub use authorize::{Allowed, Needs, Operation, Target, authorize};
-pub use connection::{ConnectionScope, CreatedConnection};
+pub use connection::{ConnectionFilter, ConnectionScope, CreatedConnection};
 pub use connection_authentication::{
     ApiKeyInput, ClientCredentialsInput, ClientCredentialsView, MemberHeader,
 };

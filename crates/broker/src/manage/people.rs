@@ -110,6 +110,22 @@ impl Broker {
         Ok(member_view(found.ok_or_else(Refusal::not_found)?, teams))
     }
 
+    /// By email address, as people name each other.
+    pub async fn find_member(&self, principal: &Principal, email: &str) -> Result<MemberView, Refusal> {
+        let _allowed = authorize(principal, Operation::ListMembers, Target::Organization)?;
+        let mut tx = self.db().read().await?;
+        let found = tx.members().find_by_email(principal.organization, email).await?;
+        let found = found.filter(|member| member.status != MemberStatus::Removed);
+        let member = found.ok_or_else(|| {
+            Refusal::invalid(
+                "unknown_reference",
+                format!("Nobody here has the address {email}. Invite them first."),
+            )
+        })?;
+        let teams = tx.teams().of_member(principal.organization, member.id).await?;
+        Ok(member_view(member, teams))
+    }
+
     pub async fn list_teams(
         &self,
         principal: &Principal,

@@ -190,6 +190,15 @@ pub(super) struct Sent {
 
 impl Sent {
     pub(super) async fn read(state: &ServerState, request: Request) -> Result<Self, Box<Response<Body>>> {
+        Self::read_repeating(state, request, &[]).await
+    }
+
+    /// A form with fields of which there may be several.
+    pub(super) async fn read_repeating(
+        state: &ServerState,
+        request: Request,
+        repeated: &[&str],
+    ) -> Result<Self, Box<Response<Body>>> {
         if !browser::is_own_form(request.headers()) {
             return Err(Box::new(other_site()));
         }
@@ -197,7 +206,7 @@ impl Sent {
         let browser = browser::browser(&parts);
         let headers = parts.headers.clone();
         let signed_in = person(state, &headers, &parts.uri).await?;
-        let fields = Fields::read(state, Request::from_parts(parts, body), &[]).await;
+        let fields = Fields::read(state, Request::from_parts(parts, body), repeated).await;
         let Some(fields) = fields.filter(|fields| browser::has_form_token(state, &headers, fields)) else {
             return Err(Box::new(not_the_form()));
         };

@@ -49,6 +49,8 @@ struct Outcome<'a> {
     reason: Option<&'a str>,
     state_id: String,
     status: &'a str,
+    /// Where a person who came by a full page goes on.
+    connection: String,
 }
 
 /// The cookie that ties a sign-in to this browser.
@@ -201,6 +203,7 @@ fn outcome(found: &AuthorizationView, connection: &str) -> Response<Body> {
         reason: found.reason.as_deref(),
         state_id: found.state_id.to_string(),
         status: found.status,
+        connection: found.connection.to_string(),
     };
     let mut response = page(StatusCode::OK, &shown);
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));

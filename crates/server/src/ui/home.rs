@@ -1,24 +1,19 @@
 //! `/`: for everybody what this is, for a signed-in person their place: how to connect a client, what they may use,
-//! which clients act as them. `/connections/{id}`: what is the matter with one connection, and who can do what.
+//! which clients act as them.
 
 use askama::Template;
 use axum::{
     body::Body,
     extract::{Path, Request, State},
-    http::{HeaderMap, Response, StatusCode, Uri},
+    http::{HeaderMap, Response, StatusCode},
 };
 use switchboard_broker::{
     SignedIn,
     manage::{AllowedClientView, ConnectionScope, ConnectionView, PageRequest, RefusalKind},
 };
-use switchboard_domain::{Actor, AuthType, ConnectionStatus, CredentialMode, Role};
+use switchboard_domain::Role;
 
-use super::{
-    account::{Sent, person},
-    message,
-    navigation::Navigation,
-    page, unavailable,
-};
+use super::{account::Sent, connections::words::State as Shown, navigation::Navigation, page, unavailable};
 use crate::{ServerState, browser};
 
 /// As many as fit a page; the API and the command line list all.
@@ -46,15 +41,10 @@ struct Home<'a> {
     clients: &'a [AllowedClientView],
 }
 
-#[derive(Template)]
-#[template(path = "connection.html")]
-struct Connection<'a> {
-    navigation: Navigation,
-    connection: &'a ConnectionView,
-    who: Option<&'static str>,
-    checked: Option<String>,
-    command: Option<String>,
-    can_connect: bool,
+impl Home<'_> {
+    fn state(&self, connection: &ConnectionView) -> Shown {
+        Shown::of(connection)
+    }
 }
 
 pub(super) async fn show(State(state): State<ServerState>, headers: HeaderMap) -> Response<Body> {
@@ -124,63 +114,5 @@ pub(super) async fn revoke_client(
             tracing::error!(%refusal, "a client can't be taken away");
             unavailable()
         }
-    }
-}
-
-pub(super) async fn connection(
-    State(state): State<ServerState>,
-    Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response<Body> {
-    let signed_in = match person(&state, &headers, &uri).await {
-        Ok(signed_in) => signed_in,
-        Err(response) => return *response,
-    };
-    let nothing = || {
-        let text = "There is no such connection, or it is not granted to you. An admin of your organization can \
-                    grant it.";
-        message(StatusCode::NOT_FOUND, "No such connection", text, None)
-    };
-    let Ok(id) = id.parse() else { return nothing() };
-    let connection = match state.broker.read_connection(&signed_in.principal, id).await {
-        Ok(connection) => connection,
-        Err(refusal) if matches!(refusal.kind, RefusalKind::NotFound | RefusalKind::Forbidden) => {
-            return nothing();
-        }
-        Err(refusal) => {
-            tracing::error!(%refusal, "a connection can't be shown");
-            return unavailable();
-        }
-    };
-    // A check is an admin's to ask for.
-    let works = connection.status == ConnectionStatus::Connected;
-    let may_check = connection.diagnosis.is_some() && !works;
-    let form_token = browser::form_token(&state, &headers);
-    let shown = Connection {
-        navigation: Navigation::new(&state, &signed_in, &form_token, uri.path()).await,
-        who: connection.action_owner.map(in_words),
-        checked: connection.checked_at.map(|at| at.to_string()),
-        command: may_check.then(|| format!("switchboard connection check {}", connection.slug)),
-        can_connect: connection.auth_type == AuthType::OAuth
-            && matches!(
-                connection.status,
-                ConnectionStatus::NeedsConnection
-                    | ConnectionStatus::Authorizing
-                    | ConnectionStatus::ReauthRequired
-            )
-            && (connection.credential_mode == CredentialMode::PerMember
-                || signed_in.principal.role.is_admin()),
-        connection: &connection,
-    };
-    page(StatusCode::OK, &shown)
-}
-
-fn in_words(actor: Actor) -> &'static str {
-    match actor {
-        Actor::Member => "You",
-        Actor::OrganizationAdmin => "An admin of your organization",
-        Actor::Provider => "Whoever runs that server",
-        Actor::Operator => "The operator of this Switchboard",
     }
 }

@@ -1,11 +1,12 @@
 //! Pages for people: their own page, the setup link, signing in, their password. Plain HTML and one style sheet;
-//! everything works without JavaScript, and the policy of the pages allows none but on the one that ends a sign-in at
-//! a provider.
+//! everything works without JavaScript, and the policy of the pages allows none but where a sign-in at a provider begins
+//! or ends.
 
 mod account;
 mod approval;
 mod assets;
 mod connect;
+mod connections;
 mod home;
 mod identities;
 mod identity;
@@ -27,10 +28,13 @@ use crate::{ServerState, problem};
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
+/// A page with a script of ours, which asks our own API: files, and nothing inline.
+const POLICY_WITH_SCRIPT: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
+                                  img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
 pub(crate) fn router() -> Router<ServerState> {
     Router::new()
         .route("/", get(home::show))
-        .route("/connections/{id}", get(home::connection))
         .route("/account/clients/{id}/revoke", post(home::revoke_client))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-in/with/{organization}/{provider}", get(identity::sign_in))
@@ -47,6 +51,7 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/setup/{token}", get(setup::show).post(setup::redeem))
         .route("/assets/{name}", get(assets::asset))
         .merge(connect::router())
+        .merge(connections::router())
 }
 
 #[derive(Template)]
@@ -86,6 +91,14 @@ pub(crate) fn message(status: StatusCode, title: &str, text: &str, command: Opti
 /// Something is done; the person goes on to their own page.
 pub(crate) fn done(title: &str, text: &str) -> Response<Body> {
     page(StatusCode::OK, &Message { title, text, command: None, next: Some("/") })
+}
+
+/// Works without its script too.
+fn scripted(status: StatusCode, template: &impl Template) -> Response<Body> {
+    let mut response = page(status, template);
+    let policy = HeaderValue::from_static(POLICY_WITH_SCRIPT);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 pub(crate) fn page(status: StatusCode, template: &impl Template) -> Response<Body> {

@@ -2,6 +2,7 @@
 
 use switchboard_broker::SignedIn;
 
+use super::connections;
 use crate::ServerState;
 
 /// A page that the navigation leads to.
@@ -17,7 +18,8 @@ const fn everybody(path: &'static str, name: &'static str) -> Place {
 }
 
 /// All of them, in order: a page that is not there yet is not listed.
-const PLACES: &[Place] = &[everybody("/", "Home"), everybody(APPROVALS, "Approvals")];
+const PLACES: &[Place] =
+    &[everybody("/", "Home"), everybody(connections::PATH, "Connections"), everybody(APPROVALS, "Approvals")];
 
 const APPROVALS: &str = "/approvals";
 

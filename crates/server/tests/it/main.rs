@@ -13,6 +13,7 @@ mod call_limits;
 mod client_documents;
 mod connect;
 mod connect_attacks;
+mod console;
 mod direct;
 mod home;
 mod hostile_upstream;

@@ -1,0 +1,131 @@
+//! `/connections/{id}/access`: who may use it. Seeing is not using: an admin who is not among them can't either.
+
+use askama::Template;
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, Response, Uri},
+};
+use switchboard_broker::manage::{
+    GrantsInput, GrantsView, MemberView, Operation, PageRequest, Refusal, RefusalKind, TeamView,
+};
+use switchboard_domain::{MemberId, TeamId};
+
+use super::frame::{Head, Subject, refused, status_of};
+use crate::{
+    ServerState, browser,
+    ui::{account::Sent, navigation::Navigation, page, sign_in::not_the_form, unavailable},
+};
+
+/// People on one page; the others are counted.
+const SHOWN: usize = 100;
+
+#[derive(Template)]
+#[template(path = "connection_access.html")]
+struct Access<'a> {
+    navigation: Navigation,
+    head: Head,
+    problem: Option<&'a str>,
+    everyone: bool,
+    teams: Vec<(TeamView, bool)>,
+    members: Vec<MemberView>,
+    more: usize,
+    email: &'a str,
+}
+
+pub(super) async fn show(
+    State(state): State<ServerState>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    match Subject::find(&state, &headers, &uri, &id).await {
+        Ok(subject) => render(&state, &subject, "", None).await,
+        Err(response) => *response,
+    }
+}
+
+async fn render(
+    state: &ServerState,
+    subject: &Subject,
+    email: &str,
+    refusal: Option<&Refusal>,
+) -> Response<Body> {
+    let principal = &subject.signed_in.principal;
+    let all = PageRequest { limit: Some(200), cursor: None };
+    let found = async {
+        let grants = state.broker.read_grants(principal, subject.connection.id).await?;
+        let teams = state.broker.list_teams(principal, &all).await?;
+        Ok::<_, Refusal>((grants, teams.items))
+    };
+    let (grants, teams) = match found.await {
+        Ok(found) => found,
+        Err(refusal) => return refused(&refusal),
+    };
+    let mut members = Vec::new();
+    for member in grants.members.iter().take(SHOWN) {
+        // Somebody who has left since is not worth an error.
+        members.extend(state.broker.read_member(principal, *member).await.ok());
+    }
+    members.sort_by(|left, right| left.email.cmp(&right.email));
+    let teams = teams.into_iter().map(|team| {
+        let granted = grants.teams.contains(&team.id);
+        (team, granted)
+    });
+    let access = Access {
+        navigation: subject.navigation(state).await,
+        head: subject.head("/access"),
+        problem: refusal.map(|refusal| refusal.message.as_str()),
+        everyone: grants.everyone,
+        teams: teams.collect(),
+        more: grants.members.len().saturating_sub(SHOWN),
+        members,
+        email,
+    };
+    page(status_of(refusal), &access)
+}
+
+/// One form changes one part and leaves the others: what a page did not show is not lost by sending it.
+pub(super) async fn change(
+    State(state): State<ServerState>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let sent = match Sent::read_repeating(&state, request, &["team"]).await {
+        Ok(sent) => sent,
+        Err(response) => return *response,
+    };
+    let Some(change) = sent.fields.get("change").map(str::to_owned) else { return not_the_form() };
+    let email = sent.fields.get("email").unwrap_or_default().trim().to_owned();
+    let principal = sent.signed_in.principal.clone();
+    let teams: Result<Vec<TeamId>, _> = sent.fields.all("team").map(str::parse).collect();
+    let Ok(teams) = teams else { return not_the_form() };
+    let everyone = sent.fields.get("everyone").is_some();
+    let leaving = sent.fields.get("member").map(str::parse::<MemberId>);
+    let subject = match Subject::of(&state, sent.signed_in, sent.form_token, &id).await {
+        Ok(subject) => subject,
+        Err(response) => return *response,
+    };
+    let id = subject.connection.id;
+    let outcome = async {
+        let GrantsView { everyone: was, members, teams: had } =
+            state.broker.read_grants(&principal, id).await?;
+        let mut grants = GrantsInput { everyone: was, members, teams: had };
+        match (&*change, leaving) {
+            ("groups", _) => (grants.everyone, grants.teams) = (everyone, teams),
+            ("add", _) => grants.members.push(state.broker.find_member(&principal, &email).await?.id),
+            ("remove", Some(Ok(member))) => grants.members.retain(|granted| *granted != member),
+            _ => return Err(Refusal::invalid("validation_failed", "Nothing was chosen.")),
+        }
+        state.broker.put_grants(&principal, id, grants).await
+    };
+    match outcome.await {
+        Ok(_) => browser::see_other(&format!("{}/access", subject.address())),
+        Err(refusal) if refusal.kind == RefusalKind::Unavailable => unavailable(),
+        Err(refusal) => {
+            let target = id.to_string();
+            state.broker.record_refusal(&principal, Operation::PutGrants, &target, &refusal).await;
+            render(&state, &subject, &email, Some(&refusal)).await
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What every page of one connection begins with: which one, may this person see it, where they are among its pages.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Response, StatusCode, Uri},
+};
+use switchboard_broker::{
+    SignedIn,
+    manage::{ConnectionView, OwnerWord, Refusal, RefusalKind},
+};
+use switchboard_domain::{AuthType, ConnectionId, CredentialMode};
+
+use super::words::State as Shown;
+use crate::{
+    ServerState, browser,
+    ui::{account::person, message, navigation::Navigation, unavailable},
+};
+
+/// A connection and whoever looks at it.
+pub(super) struct Subject {
+    pub(super) signed_in: SignedIn,
+    pub(super) connection: ConnectionView,
+    pub(super) form_token: String,
+}
+
+pub(super) struct Tab {
+    pub(super) address: String,
+    pub(super) name: &'static str,
+    pub(super) is_current: bool,
+}
+
+/// The top of each of its pages.
+pub(super) struct Head {
+    pub(super) id: ConnectionId,
+    pub(super) name: String,
+    pub(super) initial: String,
+    pub(super) state: Shown,
+    pub(super) tabs: Vec<Tab>,
+}
+
+impl Subject {
+    pub(super) async fn find(
+        state: &ServerState,
+        headers: &HeaderMap,
+        uri: &Uri,
+        id: &str,
+    ) -> Result<Self, Box<Response<Body>>> {
+        let signed_in = person(state, headers, uri).await?;
+        let form_token = browser::form_token(state, headers);
+        Self::of(state, signed_in, form_token, id).await
+    }
+
+    pub(super) async fn of(
+        state: &ServerState,
+        signed_in: SignedIn,
+        form_token: String,
+        id: &str,
+    ) -> Result<Self, Box<Response<Body>>> {
+        let id = id.parse().map_err(|_| Box::new(no_connection()))?;
+        match state.broker.read_connection(&signed_in.principal, id).await {
+            Ok(connection) => Ok(Self { signed_in, connection, form_token }),
+            Err(refusal) => Err(Box::new(refused(&refusal))),
+        }
+    }
+
+    /// An admin, or the owner of a personal one: as `authorize` decides it, which every change asks again.
+    pub(super) fn manages(&self) -> bool {
+        self.connection.owner == OwnerWord::Member || self.signed_in.principal.role.is_admin()
+    }
+
+    /// Whether an account of this person's own is what it needs.
+    pub(super) fn has_own_account(&self) -> bool {
+        self.connection.credential_mode == CredentialMode::PerMember
+            && self.connection.auth_type != AuthType::None
+    }
+
+    pub(super) fn address(&self) -> String {
+        format!("/connections/{}", self.connection.id)
+    }
+
+    pub(super) async fn navigation(&self, state: &ServerState) -> Navigation {
+        Navigation::new(state, &self.signed_in, &self.form_token, &self.address()).await
+    }
+
+    pub(super) fn head(&self, current: &str) -> Head {
+        let own = self.connection.owner == OwnerWord::Member;
+        let places = [
+            ("", "Overview", true),
+            ("/access", "Who may use it", self.manages() && !own),
+            ("/tools", "Tools", true),
+            ("/settings", "Settings", self.manages()),
+        ];
+        let tabs = places.into_iter().filter(|(_, _, there)| *there).map(|(path, name, _)| Tab {
+            address: format!("{}{path}", self.address()),
+            name,
+            is_current: path == current,
+        });
+        Head {
+            id: self.connection.id,
+            initial: self.connection.name.chars().next().unwrap_or('?').to_uppercase().collect(),
+            state: Shown::of(&self.connection),
+            tabs: tabs.collect(),
+            name: self.connection.name.clone(),
+        }
+    }
+}
+
+pub(super) fn no_connection() -> Response<Body> {
+    let text = "There is no such connection, or it is not granted to you. An admin of your organization can grant it.";
+    message(StatusCode::NOT_FOUND, "No such connection", text, None)
+}
+
+/// A use case that did not do it, where there is no form to say so in.
+pub(super) fn refused(refusal: &Refusal) -> Response<Body> {
+    match refusal.kind {
+        RefusalKind::NotFound | RefusalKind::Forbidden => no_connection(),
+        RefusalKind::Unavailable => unavailable(),
+        RefusalKind::Stale => message(StatusCode::CONFLICT, "Somebody was quicker", &refusal.message, None),
+        RefusalKind::Conflict => message(StatusCode::CONFLICT, "Nothing was changed", &refusal.message, None),
+        RefusalKind::Invalid => {
+            message(StatusCode::UNPROCESSABLE_ENTITY, "Nothing was changed", &refusal.message, None)
+        }
+    }
+}
+
+/// The status of a page that says why a form was not taken.
+pub(super) const fn status_of(refusal: Option<&Refusal>) -> StatusCode {
+    match refusal {
+        None => StatusCode::OK,
+        Some(Refusal { kind: RefusalKind::Conflict | RefusalKind::Stale, .. }) => StatusCode::CONFLICT,
+        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}

@@ -1,0 +1,141 @@
+//! `/connections/{id}/review`: definitions that were added or changed since somebody looked, with what differs. A decision
+//! is about exactly what was shown: it carries its fingerprint.
+
+use askama::Template;
+use axum::{
+    body::Body,
+    extract::{Path, Query, Request, State, rejection::QueryRejection},
+    http::{HeaderMap, Response, Uri},
+};
+use serde_json::Value;
+use switchboard_broker::manage::{
+    DifferenceView, FindingView, Operation, PageRequest, Refusal, RefusalKind, ReviewDecision,
+    ReviewDecisions, ReviewView, Verdict,
+};
+use switchboard_catalog::{displayed, revealed};
+
+use super::{
+    frame::{Head, Subject, refused, status_of},
+    tools::Asked,
+};
+use crate::{
+    ServerState, browser,
+    ui::{account::Sent, navigation::Navigation, page, sign_in::not_the_form, unavailable},
+};
+
+/// On one page: each is a text to read.
+const SHOWN: usize = 20;
+
+struct Item {
+    name: String,
+    shown: String,
+    fingerprint: String,
+    what: &'static str,
+    is_rejected: bool,
+    differences: Vec<DifferenceView>,
+    instructions: Option<String>,
+    findings: Vec<FindingView>,
+    listed: String,
+}
+
+#[derive(Template)]
+#[template(path = "connection_review.html")]
+struct Review<'a> {
+    navigation: Navigation,
+    head: Head,
+    problem: Option<&'a str>,
+    items: Vec<Item>,
+    next: Option<String>,
+}
+
+pub(super) async fn show(
+    State(state): State<ServerState>,
+    Path(id): Path<String>,
+    asked: Result<Query<Asked>, QueryRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let cursor = asked.ok().and_then(|Query(asked)| asked.cursor);
+    match Subject::find(&state, &headers, &uri, &id).await {
+        Ok(subject) => render(&state, &subject, cursor, None).await,
+        Err(response) => *response,
+    }
+}
+
+async fn render(
+    state: &ServerState,
+    subject: &Subject,
+    cursor: Option<String>,
+    refusal: Option<&Refusal>,
+) -> Response<Body> {
+    let wanted = PageRequest { limit: Some(SHOWN), cursor };
+    let principal = &subject.signed_in.principal;
+    let found = match state.broker.read_review(principal, subject.connection.id, &wanted).await {
+        Ok(found) => found,
+        Err(refusal) => return refused(&refusal),
+    };
+    let review = Review {
+        navigation: subject.navigation(state).await,
+        head: subject.head("/tools"),
+        problem: refusal.map(|refusal| refusal.message.as_str()),
+        next: found.next_cursor.map(|cursor| format!("{}/review?cursor={cursor}", subject.address())),
+        items: found.items.into_iter().map(item).collect(),
+    };
+    page(status_of(refusal), &review)
+}
+
+fn item(review: ReviewView) -> Item {
+    let text = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
+    Item {
+        shown: displayed(&review.name, 200),
+        what: match review.change {
+            "added" => "New since the first listing",
+            "instructions" => "The same tool; what the server says of itself changed",
+            _ => "Changed since it was approved",
+        },
+        is_rejected: review.state == switchboard_domain::CapabilityState::Rejected,
+        listed: revealed(&text(&review.listed)),
+        name: review.name,
+        fingerprint: review.fingerprint,
+        differences: review.differences,
+        instructions: review.instructions,
+        findings: review.findings,
+    }
+}
+
+pub(super) async fn decide(
+    State(state): State<ServerState>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let sent = match Sent::read_repeating(&state, request, &["name", "fingerprint"]).await {
+        Ok(sent) => sent,
+        Err(response) => return *response,
+    };
+    let decision = match sent.fields.get("decision") {
+        Some("approve") => Verdict::Approve,
+        Some("reject") => Verdict::Reject,
+        _ => return not_the_form(),
+    };
+    let pairs = sent.fields.all("name").zip(sent.fields.all("fingerprint"));
+    let decisions = pairs.map(|(name, fingerprint)| ReviewDecision {
+        name: name.to_owned(),
+        decision,
+        fingerprint: fingerprint.to_owned(),
+    });
+    let decisions = ReviewDecisions { decisions: decisions.collect() };
+    let subject = match Subject::of(&state, sent.signed_in, sent.form_token, &id).await {
+        Ok(subject) => subject,
+        Err(response) => return *response,
+    };
+    let (principal, id) = (&subject.signed_in.principal, subject.connection.id);
+    match state.broker.decide_reviews(principal, id, decisions).await {
+        Ok(()) => browser::see_other(&format!("{}/review", subject.address())),
+        Err(refusal) if refusal.kind == RefusalKind::Unavailable => unavailable(),
+        Err(refusal) => {
+            let operation = Operation::DecideReview;
+            state.broker.record_refusal(principal, operation, &id.to_string(), &refusal).await;
+            render(&state, &subject, None, Some(&refusal)).await
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! `/connections` and what is below it: the way of a person in a browser from an address to a server that others use, and
+//! who may do what on it.
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use serde_json::{Value, json};
+use switchboard_domain::{ConnectionStatus, FixedClock, Role, Scope};
+use switchboard_testkit::{
+    app::{App, AppOptions, Browser, McpReply},
+    on_both,
+    upstream::{ProtectedUpstream, ReferenceUpstream},
+};
+
+use crate::connect::{Person, api};
+
+const MIA: &str = "mia@example.test";
+
+/// The fields of the form that adds a server, as its page filled them in.
+fn filled(page: &McpReply) -> Vec<(&'static str, String)> {
+    let names = ["form_token", "query", "auth", "transport"];
+    let mut fields: Vec<(&str, String)> = names.into_iter().map(|name| (name, page.hidden(name))).collect();
+    let text = page.text();
+    for name in ["name", "slug", "url"] {
+        let field =
+            text.split(&format!("<input id=\"{name}\"")).nth(1).unwrap_or_else(|| panic!("{name}: {text}"));
+        let value = field.split("value=\"").nth(1).unwrap().split('"').next().unwrap();
+        fields.push((name, value.to_owned()));
+    }
+    for name in ["accounts", "who"] {
+        let checked = text
+            .split("<input ")
+            .find(|it| it.contains(&format!("name=\"{name}\"")) && it.contains("checked"));
+        let value = checked.unwrap_or_else(|| panic!("{name}: {text}")).split("value=\"").nth(1).unwrap();
+        fields.push((name, value.split('"').next().unwrap().to_owned()));
+    }
+    fields
+}
+
+async fn send(browser: &Browser, path: &str, fields: &[(&str, String)]) -> McpReply {
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    browser.post(path, &fields).await
+}
+
+/// A form on a page, with the token that the page has.
+async fn press(browser: &Browser, page: &str, action: &str, fields: &[(&str, &str)]) -> McpReply {
+    let token = browser.get(page).await.hidden("form_token");
+    let mut fields = fields.to_vec();
+    fields.push(("form_token", &token));
+    browser.post(action, &fields).await
+}
+
+async fn read(app: &App, token: &str, path: &str) -> Value {
+    api(app, token, Method::GET, path, None).await.json()
+}
+
+async fn look_up(browser: &Browser, query: &str) -> McpReply {
+    press(browser, "/connections/new", "/connections/new", &[("query", query)]).await
+}
+
+on_both! {
+    async fn from_an_address_to_a_server_that_everybody_signs_in_to(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ProtectedUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        let empty = owner.browser.get("/connections").await.text();
+        assert!(empty.contains("No server is connected yet") && empty.contains("href=\"/connections/new\""), "{empty}");
+
+        let found = look_up(&owner.browser, &upstream.url()).await;
+        let text = found.text();
+        for part in ["Finds it", "People sign in at", "Everybody&#39;s own", "Everybody in the organization"] {
+            assert!(text.contains(part) || text.contains(&part.replace("&#39;", "'")), "{part}: {text}");
+        }
+        assert!(upstream.requests("/register").is_empty(), "looking registers nobody");
+        let mut fields = filled(&found);
+        fields.push(("step", "create".into()));
+        let made = send(&owner.browser, "/connections/new", &fields).await;
+        assert_eq!(made.status.as_u16(), 303, "{}", made.text());
+        let page = made.location().to_owned();
+        let id = page.strip_prefix("/connections/").unwrap().to_owned();
+        app.wait_for_status(id.parse().unwrap(), ConnectionStatus::NeedsConnection).await;
+        let stored = read(&app, &owner.token, &page).await;
+        assert_eq!((&stored["auth_type"], &stored["credential_mode"]), (&json!("oauth"), &json!("per_member")));
+        assert_eq!(read(&app, &owner.token, &format!("{page}/grants")).await["everyone"], true);
+
+        let mia = Person::member(&app, MIA).await;
+        let shown = mia.browser.get(&page).await.text();
+        assert!(shown.contains(&format!("href=\"{page}/connect\" data-sign-in=\"{id}\"")), "{shown}");
+        let left = mia.browser.get(&format!("{page}/connect")).await;
+        let away = mia.browser.get(left.location()).await;
+        let back = app.browser().get(away.location()).await.location().to_owned();
+        let result = mia.browser.get(&back).await;
+        let told = mia.browser.get(result.location()).await.text();
+        assert!(told.contains("is connected") && told.contains(&format!("href=\"{page}\"")), "{told}");
+        app.wait_for_status(id.parse().unwrap(), ConnectionStatus::Connected).await;
+        assert!(mia.browser.get("/connections").await.text().contains("Connected"));
+        let people = owner.browser.get(&page).await.text();
+        assert!(people.contains(MIA) && people.contains("Sign in"), "she is, the owner is not: {people}");
+        app.stop().await;
+    }
+
+    async fn what_is_typed_wrong_is_kept_and_said(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        app.connect("demo", &upstream.url()).await;
+        let owner = Person::owner(&app).await;
+        let nothing = look_up(&owner.browser, "no-such-product-anywhere").await;
+        assert_eq!(nothing.status.as_u16(), 422);
+        assert!(nothing.text().contains("Nothing is known by that name") && nothing.text().contains("value=\"no-such-product-anywhere\""));
+        let several = look_up(&owner.browser, "a").await;
+        assert!(several.text().contains("Several servers fit"), "{}", several.text());
+        let found = look_up(&owner.browser, &upstream.url()).await;
+        let mut fields = filled(&found);
+        fields.push(("step", "create".into()));
+        for (name, value) in &mut fields {
+            if *name == "slug" { *value = "demo".into(); }
+            if *name == "name" { *value = "My <b>tools</b>".into(); }
+        }
+        let refused = send(&owner.browser, "/connections/new", &fields).await;
+        assert_eq!(refused.status.as_u16(), 409);
+        let text = refused.text();
+        assert!(text.contains("There is a connection `demo` already") && !text.contains("<b>tools"), "{text}");
+        assert!(filled(&refused).contains(&("name", "My &#60;b&#62;tools&#60;/b&#62;".into())), "{:?}", filled(&refused));
+        fields.retain(|(name, _)| *name != "step");
+        fields.push(("step", "auth:api_key".into()));
+        let key = send(&owner.browser, "/connections/new", &fields).await;
+        assert!(key.text().contains("id=\"api_key\"") && key.text().contains("value=\"Bearer\""), "{}", key.text());
+        app.stop().await;
+    }
+
+    async fn every_page_and_form_with_every_caller(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        let id = app.connect("demo", &upstream.url()).await;
+        let hidden = app.add("hidden", &upstream.url()).await;
+        app.member_with_password(MIA, Role::Member).await;
+        app.member_with_password("adm@example.test", Role::Admin).await;
+        let (member, admin) = (app.signed_in(MIA).await, app.signed_in("adm@example.test").await);
+        let nobody = app.browser();
+        let pages = [
+            ("/connections", 200, 200), ("/connections/new", 200, 200), ("/connections/import", 403, 200),
+            ("/connections/{id}", 200, 200), ("/connections/{id}/tools", 200, 200),
+            ("/connections/{id}/access", 404, 200), ("/connections/{id}/review", 404, 200),
+            ("/connections/{id}/settings", 404, 200),
+        ];
+        for (page, as_member, as_admin) in pages {
+            let path = page.replace("{id}", &id.to_string());
+            let sent = nobody.get(&path).await;
+            assert_eq!(sent.status.as_u16(), 303, "{path}");
+            assert!(sent.location().starts_with("/sign-in?return_to="), "{path}");
+            assert_eq!(member.get(&path).await.status.as_u16(), as_member, "a member at {path}");
+            let shown = admin.get(&path).await;
+            assert_eq!(shown.status.as_u16(), as_admin, "an admin at {path}: {}", shown.text());
+            let policy = shown.header("content-security-policy").unwrap();
+            assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe") && policy.contains("form-action 'self'"));
+            if page.contains("{id}") {
+                let ungranted = member.get(&page.replace("{id}", &hidden.to_string())).await;
+                let unknown = member.get(&page.replace("{id}", "con_00000000000000000000000000")).await;
+                assert_eq!((ungranted.status, ungranted.text()), (unknown.status, unknown.text()), "{page}");
+                assert_eq!(ungranted.status.as_u16(), 404);
+            }
+        }
+        let forms = [
+            ("check", vec![]), ("enable", vec![]), ("credential", vec![("api_key", "k")]), ("disconnect", vec![]),
+            ("client", vec![("client_id", "x")]), ("access", vec![("change", "groups"), ("everyone", "yes")]),
+            ("tools", vec![("name", "echo"), ("on", "no")]),
+            ("review", vec![("decision", "approve"), ("name", "echo"), ("fingerprint", "00")]),
+            ("settings", vec![("name", "Mine"), ("availability", "default_on")]),
+            ("end", vec![("what", "remove"), ("slug", "demo")]),
+        ];
+        let token = member.get("/connections").await.hidden("form_token");
+        let before = whole(&app, id).await;
+        for (form, fields) in forms {
+            for (connection, shown) in [(id, "granted"), (hidden, "hidden")] {
+                let path = format!("/connections/{connection}/{form}");
+                let mut with_token = fields.clone();
+                with_token.push(("form_token", &token));
+                let status = member.post(&path, &with_token).await.status.as_u16();
+                assert!([404, 409, 422].contains(&status), "a member at {shown} {form}: {status}");
+                let forged = admin.post(&path, &with_token).await;
+                assert!([400, 403].contains(&forged.status.as_u16()), "another's token at {form}: {}", forged.status);
+                let missing = admin.post(&path, &fields).await;
+                assert!([400, 403].contains(&missing.status.as_u16()), "no token at {form}: {}", missing.status);
+                assert_eq!(cross_site(&admin, &path).await, 403, "{form}");
+            }
+        }
+        assert_eq!(before, whole(&app, id).await, "nothing was changed");
+        app.stop().await;
+    }
+
+    async fn who_may_use_it_is_edited_part_by_part(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        let id = app.add("demo", &upstream.url()).await;
+        let owner = Person::owner(&app).await;
+        let mia = app.member_with_password(MIA, Role::Member).await;
+        let team = api(&app, &owner.token, Method::POST, "/teams", Some(json!({ "name": "Keepers" }))).await.json();
+        let team = team["id"].as_str().unwrap();
+        let access = format!("/connections/{id}/access");
+        let grants = async || read(&app, &owner.token, &format!("/connections/{id}/grants")).await;
+        let change = async |fields: &[(&str, &str)]| press(&owner.browser, &access, &access, fields).await;
+        assert_eq!(change(&[("change", "add"), ("email", MIA)]).await.status.as_u16(), 303);
+        assert_eq!(change(&[("change", "groups"), ("team", team)]).await.status.as_u16(), 303);
+        assert_eq!(grants().await, json!({ "everyone": false, "members": [mia], "teams": [team] }));
+        let unknown = change(&[("change", "add"), ("email", "who@example.test")]).await;
+        assert_eq!(unknown.status.as_u16(), 422);
+        assert!(unknown.text().contains("Nobody here has the address") && unknown.text().contains("value=\"who@example.test\""));
+        assert!(owner.browser.get(&access).await.text().contains(MIA));
+        let member = mia.to_string();
+        assert_eq!(change(&[("change", "remove"), ("member", &member)]).await.status.as_u16(), 303);
+        assert_eq!(change(&[("change", "groups"), ("everyone", "yes")]).await.status.as_u16(), 303);
+        assert_eq!(grants().await, json!({ "everyone": true, "members": [], "teams": [] }));
+        app.stop().await;
+    }
+
+    async fn tools_are_switched_and_changes_reviewed(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        let id = app.connect("demo", &upstream.url()).await;
+        let owner = Person::owner(&app).await;
+        let tools = format!("/connections/{id}/tools");
+        let shown = owner.browser.get(&tools).await.text();
+        assert!(shown.contains("demo.echo") && shown.contains("You may call it"), "{shown}");
+        let off = press(&owner.browser, &tools, &tools, &[("name", "echo"), ("on", "no")]).await;
+        assert_eq!(off.status.as_u16(), 303, "{}", off.text());
+        let client = app.client(&app.token(app.owner, &[Scope::McpRead, Scope::McpWrite]).await);
+        let refused = client.execute("demo.echo", json!({ "text": "x" })).await;
+        assert_eq!(refused["isError"], true, "{refused}");
+        assert!(owner.browser.get(&tools).await.text().contains("Off: it does not exist for anybody"));
+        press(&owner.browser, &tools, &tools, &[("name", "echo"), ("on", "yes")]).await;
+        assert_eq!(client.execute("demo.echo", json!({ "text": "x" })).await["isError"], false);
+
+        upstream.describe_tool("echo", "<script>alert(1)</script> says otherwise").await;
+        app.broker.check(app.organization, id, None).await.unwrap();
+        let review = format!("/connections/{id}/review");
+        let waiting = owner.browser.get(&review).await;
+        let text = waiting.text();
+        assert!(text.contains("Changed since it was approved") && text.contains("says otherwise"), "{text}");
+        assert!(!text.contains("<script>alert"), "{text}");
+        assert!(owner.browser.get("/connections").await.text().contains("1 to review"));
+        let fingerprint = waiting.hidden("fingerprint");
+        let stale = press(&owner.browser, &review, &review, &[("decision", "approve"), ("name", "echo"), ("fingerprint", "00")]).await;
+        assert_eq!(stale.status.as_u16(), 409);
+        let fields = [("decision", "approve"), ("name", "echo"), ("fingerprint", fingerprint.as_str())];
+        assert_eq!(press(&owner.browser, &review, &review, &fields).await.status.as_u16(), 303);
+        assert!(owner.browser.get(&review).await.text().contains("Nothing waits for review"));
+        app.stop().await;
+    }
+
+    async fn settings_are_saved_and_the_end_asks_who_is_there(database) {
+        let clock = std::sync::Arc::new(FixedClock::at_micros(1_795_000_000_000_000));
+        let options = AppOptions { clock: Some(clock.clone()), ..AppOptions::default() };
+        let app = App::start_with(database.db.clone(), options).await;
+        let upstream = ReferenceUpstream::start().await;
+        let id = app.connect("demo", &upstream.url()).await;
+        let owner = Person::owner(&app).await;
+        let settings = format!("/connections/{id}/settings");
+        let revision = owner.browser.get(&settings).await.hidden("revision");
+        let edit = [("name", "Demo two"), ("url", &*upstream.url()), ("availability", "default_off"), ("model_intent", "yes"), ("revision", &revision)];
+        let off = press(&owner.browser, &settings, &settings, &edit).await;
+        assert_eq!(off.status.as_u16(), 303, "{}", off.text());
+        let stored = read(&app, &owner.token, &format!("/connections/{id}")).await;
+        assert_eq!((&stored["name"], &stored["enabled"], &stored["availability"], &stored["model_intent"]), (&json!("Demo two"), &json!(false), &json!("default_off"), &json!(true)));
+        assert_eq!(press(&owner.browser, &settings, &settings, &edit).await.status.as_u16(), 409, "of an older page");
+        let page = format!("/connections/{id}");
+        assert!(owner.browser.get(&page).await.text().contains("Turn on"));
+        assert_eq!(press(&owner.browser, &page, &format!("{page}/enable"), &[]).await.status.as_u16(), 303);
+        assert_eq!(press(&owner.browser, &page, &format!("{page}/check"), &[]).await.status.as_u16(), 303);
+        assert!(owner.browser.get(&page).await.text().contains("Connected"));
+
+        let end = format!("{page}/end");
+        clock.advance(std::time::Duration::from_secs(3_600));
+        let asked = press(&owner.browser, &settings, &end, &[("what", "remove"), ("slug", "demo")]).await;
+        assert_eq!(asked.location(), format!("/reauthenticate?return_to={settings}"));
+        let proof = [("password", switchboard_testkit::app::PASSWORD), ("return_to", &settings)];
+        assert_eq!(press(&owner.browser, asked.location(), "/reauthenticate", &proof).await.location(), settings);
+        let mistyped = press(&owner.browser, &settings, &end, &[("what", "remove"), ("slug", "dem")]).await;
+        assert_eq!(mistyped.status.as_u16(), 422);
+        let removed = press(&owner.browser, &settings, &end, &[("what", "remove"), ("slug", "demo")]).await;
+        assert_eq!(removed.location(), "/connections");
+        assert_eq!(owner.browser.get(&page).await.status.as_u16(), 404);
+        app.stop().await;
+    }
+
+    async fn a_list_is_filtered_and_comes_in_pages(database) {
+        let app = App::start(database.db.clone()).await;
+        for number in 0..60 {
+            app.add_with(&format!("server-{number:02}"), "http://127.0.0.1:9/mcp", |it| it.switches.enabled = number != 7).await;
+        }
+        app.give_password(app.owner).await;
+        let browser = app.signed_in("owner@example.test").await;
+        let first = browser.get("/connections").await.text();
+        assert!(first.contains("server-49") && !first.contains("server-50"), "{first}");
+        let next = first.split("<a href=\"/connections?cursor=").nth(1).unwrap().split('"').next().unwrap();
+        let second = browser.get(&format!("/connections?cursor={next}")).await.text();
+        assert!(second.contains("server-50") && second.contains("From the beginning") && !second.contains("server-49"));
+        let off = browser.get("/connections?state=disabled").await.text();
+        assert!(off.contains("server-07") && !off.contains("server-08") && off.contains("selected>Off"), "{off}");
+        let named = browser.get("/connections?q=SERVER-3").await.text();
+        assert!(named.contains("server-31") && !named.contains("server-29"));
+        let none = browser.get("/connections?q=%3Cscript%3E").await.text();
+        assert!(none.contains("No connection fits") && !none.contains("<script>"), "{none}");
+        assert_eq!(browser.get("/connections?cursor=%21").await.status.as_u16(), 400);
+        app.stop().await;
+    }
+
+    async fn a_clients_configuration_becomes_connections(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        let path = "/connections/import";
+        let bad = press(&owner.browser, path, path, &[("text", "nonsense")]).await;
+        assert!(bad.status.as_u16() == 422 && bad.text().contains("not JSON") && bad.text().contains(">nonsense</textarea>"));
+        let text = json!({ "mcpServers": {
+            "files": { "command": "npx" }, "open": { "url": upstream.url() },
+            "sealed": { "url": upstream.url(), "headers": { "Authorization": "Bearer s3cret" } },
+        } })
+        .to_string();
+        let preview = press(&owner.browser, path, path, &[("text", &text)]).await.text();
+        for part in ["A program on the machine", "It asks for no account", "With the key in the header Authorization"] {
+            assert!(preview.contains(part), "{part}: {preview}");
+        }
+        assert_eq!(read(&app, &owner.token, "/connections").await["items"], json!([]), "looking makes nothing");
+        let token = owner.browser.get(path).await.hidden("form_token");
+        let fields = [("form_token", &*token), ("text", &text), ("step", "create"), ("who", "everyone"), ("entry", "0"), ("entry", "1"), ("entry", "2")];
+        let made = owner.browser.post(path, &fields).await.text();
+        assert!(made.contains("open</bdi></strong></a> added") && made.contains("files</bdi></strong> not added"), "{made}");
+        assert!(!made.contains("s3cret"), "{made}");
+        let listed = read(&app, &owner.token, "/connections").await;
+        let kinds: Vec<&str> = listed["items"].as_array().unwrap().iter().map(|it| it["auth_type"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["none", "api_key"]);
+        let id = listed["items"][1]["id"].as_str().unwrap();
+        app.wait_for_status(id.parse().unwrap(), ConnectionStatus::Connected).await;
+        assert_eq!(upstream.log().all().last().unwrap().header("authorization"), Some("Bearer s3cret"));
+        app.stop().await;
+    }
+}
+
+/// What there is to change of a connection, as it is stored.
+async fn whole(app: &App, id: switchboard_domain::ConnectionId) -> String {
+    let token = app.token(app.owner, &[Scope::Api]).await;
+    let mut connection = read(app, &token, &format!("/connections/{id}")).await;
+    connection["checked_at"] = Value::Null;
+    let grants = read(app, &token, &format!("/connections/{id}/grants")).await;
+    format!("{connection} {grants}")
+}
+
+async fn cross_site(browser: &Browser, path: &str) -> u16 {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    headers.insert("sec-fetch-site", HeaderValue::from_static("cross-site"));
+    browser.send(Method::POST, path, headers, String::new()).await.status.as_u16()
+}

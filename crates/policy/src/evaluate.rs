@@ -232,7 +232,11 @@ impl<'a> Answers<'a> {
 
     /// The same for a listing: what depends on arguments may still turn out mildly.
     fn mildest(&self) -> impl Iterator<Item = Match<'a>> {
-        self.0.iter().flat_map(|answer| answer.also.iter().copied().chain(answer.mildest()))
+        self.0.iter().flat_map(|answer| {
+            // A rule before it that may hold ends the list: then it has no say.
+            let end = answer.depending.first().map_or(u32::MAX, |found| found.index);
+            answer.also.iter().copied().filter(move |found| found.index < end).chain(answer.mildest())
+        })
     }
 
     /// Every rule that was looked at and may apply, in the order of the lists.

@@ -315,3 +315,30 @@ proptest! {
         prop_assert!(matches!(evaluate(&set, &subject, Purpose::Execute), Decision::Deny(_)));
     }
 }
+
+/// Found by the property above: a rule on a hint that stands behind one that may end the list.
+#[test]
+fn a_listing_does_not_count_on_what_stands_behind_a_rule_that_may_end_the_list() {
+    let rule = |action, condition: &str| Rule {
+        condition: Some(condition.into()),
+        ..Rule::new("*.y".parse().unwrap(), action)
+    };
+    let toolkit = [
+        rule(RuleAction::Allow, "has(args.n)"),
+        rule(RuleAction::RequireApproval, "tool.destructive_hint == true"),
+    ];
+    let asked = Asked {
+        slug: "a".parse().unwrap(),
+        personal: false,
+        name: "y",
+        kind: CapabilityKind::Tool,
+        hint: Some(true),
+        arguments: json!({ "n": 0 }),
+    };
+    let set = set(&[], Some(&toolkit), None, false);
+    let mut subject = asked.subject();
+    subject.capability.arguments = Arguments::Unknown;
+    let listed = set.on_connection(subject.requester, subject.connection).list(&subject.capability);
+    assert!(matches!(listed, Listed::Shown(trace) if trace.action == RuleAction::Allow), "{listed:?}");
+    assert_eq!(strictness(&decide(&set, &asked)), RuleAction::Allow);
+}

@@ -124,3 +124,39 @@ test('without JavaScript the sign-in takes the whole page, and a blocked window 
   await expect(bare.locator('.state').first()).toContainText(/Connected|Checking/);
   await plain.close();
 });
+
+test('every state is told in words, and a configuration becomes connections after a look', async ({ page, switchboard, server }) => {
+  test.slow();
+  const nobody = `http://127.0.0.1:${await freePort()}/mcp`;
+  const add = (slug, more) => switchboard.api('POST', '/connections', { slug, name: `The ${slug} one`, url: nobody, auth_type: 'none', ...more });
+  await add('off', { enabled: false });
+  await add('keyless', { auth_type: 'api_key' });
+  await add('waiting', { url: server, auth_type: 'oauth' });
+  const down = await add('down', {});
+  await until('looked at', async () => (await switchboard.api('GET', `/connections/${down.id}`)).status === 'unreachable');
+  await page.goto(`${switchboard.url}/connections`);
+  await signIn(page);
+  for (const words of ["Can't reach The down one", 'Needs a key', 'Sign in', 'Off']) {
+    await expect(page.locator('.state', { hasText: words }).first()).toBeVisible();
+  }
+  await looksRight(page, 'connections-states');
+  await page.getByRole('link', { name: 'The down one' }).click();
+  await page.getByText('Details').click();
+  await looksRight(page, 'connection-down');
+  await page.goto(`${switchboard.url}/connections?q=nothing+like+it`);
+  await expect(page.getByText('No connection fits')).toBeVisible();
+  await looksRight(page, 'connections-none-fits');
+
+  await page.goto(`${switchboard.url}/connections/import`);
+  await page.getByLabel('The configuration of an AI client').fill('not JSON');
+  await page.getByRole('button', { name: 'Look at it' }).click();
+  await expect(page.getByRole('alert')).toContainText('not JSON');
+  const servers = { linear: { url: nobody, headers: { Authorization: 'Bearer ${KEY}' } }, files: { command: 'npx' } };
+  await page.getByLabel('The configuration of an AI client').fill(JSON.stringify({ mcpServers: servers }));
+  await page.getByRole('button', { name: 'Look at it' }).click();
+  await expect(page.getByText('which the file does not have')).toBeVisible();
+  await looksRight(page, 'import');
+  await page.getByRole('button', { name: 'Add the chosen' }).click();
+  await expect(page.getByRole('heading', { name: 'What became of them' })).toBeVisible();
+  await looksRight(page, 'imported');
+});

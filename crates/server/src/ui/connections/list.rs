@@ -124,7 +124,7 @@ fn row(state: &ServerState, signed_in: &SignedIn, connection: ConnectionView) ->
         initial: connection.name.chars().next().unwrap_or('?').to_uppercase().collect(),
         is_personal,
         state: Shown::of(&connection),
-        owner: connection.action_owner.map(actor_in_words),
+        owner: connection.action_owner.map(|actor| actor_in_words(actor, manages)),
         tools: connection.tools_count,
         held: if manages { connection.tools_held } else { 0 },
         checked: connection.checked_at.map(|at| Moment::ago(at, state.broker.clock().now())),

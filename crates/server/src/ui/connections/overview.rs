@@ -99,7 +99,7 @@ async fn render(state: &ServerState, subject: &Subject, refusal: Option<&Refusal
         navigation: subject.navigation(state).await,
         head: subject.head(""),
         problem: refusal.map(|refusal| refusal.message.as_str()),
-        owner: connection.action_owner.map(actor_in_words),
+        owner: connection.action_owner.map(|actor| actor_in_words(actor, manages)),
         checked: connection.checked_at.map(|at| Moment::ago(at, state.broker.clock().now())),
         step: Step::of(connection, &subject.signed_in.principal, manages)
             // What is on this very page needs no link.

@@ -126,9 +126,10 @@ pub(crate) const fn takes_secret(auth_type: AuthType) -> bool {
 }
 
 /// Who has to act, to somebody who reads it.
-pub(crate) const fn actor_in_words(actor: Actor) -> &'static str {
+pub(crate) const fn actor_in_words(actor: Actor, manages: bool) -> &'static str {
     match actor {
         Actor::Member => "You",
+        Actor::OrganizationAdmin if manages => "You",
         Actor::OrganizationAdmin => "An admin of your organization",
         Actor::Provider => "Whoever runs that server",
         Actor::Operator => "The operator of this Switchboard",

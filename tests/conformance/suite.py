@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,27 @@ def run_server(run: Run, url: str, directory: Path) -> dict[str, Scenario]:
     command = [*program(run.package), "server", "--url", url, *run.arguments, "-o", str(directory)]
     subprocess.run(command, capture_output=True, text=True, timeout=900)
     return read(directory, "server-")
+
+
+# Scenarios with Switchboard as the client, but for those of signing in.
+CLIENT_SCENARIOS = {
+    "2025-11-25": ("initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry"),
+    "2026-07-28": (
+        "tools_call", "request-metadata", "sep-2322-client-request-state", "http-standard-headers", "http-custom-headers",
+        "http-invalid-tool-headers", "json-schema-ref-no-deref", "json-schema-2020-12-preservation",
+    ),
+}
+
+
+def run_client(revision: str, scenario: str, directory: Path) -> Scenario:
+    script = Path(__file__).with_name("client_under_test.py")
+    command = [
+        *program(NEWEST), "client", "--command", f"{sys.executable} {script}", "--scenario", scenario,
+        "--spec-version", revision, "--timeout", "90000", "-o", str(directory),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = read(directory, "").values()
+    return next(iter(found), Scenario(0, 1, (f"{done.stdout[-300:]} {done.stderr[-300:]}",)))
 
 
 def read(directory: Path, prefix: str) -> dict[str, Scenario]:

@@ -13,15 +13,22 @@ This page is written by `UPDATE=1 bash tests/conformance.sh`; `./test conformanc
 """
 
 
-def page(tables: list[tuple[str, dict, dict]]) -> str:
+def page(tables: list[tuple[str, dict, dict]], clients: dict[str, dict]) -> str:
     parts = [HEAD.format(newest=version(NEWEST), stable=version(STABLE))]
     summary = ["| server scenarios | direct | through Switchboard |", "|---|---|---|"]
     for title, direct, through in tables:
         summary.append(f"| {title} | {count(direct)} | {count(through)} |")
     parts.append("\n".join(summary) + "\n")
+    summary = ["| client scenarios other than `auth/*` | Switchboard as the client |", "|---|---|"]
+    summary += [f"| {revision} | {count(scenarios)} |" for revision, scenarios in clients.items()]
+    parts.append("\n".join(summary) + "\n")
     for title, direct, through in tables:
         lines = [f"## Server, {title}\n", "| scenario | direct | through Switchboard |", "|---|---|---|"]
         lines += [f"| `{name}` | {direct[name]} | {through.get(name, 'did not run')} |" for name in direct]
+        parts.append("\n".join(lines) + "\n")
+    for revision, scenarios in clients.items():
+        lines = [f"## Client, {revision}\n", "| scenario | Switchboard as the client |", "|---|---|"]
+        lines += [f"| `{name}` | {scenario} |" for name, scenario in scenarios.items()]
         parts.append("\n".join(lines) + "\n")
     parts.append(exceptions())
     return "\n".join(parts)

@@ -1,16 +1,30 @@
 """A well-behaved MCP server inside the test process, which counts what reaches it."""
 
 import asyncio
+import random
 import threading
+from typing import Annotated
 
 import uvicorn
 from mcp.server import MCPServer
 
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.resolve import Elicit, Resolve
+from pydantic import BaseModel, Field
+
 from .process import PATIENCE_SECONDS, free_port
 
 
+class Confirmation(BaseModel):
+    sure: bool
+
+
+def ask() -> Elicit[Confirmation]:
+    return Elicit("Are you sure?", Confirmation)
+
+
 class CountingUpstream:
-    """Tools: `echo` answers at once, `slow` waits until its caller goes away."""
+    """Tools: `echo` answers at once, `slow` waits until its caller goes away, `confirm` asks first, `regional` mirrors a parameter."""
 
     def __init__(self, port: int | None = None, echo: str = "Answers with the message it was given."):
         """`echo` is how that tool describes itself; `port` puts the server where another one was."""
@@ -58,6 +72,25 @@ class CountingUpstream:
             finally:
                 with self._lock:
                     self.waiting -= 1
+
+        @server.tool(description="Says where it is; the region stands in a header, too.")
+        def regional(region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]) -> str:
+            with self._lock:
+                self.calls.append(("regional", {"region": region}))
+            return region
+
+        @server.tool(description="Tells of its progress, in the words it was given.")
+        async def walk(ctx: Context, own: str) -> str:
+            for step in (1, 2, 3):
+                await ctx.report_progress(step, 3, f"{own} {step}")
+                await asyncio.sleep(random.random() / 200)
+            return own
+
+        @server.tool(description="Asks the person before it does anything.")
+        def confirm(answer: Annotated[Confirmation, Resolve(ask)]) -> str:
+            with self._lock:
+                self.calls.append(("confirm", {}))
+            return "confirmed" if answer.sure else "left alone"
 
         return server
 

@@ -43,12 +43,16 @@ class World:
     values: dict[str, str]  # {{NAME}} → value
     capabilities: dict[str, str] = field(default_factory=dict)  # role → capability
     host: str = ""
+    direct: bool = False  # tools stand under their own names, without `execute_capability`
 
     def fill(self, text: str) -> str:
         text = REPEATED_LETTER.sub(lambda match: match[1] * int(match[2]), text)
         return PLACEHOLDER.sub(lambda match: self.values[match[1]], text)
 
     def fill_body(self, text: str) -> str:
+        if self.direct:
+            return self.fill_invariant(text)
+
         def as_execute(match):
             name = json.dumps(self.capabilities[match[1]])[:-1] + match[2] + '"'
             return f'"name":"{EXECUTE}","arguments":{{"name":{name},"arguments":{{}}}}'
@@ -63,15 +67,18 @@ class World:
 
     def body_call(self, era: str = MODERN) -> str:
         arguments = {"name": self.capabilities["OK"], "arguments": {"message": "vector"}}
+        if self.direct:
+            params = {"name": self.capabilities["OK"], "arguments": {}} | ({"_meta": META} if era == MODERN else {})
+            return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
         params = {"name": EXECUTE, "arguments": arguments} | ({"_meta": META} if era == MODERN else {})
         return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
 
 
-def tool_header(case: dict, value: str) -> str:
+def tool_header(case: dict, value: str, world: World) -> str:
     """`Mcp-Name` names the tool that is called; a case that mirrors another one disagrees with its body."""
     role = TOOL.fullmatch(value)
-    if not role:
-        return value
+    if not role or world.direct:
+        return world.fill_invariant(value)
     called = TOOL.search(case.get("body", ""))
     return "search_capabilities" if called and called[1] != role[1] else EXECUTE
 
@@ -105,7 +112,7 @@ def build(case: dict, world: World) -> Request:
         "mcp-protocol-version": era,
     }
     if case["base"] == "call" and era == MODERN:
-        headers |= {"mcp-method": "tools/call", "mcp-name": EXECUTE}
+        headers |= {"mcp-method": "tools/call", "mcp-name": world.capabilities["OK"] if world.direct else EXECUTE}
     body = world.body_call(era)
     if case["base"] == "list":
         headers |= {"mcp-method": "tools/list"}
@@ -114,7 +121,7 @@ def build(case: dict, world: World) -> Request:
     for name in case.get("remove_headers", ()):
         headers.pop(name, None)
     for name, value in case.get("set_headers", {}).items():
-        headers[name] = world.fill(tool_header(case, value))
+        headers[name] = world.fill(tool_header(case, value, world))
 
     if "body_gen" in case:
         content = generated_body(case["body_gen"], world)

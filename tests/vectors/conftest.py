@@ -26,7 +26,7 @@ def hidden_upstream():
 def switchboard(tmp_path_factory, upstream, hidden_upstream):
     switchboard = Switchboard(tmp_path_factory.mktemp("vectors")).start()
     try:
-        switchboard.connect("vectors", upstream.url)
+        switchboard.connect("vectors", upstream.url, expose_directly=True)
         body = {"slug": "hidden", "name": "Hidden", "url": hidden_upstream.url, "transport": "streamable_http", "auth_type": "none"}
         switchboard.wait_for(switchboard.api("POST", "/connections", body)["id"])
         yield switchboard
@@ -56,6 +56,7 @@ def world(switchboard, changed_upstream):
         "T_OK": read_write,
         "T_READ": switchboard.create_token("mcp:read"),
         "PAT_READ": switchboard.create_token("mcp:read"),
+        "CURSOR_BOB": "b2Zmc2V0OjA",  # nobody was given one: every list is one page
         "T_REVOKED": revoked["token"],
         "T_WRONG_AUD": switchboard.create_token(
             "mcp:read", "mcp:write", extra=("--resource", "/mcp/connections/vectors"),

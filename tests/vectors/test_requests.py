@@ -19,8 +19,10 @@ CASES = {case["id"]: case for case in load()}
 MEBIBYTE = 1024 * 1024
 
 # Cases with a shape of their own have a test of their own below.
-BY_HAND = {"mcp-d034", "mcp-d096", "mcp-d098", "mcp-d099"}
-ORDINARY = [case_id for case_id in CASES if case_id not in BY_HAND]
+BY_HAND = {"mcp-d034", "mcp-d096", "mcp-d097", "mcp-d098", "mcp-d099"}
+# Cases about what only direct endpoints have: test_direct.py.
+DIRECT = {"mcp-d067", "mcp-d081", "mcp-d083", "mcp-d084"}
+ORDINARY = [case_id for case_id in CASES if case_id not in BY_HAND | DIRECT]
 
 
 def name(case_id):
@@ -88,6 +90,8 @@ class Before:
             case "no_egress_to":
                 log = self.switchboard.process.log.read_text(errors="replace")
                 assert f"connect {value}" not in log
+            case "no_foreign_rows":
+                assert is_error(answer) or len(answer.message()["result"]["tools"]) == 2, answer
             case "no_db_lookup":
                 pass  # not visible from outside: asserted where tokens are parsed, in `vault`
             case unknown:
@@ -253,3 +257,26 @@ def test_a_flood_of_registrations_leaves_few_rows(world, switchboard):
     assert set(statuses) <= set(case["expect"]["status"]), sorted(set(statuses))
     assert rows() - before == statuses.count(201) <= 60 * (minutes + 1) + 1
     assert send({"base": "list"}, world).status == 200
+
+
+def test_a_flood_of_streams_is_capped_for_its_caller_alone(world, switchboard):
+    case = CASES["mcp-d097"]
+    one = {name: value for name, value in case.items() if name != "repeat"}
+    before = Before(switchboard, [])
+    request = build(one, world).encode().replace(b"connection: close", b"connection: keep-alive")
+    at_once, statuses, open_streams = 100, [], []
+    for _ in range(at_once):
+        connection = connect(world.port, timeout=10)
+        connection.sendall(request)
+        statuses.append(int(connection.recv(12).split()[1]))
+        open_streams.append(connection)
+    try:
+        assert set(statuses) <= set(case["expect"]["status"])
+        assert statuses.count(200) == 32
+        others = {"base": "list", "set_headers": {"authorization": "Bearer {{T_B}}"}}
+        assert send(others, world).status == 200
+        assert send({"base": "call"}, world).status == 200
+        before.check("rss_bounded", case, Answer(200), world)
+    finally:
+        for connection in open_streams:
+            connection.close()

@@ -5,9 +5,11 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use switchboard_domain::{CallError, CallId, ClientInfo, Principal, Resource, Slug};
-use switchboard_mcp::Era;
+use switchboard_domain::{CallError, CallId, CapabilityKind, ClientInfo, Principal, Resource, Slug};
+use switchboard_mcp::{Era, ErrorObject};
 use switchboard_policy::{Mode, Requester};
+
+use crate::upstream::Side;
 
 /// Step 2 of a call: who, for which endpoint, through which client, narrowed how.
 #[derive(Debug, Clone)]
@@ -80,6 +82,78 @@ pub struct Execute<'a> {
     pub intent: Option<String>,
     #[serde(default)]
     pub approval_id: Option<String>,
+    /// What is asked of the upstream; a tool, unless a direct surface says otherwise.
+    #[serde(skip)]
+    pub via: Via<'a>,
+    /// The client's side, when it hears of progress or can be asked.
+    #[serde(skip)]
+    pub side: Option<Side>,
+    /// Answers to what an earlier try asked for.
+    #[serde(skip)]
+    pub again: Again<'a>,
+}
+
+/// A request about a capability, in the words of the protocol.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Via<'a> {
+    #[default]
+    Tool,
+    Prompt,
+    Resource,
+    Subscribe,
+    Unsubscribe,
+    /// Completing an argument of a prompt or of a resource's template: `argument` and `context`, without braces.
+    Complete {
+        kind: CapabilityKind,
+        members: &'a str,
+    },
+}
+
+impl Via<'_> {
+    pub(crate) const fn method(&self) -> &'static str {
+        match self {
+            Self::Tool => "tools/call",
+            Self::Prompt => "prompts/get",
+            Self::Resource => "resources/read",
+            Self::Subscribe => "resources/subscribe",
+            Self::Unsubscribe => "resources/unsubscribe",
+            Self::Complete { .. } => "completion/complete",
+        }
+    }
+
+    /// Whether `Mcp-Name` names it in a header.
+    pub(crate) const fn is_mirrored(&self) -> bool {
+        matches!(self, Self::Tool | Self::Prompt | Self::Resource)
+    }
+
+    pub(crate) const fn kind(&self) -> CapabilityKind {
+        match self {
+            Self::Tool => CapabilityKind::Tool,
+            Self::Prompt => CapabilityKind::Prompt,
+            Self::Resource | Self::Subscribe | Self::Unsubscribe => CapabilityKind::Resource,
+            Self::Complete { kind, .. } => *kind,
+        }
+    }
+
+    /// What the audit log calls it.
+    pub(crate) const fn action(&self) -> &'static str {
+        match self {
+            Self::Tool => "capability.execute",
+            Self::Prompt => "prompt.get",
+            Self::Resource => "resource.read",
+            Self::Subscribe => "resource.subscribe",
+            Self::Unsubscribe => "resource.unsubscribe",
+            Self::Complete { .. } => "completion.complete",
+        }
+    }
+}
+
+/// What a client sends when it tries again after `input_required` (2026-07-28, multi round-trip requests).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Again<'a> {
+    pub input_responses: Option<&'a RawValue>,
+    /// As we gave it out.
+    pub request_state: Option<&'a str>,
 }
 
 /// A call that ran: the upstream's own result object, unchanged.
@@ -98,13 +172,15 @@ pub struct CallFailure {
     pub error: CallError,
     /// Finds the audit entries of the call; `None` before there was one.
     pub reference: Option<CallId>,
+    /// The upstream's own error, for surfaces that pass it on as one.
+    pub upstream: Option<Box<ErrorObject>>,
 }
 
 impl CallFailure {
     /// Refused before it was a call: nothing was recorded but a line in the log, which carries the request's id.
     pub fn unrecorded(error: CallError) -> Self {
         tracing::info!(code = error.code.as_str(), "refused before it was a call");
-        Self { error, reference: None }
+        Self { error, reference: None, upstream: None }
     }
 
     /// The structured content of the tool result (see `docs/reference/errors.md`). Without a call, the request's id is

@@ -4,6 +4,8 @@
 //! The list is made from the catalogue and kept as bytes for as long as nothing changed, per caller: what is shown
 //! is decided by the same function that decides calls.
 
+mod others;
+
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
@@ -17,10 +19,13 @@ use switchboard_storage::ToolkitSurface;
 use crate::{
     Broker, CallContext, Narrowing,
     intent::{Meant, take_intent, with_intent},
-    snapshot::{Known, Snapshot},
+    snapshot::Snapshot,
     surface::Surface,
     text,
 };
+
+pub use others::{DirectItems, Listing};
+pub(crate) use others::{KeptItems, kept_items};
 
 /// What an endpoint offers to this caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,11 +175,8 @@ impl Broker {
         context: &CallContext,
     ) -> Result<DirectTools, switchboard_storage::StorageError> {
         let surface = Surface::of(snapshot, context);
-        let mut included: Vec<&Known> =
-            snapshot.connections.values().filter(|known| surface.may_include(known)).collect();
-        included.sort_by_key(|known| known.connection.name_prefix());
         let mut shown = Vec::new();
-        for known in included {
+        for known in others::included(snapshot, &surface) {
             let on = surface.on(known, context);
             if on.closed().is_some() {
                 continue;
@@ -191,7 +193,7 @@ impl Broker {
                 }
             }
         }
-        Ok(render(shown, matches!(context.resource, Resource::Toolkit(_) | Resource::PersonalToolkit(_))))
+        Ok(render(shown, others::is_renamed(context)))
     }
 }
 

@@ -117,6 +117,7 @@ impl Broker {
             let organization = snapshot.organization.id;
             let mut tx = self.db().write().await?;
             tx.sessions().forget(organization, now, unused).await?;
+            tx.mcp_sessions().forget(organization, now.minus(crate::mcp_session::UNUSED)).await?;
             tx.tokens().forget_expired(organization, now).await?;
             tx.approvals().forget(organization, now.minus(self.settings().approval.kept)).await?;
             tx.sign_ins().forget_expired(organization, now).await?;

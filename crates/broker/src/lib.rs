@@ -23,6 +23,7 @@ mod keys;
 mod listing;
 mod maintenance;
 pub mod manage;
+mod mcp_session;
 mod pipeline;
 mod redact;
 mod refused_call;
@@ -55,22 +56,25 @@ pub use authorization::AuthorizationSettings;
 pub use call_limits::CallSettings;
 pub use check::CheckError;
 pub use context::{
-    AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search,
+    Again, AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search, Via,
 };
 pub use credentials::{
     ClientAuthMethod, CredentialError, NewSecret, RevocationReport, UpstreamClient, UpstreamTokens,
     sealed_context,
 };
-pub use direct::{DirectTools, Offer};
+pub use direct::{DirectItems, DirectTools, Listing, Offer};
 pub use intent::Meant;
 pub use keys::DataKeyError;
+pub use mcp_session::{McpSession, NewMcpSession};
 pub use request_limits::RequestSettings;
 pub use session::{Browser, OpenedSession, SessionSettings, SignedIn};
 pub use sign_in::{Choice, PasswordSignIn, SignInSettings, TooMany};
 pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
 pub use source::machine;
 pub use status::ShownStatus;
-pub use upstream::{InProcessServer, StdioCommand, UpstreamLimits};
+pub use upstream::{
+    Hint, InProcessServer, News, Offers, Side, SideEvent, SideReply, StdioCommand, UpstreamLimits,
+};
 
 /// What a broker is made of.
 #[derive(Debug)]
@@ -146,6 +150,7 @@ struct Inner {
     audit_writer: parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>,
     compiled: arguments::CompiledTools,
     direct_lists: direct::DirectLists,
+    direct_items: direct::KeptItems,
     sign_in_limits: sign_in::SignInLimits,
     request_limits: request_limits::RequestLimits,
     webhooks_due: tokio::sync::Notify,
@@ -155,6 +160,7 @@ struct Inner {
     egress: Egress,
     public_egress: Egress,
     schedule: jobs::Schedule,
+    news: tokio::sync::broadcast::Sender<upstream::News>,
     settings: Settings,
     connect: connect::ConnectSettings,
     public_url: Url,
@@ -201,6 +207,7 @@ impl Broker {
             audit_writer: parking_lot::Mutex::new(Some(writer)),
             compiled: arguments::CompiledTools::new(4_000),
             direct_lists: direct::kept_lists(),
+            direct_items: direct::kept_items(),
             sign_in_limits: sign_in::SignInLimits::new(options.settings.sign_in),
             authorization_limits: authorization::AuthorizationLimits::new(&options.settings.authorization),
             request_limits: request_limits::RequestLimits::new(options.settings.requests),
@@ -210,6 +217,7 @@ impl Broker {
             egress,
             public_egress: options.public_egress,
             schedule: jobs::Schedule::new(WriterId::new(&*clock, &*random)),
+            news: tokio::sync::broadcast::channel(256).0,
             settings: options.settings,
             connect: options.connect,
             public_url: options.public_url,
@@ -332,19 +340,35 @@ impl Broker {
         &self.0.public_url
     }
 
-    fn follow_changes(&self, mut changes: tokio::sync::mpsc::UnboundedReceiver<upstream::ListChanged>) {
+    fn follow_changes(&self, mut changes: tokio::sync::mpsc::UnboundedReceiver<upstream::News>) {
         let broker = self.clone();
         self.spawn(async move {
             loop {
                 tokio::select! {
                     () = broker.stopping() => return,
                     change = changes.recv() => match change {
-                        Some(change) => broker.refresh_soon(change.organization, change.connection),
+                        Some(news) => broker.heard(news),
                         None => return,
                     },
                 }
             }
         });
+    }
+
+    /// Tells whoever listens, and looks again at tools that changed.
+    fn heard(&self, news: upstream::News) {
+        match news.what {
+            Hint::ToolsChanged => self.refresh_soon(news.organization, news.connection),
+            Hint::PromptsChanged | Hint::ResourcesChanged => self.0.direct_items.invalidate_all(),
+            Hint::ResourceUpdated(_) => {}
+        }
+        // Nobody listening is fine.
+        let _ = self.0.news.send(news);
+    }
+
+    /// What upstreams say of their own accord, from now on.
+    pub fn news(&self) -> tokio::sync::broadcast::Receiver<upstream::News> {
+        self.0.news.subscribe()
     }
 
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -393,6 +417,10 @@ impl Broker {
 
     pub(crate) fn call_limits(&self) -> &call_limits::CallLimits {
         &self.0.call_limits
+    }
+
+    pub(crate) fn direct_items_kept(&self) -> &direct::KeptItems {
+        &self.0.direct_items
     }
 
     pub(crate) fn schedule(&self) -> &jobs::Schedule {

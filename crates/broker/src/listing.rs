@@ -74,6 +74,7 @@ pub(crate) async fn list_tools(
                 deadline: limits.open,
                 deadline_name: "upstream.open_timeout",
                 max_bytes: limits.max_answer_bytes,
+                side: None,
             })
             .await?;
         let page: Page<'_> = serde_json::from_slice(&result)

@@ -1,31 +1,30 @@
 //! The way of one call, top to bottom. Read `docs/ARCHITECTURE.md` beside it: the steps have the same numbers.
 
+mod forward;
+mod rounds;
+
 use std::sync::Arc;
 
-use http::HeaderName;
 use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
 use switchboard_domain::{
-    Actor, AuditOutcome, AuditPhase, AuditRecord, CallError, CallId, Caller, CapabilityKind, CapabilityName,
-    CapabilityState, Connection, ConnectionStatus, CredentialOwner, ErrorCode, Proof, Timestamp,
+    AuditOutcome, AuditPhase, AuditRecord, CallError, CallId, Caller, CapabilityKind, CapabilityName,
+    CapabilityState, CredentialOwner, ErrorCode, Timestamp,
 };
-use switchboard_mcp::{RawObject, param_values};
+use switchboard_mcp::{ErrorObject, param_values};
 use switchboard_policy::{Decision, Permit, Purpose};
 
 use crate::{
-    Broker, CallContext, CallFailure, Execute, Executed,
+    Broker, CallContext, CallFailure, Execute, Executed, Via,
     approvals::{Asked, HeldCall},
     arguments::CompiledTool,
     audit,
-    check::lacking_scopes,
-    credentials::{CredentialError, renews},
-    redact::{redact, redact_text},
     refused_call::{denied, not_yet_usable},
     snapshot::{Capability, Known, Snapshot},
     suggestions,
     surface::Surface,
     text,
-    upstream::{Ask, CallIdentity, UpstreamError, call_members},
+    upstream::call_members,
 };
 
 /// Longest name and intent that are read, in bytes.
@@ -34,6 +33,9 @@ const MAX_INTENT: usize = 2000;
 
 /// What one call carries from step to step.
 struct Call<'c> {
+    action: &'static str,
+    /// What the upstream answered instead of a result.
+    upstream_error: Option<ErrorObject>,
     id: CallId,
     started: Timestamp,
     clock_start: tokio::time::Instant,
@@ -52,7 +54,11 @@ impl Broker {
         let mut call = self.begin(context, request);
         let outcome = self.run(&mut call, request).await;
         metrics::counter!("switchboard_calls_total", "outcome" => outcome_label(&outcome)).increment(1);
-        outcome.map_err(|error| CallFailure { error, reference: Some(call.id) })
+        outcome.map_err(|error| CallFailure {
+            error,
+            reference: Some(call.id),
+            upstream: call.upstream_error.take().map(Box::new),
+        })
     }
 
     fn begin<'c>(&self, context: &'c CallContext, request: &Execute<'_>) -> Call<'c> {
@@ -73,7 +79,15 @@ impl Broker {
             arguments_digest: Some(hex::encode(Sha256::digest(arguments.as_bytes()))),
             ..AuditRecord::default()
         };
-        Call { id, started, clock_start: tokio::time::Instant::now(), context, record }
+        Call {
+            action: request.via.action(),
+            upstream_error: None,
+            id,
+            started,
+            clock_start: tokio::time::Instant::now(),
+            context,
+            record,
+        }
     }
 
     async fn run(&self, call: &mut Call<'_>, request: &Execute<'_>) -> Result<Executed, CallError> {
@@ -90,7 +104,7 @@ impl Broker {
         // 6. on record before anything happens
         self.started(call).await?;
         // 7. and 8., then 9.
-        let outcome = self.upstream(call, &prepared).await;
+        let outcome = self.upstream(call, &prepared, request).await;
         self.completed(call, &outcome).await;
         outcome
     }
@@ -114,21 +128,14 @@ impl Broker {
         let member = call.context.principal.member();
         let known = snapshot.named(name.personal, &name.slug, member).ok_or_else(unknown)?;
         call.record.connection = Some(known.connection.id.to_string());
-        let capability = known
-            .catalog
-            .capabilities
-            .get(&name.name)
-            .filter(|capability| capability.kind == CapabilityKind::Tool)
-            .ok_or_else(|| {
-                if is_visible(call.context, &surface, known) {
-                    not_yet_usable(self, known, call.context).unwrap_or_else(unknown)
-                } else {
-                    unknown()
-                }
-            })?;
+        let capability = resolve(known, &name, request).ok_or_else(|| {
+            if is_visible(call.context, &surface, known) {
+                not_yet_usable(self, known, call.context).unwrap_or_else(unknown)
+            } else {
+                unknown()
+            }
+        })?;
         // 5. decide
-        let capability =
-            Capability { state: pin_of(capability, request.schema_digest.as_deref()), ..capability.clone() };
         let on = surface.on(known, call.context);
         let arguments = read_arguments(request.arguments)?;
         let decision = on.execute(&name.name, &capability, &arguments, Purpose::Execute);
@@ -139,9 +146,16 @@ impl Broker {
                 _ => denied(self, reason, &name, known),
             });
         }
-        let tool = self.compiled(known, &name.name, &capability).await?;
-        let bytes = request.arguments.map_or(2, |raw| raw.get().len());
-        tool.validate(&arguments, bytes, self.upstreams().limits.max_validation_steps)?;
+        let param_headers = match request.via {
+            Via::Tool => {
+                let tool = self.compiled(known, &name.name, &capability).await?;
+                let bytes = request.arguments.map_or(2, |raw| raw.get().len());
+                tool.validate(&arguments, bytes, self.upstreams().limits.max_validation_steps)?;
+                param_values(&tool.param_headers, &arguments)
+            }
+            _ => Vec::new(),
+        };
+        let again = self.opened_again(call.context, known, &name, request).await?;
         self.call_limits().check_connection(known.connection.id)?;
         let permit = match decision {
             Decision::Allow(permit) => permit,
@@ -177,153 +191,7 @@ impl Broker {
             CredentialOwner::Shared => "shared".into(),
             CredentialOwner::Member(id) => id.to_string(),
         });
-        Ok(Prepared {
-            permit,
-            known,
-            members: call_members(&name.name, request.arguments),
-            param_headers: param_values(&tool.param_headers, &arguments),
-            tool_name: name.name,
-        })
-    }
-
-    /// Steps 7 and 8: the credential, then the call itself.
-    async fn upstream(&self, call: &mut Call<'_>, prepared: &Prepared<'_>) -> Result<Executed, CallError> {
-        let known = prepared.known;
-        let connection = &*known.connection;
-        let owner = prepared.permit.credential();
-        // 7. the credential that the permit names
-        let permit = &prepared.permit;
-        let refused = |error| self.no_credential(&error, known, owner);
-        let mut auth =
-            self.unlock(permit, &known.connection, known.credential(owner)).await.map_err(refused)?;
-        let identity = self.identity_of(call, connection).await.map_err(refused)?;
-        // 8. the call, with deadline and size cap
-        let limits = &self.upstreams().limits;
-        let ask = Ask {
-            method: "tools/call",
-            members: &prepared.members,
-            name: Some(&prepared.tool_name),
-            params: &prepared.param_headers,
-            identity: identity.as_ref(),
-            deadline: limits.call,
-            deadline_name: "upstream.call_timeout",
-            max_bytes: limits.max_answer_bytes,
-        };
-        let mut secrets = auth.secrets.clone();
-        let mut outcome = self.upstreams().request(permit, connection, auth.clone(), &ask).await;
-        // Refused before anything ran: once more, with another token, if the provider gives one.
-        if renews(connection) && matches!(outcome, Err(UpstreamError::Unauthorized { status: 401, .. })) {
-            auth = self.renew_refused(permit, &known.connection, &auth).await.map_err(refused)?;
-            secrets.extend(auth.secrets.iter().cloned());
-            outcome = self.upstreams().request(permit, connection, auth.clone(), &ask).await;
-        }
-        match outcome {
-            Ok(result) => {
-                self.reached_again(known);
-                let result = redact(result, &secrets);
-                let peek = Peek::of(&result).map_err(|error| error.to_call_error(&connection.name, None))?;
-                call.record.response_bytes = Some(result.len() as u64);
-                Ok(Executed {
-                    is_error: peek.is_error,
-                    has_result_type: peek.has_result_type,
-                    result,
-                    call_id: call.id,
-                })
-            }
-            Err(error) => {
-                self.learn_from(&error, known, (owner, auth.generation), &prepared.tool_name);
-                let mut told = error.to_call_error(&connection.name, self.where_to_connect(connection));
-                if let Some(scopes) = lacking_scopes(&error) {
-                    let scopes = scopes.join(" ");
-                    told.message = format!(
-                        "{} wants more than the connected account allows it: {}. Connect it again to allow that.",
-                        connection.name,
-                        crate::upstream::plain(&scopes)
-                    );
-                    told.details = Some(json!({ "scope": scopes }));
-                }
-                told.message = redact_text(&told.message, &secrets);
-                if matches!((&error, owner), (UpstreamError::Unauthorized { .. }, CredentialOwner::Member(_)))
-                {
-                    told.actor = Some(Actor::Member);
-                }
-                Err(told)
-            }
-        }
-    }
-
-    /// For whom this call is, where the connection sends that on.
-    async fn identity_of(
-        &self,
-        call: &Call<'_>,
-        connection: &Connection,
-    ) -> Result<Option<CallIdentity>, CredentialError> {
-        if !connection.switches.send_identity {
-            return Ok(None);
-        }
-        let principal = &call.context.principal;
-        let session = match &principal.proof {
-            Proof::Grant { grant, .. } => Some(grant.to_string()),
-            Proof::Token(token) => Some(token.to_string()),
-            Proof::Session(session) => Some(session.to_string()),
-            Proof::Inquiry => None,
-        };
-        let facts = [
-            ("switchboard-organization-id", Some(principal.organization.to_string())),
-            ("switchboard-member-id", principal.member().map(|member| member.to_string())),
-            ("switchboard-session-id", session),
-            ("switchboard-call-id", Some(call.id.to_string())),
-        ];
-        let facts =
-            facts.into_iter().filter_map(|(name, value)| Some((HeaderName::from_static(name), value?)));
-        let key = self.connection_key(connection).await?;
-        Ok(Some(CallIdentity {
-            facts: facts.collect(),
-            call: call.id.to_string(),
-            key,
-            now: self.clock().now(),
-        }))
-    }
-
-    /// What a failed call says about the connection: a refused credential, a tool that is gone.
-    fn learn_from(
-        &self,
-        error: &UpstreamError,
-        known: &Known,
-        (owner, generation): (CredentialOwner, i64),
-        tool: &str,
-    ) {
-        match error {
-            UpstreamError::Unauthorized { .. } => self.credential_refused(known, owner, generation, error),
-            // Nothing got there: while the state still says otherwise, look soon, so that it tells the truth.
-            error
-                if error.never_got_there()
-                    && matches!(
-                        known.connection.status.status,
-                        ConnectionStatus::Connected | ConnectionStatus::Degraded
-                    ) =>
-            {
-                tracing::warn!(connection = %known.connection.slug, %error, "a call did not get there");
-                self.refresh_soon(known.connection.organization, known.connection.id);
-            }
-            // Unknown tool: the catalogue is behind; look again in the background.
-            UpstreamError::Rpc(rpc)
-                if rpc.code == switchboard_mcp::code::INVALID_PARAMS
-                    && rpc.message.to_lowercase().contains("unknown tool") =>
-            {
-                tracing::info!(connection = %known.connection.id, tool, "the upstream does not know a tool of its list");
-                self.refresh_soon(known.connection.organization, known.connection.id);
-            }
-            _ => {}
-        }
-    }
-
-    /// A call got through to a connection that is said not to work: look again soon.
-    fn reached_again(&self, known: &Known) {
-        use ConnectionStatus as S;
-        if matches!(known.connection.status.status, S::Unreachable | S::Error | S::Blocked) {
-            self.refresh_soon(known.connection.organization, known.connection.id);
-        }
+        Ok(Prepared { permit, known, members: members_of(request, &name.name), again, param_headers, name })
     }
 
     /// The definition ready for use; read from the database the first time.
@@ -357,7 +225,7 @@ impl Broker {
             call.context.principal.organization,
             call.started,
             AuditPhase::Started,
-            "capability.execute",
+            call.action,
             call.record.clone(),
         );
         self.audit().write(event).await.map_err(|_| text::unavailable())
@@ -386,7 +254,7 @@ impl Broker {
         metrics::histogram!("switchboard_call_duration_seconds").record(elapsed.as_secs_f64());
         let at = call.started.plus(elapsed);
         let organization = call.context.principal.organization;
-        let event = audit::event(organization, at, AuditPhase::Completed, "capability.execute", record);
+        let event = audit::event(organization, at, AuditPhase::Completed, call.action, record);
         self.audit().queue(event).await;
     }
 }
@@ -396,31 +264,39 @@ struct Prepared<'s> {
     permit: Permit,
     known: &'s Known,
     members: String,
+    /// Answers and state of an earlier try, as members; empty without.
+    again: String,
     param_headers: Vec<(String, String)>,
-    tool_name: Box<str>,
+    name: CapabilityName,
 }
 
-/// What must be known of a result; the rest passes unseen.
-struct Peek {
-    is_error: bool,
-    has_result_type: bool,
+/// The capability that a name means. Prompts and resources are listed live: what the catalogue would know of them is
+/// that their connection offers them.
+fn resolve(known: &Known, name: &CapabilityName, request: &Execute<'_>) -> Option<Capability> {
+    if !matches!(request.via, Via::Tool) {
+        return Some(Capability::unlisted(request.via.kind()));
+    }
+    let found = known.catalog.capabilities.get(&name.name)?;
+    (found.kind == CapabilityKind::Tool)
+        .then(|| Capability { state: pin_of(found, request.schema_digest.as_deref()), ..found.clone() })
 }
 
-impl Peek {
-    fn of(result: &[u8]) -> Result<Self, UpstreamError> {
-        let object: RawObject<'_> = serde_json::from_slice(result)
-            .map_err(|error| UpstreamError::Protocol(format!("its result can't be read: {error}")))?;
-        let result_type: Option<String> = object.read("resultType");
-        match result_type.as_deref() {
-            None | Some("complete") => {}
-            Some("input_required") => {
-                return Err(UpstreamError::Protocol(
-                    "it asks for input from a person, which this endpoint can't pass on yet".into(),
-                ));
-            }
-            Some(_) => return Err(UpstreamError::Protocol("its result is of an unknown type".into())),
+/// Members of `params` as the upstream gets them.
+fn members_of(request: &Execute<'_>, name: &str) -> String {
+    let quoted = Value::from(name);
+    match request.via {
+        Via::Tool => call_members(name, request.arguments),
+        Via::Prompt => match request.arguments {
+            Some(arguments) => format!("\"name\":{quoted},\"arguments\":{}", arguments.get()),
+            None => format!("\"name\":{quoted}"),
+        },
+        Via::Resource | Via::Subscribe | Via::Unsubscribe => format!("\"uri\":{quoted}"),
+        Via::Complete { kind: CapabilityKind::Prompt, members } => {
+            format!("\"ref\":{{\"type\":\"ref/prompt\",\"name\":{quoted}}}{members}")
         }
-        Ok(Self { is_error: object.read("isError").unwrap_or(false), has_result_type: result_type.is_some() })
+        Via::Complete { members, .. } => {
+            format!("\"ref\":{{\"type\":\"ref/resource\",\"uri\":{quoted}}}{members}")
+        }
     }
 }
 

@@ -36,6 +36,19 @@ pub struct Capability {
     pub destructive_hint: Option<bool>,
 }
 
+impl Capability {
+    /// Of a prompt or resource that no catalogue knows.
+    pub(crate) const fn unlisted(kind: CapabilityKind) -> Self {
+        Self {
+            kind,
+            state: CapabilityState::Approved,
+            fingerprint: Fingerprint([0; 32]),
+            read_only_hint: None,
+            destructive_hint: None,
+        }
+    }
+}
+
 /// Capabilities of one connection by the upstream's own name, at one version of its catalogue.
 #[derive(Debug, Default)]
 pub struct ConnectionCatalog {

@@ -17,6 +17,8 @@ pub mod code {
     /// The client did not declare a capability that the request needs (2026-07-28).
     pub const MISSING_CAPABILITY: i64 = -32021;
     pub const UNSUPPORTED_VERSION: i64 = -32022;
+    /// What the legacy generation calls a resource that is not there.
+    pub const RESOURCE_NOT_FOUND_LEGACY: i64 = -32002;
 
     /// Whether an error with this code shows that its sender speaks the modern generation.
     pub const fn is_modern(code: i64) -> bool {

@@ -14,6 +14,8 @@ pub mod names {
     pub const METHOD: &str = "mcp-method";
     pub const NAME: &str = "mcp-name";
     pub const SESSION_ID: &str = "mcp-session-id";
+    /// Takes up a stream of the legacy generation after this event.
+    pub const LAST_EVENT_ID: &str = "last-event-id";
     pub const PARAM_PREFIX: &str = "mcp-param-";
 }
 

@@ -21,7 +21,8 @@ pub enum RequestId {
 }
 
 impl RequestId {
-    fn parse(raw: &RawValue) -> Option<Self> {
+    /// `None` for anything that no request may have.
+    pub fn parse(raw: &RawValue) -> Option<Self> {
         let text = raw.get();
         if text.starts_with('"') {
             let id: String = serde_json::from_str(text).ok()?;

@@ -34,6 +34,8 @@ pub struct ServerConfig {
     pub max_connections_per_source: usize,
     /// How long an answer may wait for the other end to read on.
     pub write_timeout: Duration,
+    /// Streams of changes that one caller may have open.
+    pub max_streams_per_caller: usize,
     /// How long calls may go on after SIGTERM.
     pub drain: Duration,
     /// Bearer token for `/metrics` on the main listener; without one it is only on its own listener.
@@ -56,6 +58,7 @@ impl ServerConfig {
             max_connections: 10_000,
             max_connections_per_source: 1_000,
             write_timeout: Duration::from_secs(30),
+            max_streams_per_caller: 32,
             drain: Duration::from_secs(30),
             metrics_token: None,
         }

@@ -30,6 +30,7 @@ use switchboard_broker::Broker;
 
 pub use api::{RouteFacts, openapi_json, route_facts};
 pub use config::ServerConfig;
+pub use mcp::Talks;
 pub use ops::Readiness;
 pub use serve::{ServeError, serve};
 pub use trusted_proxies::{NotANetwork, TrustedProxies};
@@ -40,6 +41,8 @@ pub struct ServerState {
     pub broker: Broker,
     pub config: Arc<ServerConfig>,
     pub readiness: Arc<Readiness>,
+    /// What is under way between clients and upstreams.
+    pub talks: Arc<Talks>,
 }
 
 /// Id of one HTTP request, in logs and in the `x-request-id` of its answer.

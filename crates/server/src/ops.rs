@@ -44,6 +44,11 @@ impl Readiness {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Whether what has no end of its own has to end now.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// The Prometheus text.
     pub fn metrics(&self) -> Option<String> {
         self.metrics.as_ref().map(|render| render())

@@ -27,6 +27,7 @@ mod invitation;
 mod key;
 mod lease;
 mod leaving;
+mod mcp_session;
 mod member;
 mod migrate;
 mod oauth_client;
@@ -73,6 +74,7 @@ pub use identity_revocation::{IdentityRevocation, IdentityRevocations};
 pub use invitation::{Invitation, Invitations};
 pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
 pub use lease::{Lease, Leases};
+pub use mcp_session::{McpSessionRow, McpSessions};
 pub use member::{InsertMember, Member, MemberStatus, Members};
 pub use migrate::{MIGRATIONS, Migration, SchemaError, SchemaStatus};
 pub use oauth_client::{OauthClient, OauthClientKind, OauthClients};
@@ -131,6 +133,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         seen_client::ALL,
         revocation::ALL,
         service_account::ALL,
+        mcp_session::ALL,
         session::ALL,
         setup_link::ALL,
         sign_in::ALL,

@@ -165,6 +165,9 @@ impl Broker {
             schema_digest: call.schema_digest,
             intent: call.intent,
             approval_id: None,
+            via: crate::Via::Tool,
+            side: None,
+            again: crate::Again::default(),
         };
         self.execute(&context, &request).await.map_err(RunError::Failed)
     }

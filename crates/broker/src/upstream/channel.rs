@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Ask, Hint, RawResult, UpstreamError,
+    side::{Asked, Sides},
     wire::{params, share, timed_out, with_call},
 };
 
@@ -30,11 +31,12 @@ pub(crate) struct Switch {
     closed: Mutex<Option<String>>,
     outgoing: mpsc::Sender<Bytes>,
     hints: broadcast::Sender<Hint>,
+    sides: Sides,
 }
 
 impl Switch {
     /// Takes one message from the upstream.
-    pub(crate) fn receive(&self, message: &Bytes) {
+    pub(crate) fn receive(self: &Arc<Self>, message: &Bytes) {
         match parse_upstream(message) {
             Ok(Incoming::Response(Answer { id: Some(RequestId::Number(id)), outcome })) => {
                 let Some(sender) = self.waiting.lock().remove(&id) else { return };
@@ -44,31 +46,28 @@ impl Switch {
                     Outcome::Error(error) => Err(UpstreamError::Rpc(error)),
                 });
             }
-            Ok(Incoming::Notification { method, .. }) => {
-                if let Some(hint) = Hint::of(&method) {
+            Ok(Incoming::Notification { method, params }) => {
+                if let Some(hint) = Hint::of(&method, params) {
                     let _ = self.hints.send(hint);
+                } else if let Some((side, event)) = self.sides.hears(&method, params, None) {
+                    // A client that does not read misses what it was told.
+                    let _ = side.events.try_send(event);
                 }
             }
-            Ok(Incoming::Request(request)) => self.reply(&request),
+            Ok(Incoming::Request(request)) => self.reply(Asked::of(&request)),
             Ok(Incoming::Response(_)) => {}
             Err(reason) => tracing::debug!(reason, "an upstream sent something that is no message"),
         }
     }
 
-    /// `ping` is answered; we offer nothing else to a server.
-    fn reply(&self, request: &switchboard_mcp::Request<'_>) {
-        let answer = if request.method == "ping" {
-            switchboard_mcp::success(&request.id, &Bytes::from_static(b"{}"))
-        } else {
-            let error = switchboard_mcp::ErrorObject {
-                code: switchboard_mcp::code::METHOD_NOT_FOUND,
-                message: "not offered by this client".into(),
-                data: None,
-            };
-            switchboard_mcp::error_response(Some(&request.id), &error)
-        };
-        // A full queue means that the upstream does not read: nothing is owed to it.
-        let _ = self.outgoing.try_send(answer.into_bytes());
+    /// Its requests are answered by the client that they are for, in its own time.
+    fn reply(self: &Arc<Self>, asked: Asked) {
+        let switch = Arc::clone(self);
+        tokio::spawn(async move {
+            let answer = switch.sides.answer(asked, None).await;
+            // A closed queue means that the upstream is gone.
+            let _ = switch.outgoing.send(answer).await;
+        });
     }
 
     /// Nothing will come any more.
@@ -98,10 +97,11 @@ impl ChannelWire {
     /// on which both end.
     pub(crate) fn new(
         hints: broadcast::Sender<Hint>,
+        sides: Sides,
     ) -> (Self, Arc<Switch>, mpsc::Receiver<Bytes>, CancellationToken) {
         let (outgoing, queue) = mpsc::channel(64);
         let switch =
-            Arc::new(Switch { waiting: Mutex::default(), closed: Mutex::new(None), outgoing, hints });
+            Arc::new(Switch { waiting: Mutex::default(), closed: Mutex::new(None), outgoing, hints, sides });
         let stop = CancellationToken::new();
         let wire = Self {
             switch: Arc::clone(&switch),
@@ -127,7 +127,12 @@ impl ChannelWire {
 
     pub(crate) async fn request(&self, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let meta = with_call(self.modern_meta.lock().as_deref(), ask.identity);
+        let is_modern = self.modern_meta.lock().is_some();
+        let _listening = self.switch.sides.add(id, ask.side);
+        let meta = match ask.side {
+            Some(side) => with_call(side.meta(id, is_modern).as_deref(), ask.identity),
+            None => with_call(self.modern_meta.lock().as_deref(), ask.identity),
+        };
         let body = switchboard_mcp::request(id, ask.method, params(ask.members, meta.as_deref()).as_deref());
         let (sender, receiver) = oneshot::channel();
         self.switch.waiting.lock().insert(id, sender);

@@ -1,6 +1,7 @@
 //! Streamable HTTP, as a client, for both generations.
 
 mod listening;
+mod stream;
 
 use std::{
     sync::{
@@ -17,13 +18,14 @@ use switchboard_egress::{
     ByteLimit, Deadlines, Egress, EgressError, GuardedUrl, Redirects, Request, Response,
 };
 use switchboard_mcp::{
-    Answer, ErrorObject, Incoming, LATEST_LEGACY, MODERN, Outcome, RequestId, SseDecoder,
-    encode_header_value, names, parse_upstream,
+    Answer, ErrorObject, Incoming, LATEST_LEGACY, MODERN, Outcome, RequestId, encode_header_value, names,
+    parse_upstream,
 };
 use tokio::sync::broadcast;
 
 use super::{
     Ask, Hint, RawResult, UpstreamAuth, UpstreamError, UpstreamLimits,
+    side::Sides,
     wire::{modern_meta, params, share, with_call},
 };
 
@@ -53,6 +55,7 @@ pub(crate) struct HttpWire {
     legacy: RwLock<Option<LegacySession>>,
     modern_meta: String,
     hints: broadcast::Sender<Hint>,
+    sides: Sides,
 }
 
 impl HttpWire {
@@ -61,7 +64,7 @@ impl HttpWire {
         url: GuardedUrl,
         auth: UpstreamAuth,
         limits: Arc<UpstreamLimits>,
-        hints: broadcast::Sender<Hint>,
+        (hints, sides): (broadcast::Sender<Hint>, Sides),
     ) -> Self {
         Self {
             egress,
@@ -72,6 +75,7 @@ impl HttpWire {
             legacy: RwLock::new(None),
             modern_meta: modern_meta(),
             hints,
+            sides,
         }
     }
 
@@ -95,10 +99,23 @@ impl HttpWire {
     pub(crate) async fn request(&self, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let is_modern = self.legacy.read().is_none();
-        let meta = with_call(is_modern.then_some(self.modern_meta.as_str()), ask.identity);
+        let _listening = self.sides.add(id, ask.side);
+        let meta = match ask.side {
+            Some(side) => with_call(side.meta(id, is_modern).as_deref(), ask.identity),
+            None => with_call(is_modern.then_some(self.modern_meta.as_str()), ask.identity),
+        };
         let body = switchboard_mcp::request(id, ask.method, params(ask.members, meta.as_deref()).as_deref());
-        let response = self.post(self.headers(ask), body, ask).await?;
-        self.answer(response, id, ask).await
+        let headers = self.headers(ask);
+        let mut unanswered = (!is_modern).then(|| self.unanswered(id, headers.clone()));
+        let outcome = match self.post(headers, body, ask).await {
+            Ok(response) => self.answer(response, id, ask).await,
+            Err(error) => Err(error),
+        };
+        // Only a caller that went away, or our own deadline, ends it without an outcome.
+        if let Some(unanswered) = &mut unanswered {
+            unanswered.answered();
+        }
+        outcome
     }
 
     /// Ends a legacy session at the upstream, as a courtesy; failures do not matter.
@@ -218,38 +235,6 @@ impl HttpWire {
             Some(kind) => Err(UpstreamError::Protocol(format!("it answered `{kind}` instead of JSON"))),
             None => Err(UpstreamError::Protocol("its answer has no content type".into())),
         }
-    }
-
-    async fn stream(&self, response: Response, id: i64, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
-        let mut decoder = SseDecoder::new(self.limits.max_event_bytes);
-        let mut body = response.body;
-        while let Some(piece) = body.next_piece().await {
-            decoder.push(&piece.map_err(|error| in_time(error, ask))?);
-            while let Some(event) = decoder.next_event().map_err(|_| UpstreamError::TooLarge {
-                name: "upstream.max_event_bytes",
-                limit: self.limits.max_event_bytes as u64,
-            })? {
-                if event.data.is_empty() {
-                    continue;
-                }
-                if let Some(result) = self.event(&event.data, id)? {
-                    return Ok(result);
-                }
-            }
-        }
-        Err(UpstreamError::Closed { reason: "the stream ended before the answer".into(), may_have_run: true })
-    }
-
-    /// Notifications are heard; requests of the server are not answered here and end with the stream.
-    fn event(&self, data: &Bytes, id: i64) -> Result<Option<RawResult>, UpstreamError> {
-        if let Ok(Incoming::Notification { method, .. }) = parse_upstream(data) {
-            if let Some(hint) = Hint::of(&method) {
-                // Nobody listening is fine.
-                let _ = self.hints.send(hint);
-            }
-            return Ok(None);
-        }
-        read_answer(data, id)
     }
 
     /// Reads what an HTTP error says, within a small bound.

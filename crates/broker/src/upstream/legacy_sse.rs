@@ -13,6 +13,7 @@ use super::{
     Hint, UpstreamAuth, UpstreamError, UpstreamLimits,
     channel::{ChannelWire, Switch},
     session::check,
+    side::Sides,
 };
 
 /// The stream may be silent for as long as nobody calls.
@@ -40,7 +41,7 @@ pub(crate) async fn connect(
     url: GuardedUrl,
     auth: UpstreamAuth,
     limits: &Arc<UpstreamLimits>,
-    hints: broadcast::Sender<Hint>,
+    (hints, sides): (broadcast::Sender<Hint>, Sides),
 ) -> Result<ChannelWire, UpstreamError> {
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
@@ -65,7 +66,7 @@ pub(crate) async fn connect(
         UpstreamError::Protocol("it wants messages to be sent to another origin, which we refuse".into())
     })?;
     let target = check(egress, target.as_str())?;
-    let (wire, switch, queue, stop) = ChannelWire::new(hints);
+    let (wire, switch, queue, stop) = ChannelWire::new(hints, sides);
     tokio::spawn(read(stream, Arc::clone(&switch), stop.clone()));
     tokio::spawn(write(egress.clone(), target, auth, queue, switch, stop, Arc::clone(limits)));
     Ok(wire)

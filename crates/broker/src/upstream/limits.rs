@@ -22,6 +22,9 @@ pub struct UpstreamLimits {
     /// Whole tool call.
     #[serde(rename = "call_timeout", deserialize_with = "seconds")]
     pub call: Duration,
+    /// Whole call whose client can be asked meanwhile: a person may have to answer.
+    #[serde(rename = "interactive_timeout", deserialize_with = "seconds")]
+    pub interactive: Duration,
     /// Connecting and greeting, a check, one page of a listing.
     #[serde(rename = "open_timeout", deserialize_with = "seconds")]
     pub open: Duration,
@@ -58,6 +61,7 @@ impl Default for UpstreamLimits {
             breaker_pause: Duration::from_secs(1),
             breaker_max_pause: Duration::from_secs(60),
             call: Duration::from_secs(120),
+            interactive: Duration::from_secs(600),
             open: Duration::from_secs(30),
             first_byte: Duration::from_secs(120),
             idle: Duration::from_secs(60),

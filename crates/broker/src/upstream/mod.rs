@@ -6,34 +6,46 @@
 mod channel;
 mod error;
 mod gate;
+mod greeting;
 mod http;
 mod identity;
 mod in_process;
 mod legacy_sse;
 mod limits;
 mod session;
+mod side;
 mod stdio;
 mod wire;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use switchboard_domain::{Clock, Connection, ConnectionId, Random};
-use switchboard_domain::{CredentialId, CredentialOwner, OrganizationId};
+use switchboard_domain::{
+    Clock, Connection, ConnectionId, CredentialId, CredentialOwner, OrganizationId, ProtocolEra, Random,
+};
 use switchboard_egress::Egress;
 use switchboard_policy::{MaintenancePermit, Permit};
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 
 pub use error::UpstreamError;
 pub(crate) use error::plain;
 pub(crate) use gate::Gate;
+pub use greeting::{Greeting, Offers};
 pub(crate) use identity::CallIdentity;
 pub use in_process::InProcessServer;
 pub use limits::UpstreamLimits;
-use session::Target;
-pub use session::{Greeting, UpstreamSession};
+pub use session::UpstreamSession;
+use session::{OwnSession, Target};
+pub use side::{Side, SideEvent, SideReply};
 pub use stdio::StdioCommand;
-pub(crate) use wire::{Ask, Hint, RawResult, UpstreamAuth, call_members};
+pub use wire::Hint;
+pub(crate) use wire::{Ask, RawResult, UpstreamAuth, call_members};
+
+/// How long a client's own session is kept without a request.
+const OWN_SESSION_IDLE: Duration = Duration::from_secs(600);
+
+/// How long the first request of a client's own session waits for the stream on which the upstream may ask something.
+const STREAM_OPENS: Duration = Duration::from_secs(2);
 
 /// What a session belongs to. A connection that was edited or a credential that was replaced has another key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,17 +55,34 @@ struct SessionKey {
     owner: CredentialOwner,
     credential: Option<CredentialId>,
     generation: i64,
+    /// A client's own session; without, it is shared by all who call with this credential.
+    audience: Option<Arc<str>>,
 }
 
 impl SessionKey {
-    fn new(connection: &Connection, owner: CredentialOwner, auth: &UpstreamAuth) -> Self {
+    fn new(
+        connection: &Connection,
+        owner: CredentialOwner,
+        auth: &UpstreamAuth,
+        own: Option<&OwnSession>,
+    ) -> Self {
         Self {
             connection: connection.id,
             revision: connection.revision,
             owner,
             credential: auth.credential,
             generation: auth.generation,
+            audience: own.map(|own| Arc::clone(&own.audience)),
         }
+    }
+
+    /// Of the same connection and account, but made before something changed.
+    fn is_outdated_by(&self, other: &Self) -> bool {
+        self.connection == other.connection
+            && self.owner == other.owner
+            && (self.audience == other.audience
+                || (self.revision, self.credential, self.generation)
+                    != (other.revision, other.credential, other.generation))
     }
 }
 
@@ -75,11 +104,12 @@ impl Proof<'_> {
     }
 }
 
-/// An upstream said that its tools changed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ListChanged {
-    pub(crate) organization: OrganizationId,
-    pub(crate) connection: ConnectionId,
+/// What an upstream said of its own accord.
+#[derive(Debug, Clone)]
+pub struct News {
+    pub organization: OrganizationId,
+    pub connection: ConnectionId,
+    pub what: Hint,
 }
 
 type Slot = Arc<OnceCell<Arc<UpstreamSession>>>;
@@ -96,7 +126,7 @@ pub(crate) struct Upstreams {
     stdio: HashMap<String, Arc<StdioCommand>>,
     stdio_allowed: bool,
     in_process: Option<Arc<dyn InProcessServer>>,
-    changes: mpsc::UnboundedSender<ListChanged>,
+    changes: mpsc::UnboundedSender<News>,
 }
 
 impl Upstreams {
@@ -107,7 +137,7 @@ impl Upstreams {
         limits: UpstreamLimits,
         stdio: (Vec<StdioCommand>, bool),
         in_process: Option<Arc<dyn InProcessServer>>,
-    ) -> (Self, mpsc::UnboundedReceiver<ListChanged>) {
+    ) -> (Self, mpsc::UnboundedReceiver<News>) {
         let (changes, receiver) = mpsc::unbounded_channel();
         let (stdio, stdio_allowed) = stdio;
         let upstreams = Self {
@@ -167,18 +197,53 @@ impl Upstreams {
         ask: &Ask<'_>,
     ) -> Result<RawResult, UpstreamError> {
         let session = self.session(proof, connection, owner, auth.clone()).await?;
+        let session = match ask.side {
+            Some(side) => self.for_client(proof, connection, owner, &auth, session, side).await?,
+            None => session,
+        };
         let error = match session.request(ask).await {
             Ok(result) => return Ok(result),
             Err(error) => error,
         };
         if matches!(error, UpstreamError::SessionExpired) {
             self.forget(connection, owner, &session);
-            return self.session(proof, connection, owner, auth).await?.request(ask).await;
+            let own = session.own.clone();
+            return self.session_of(proof, connection, owner, auth, own).await?.request(ask).await;
         }
         if matches!(error, UpstreamError::Closed { .. }) || changed_generation(&session, &error) {
             self.forget(connection, owner, &session);
         }
         Err(error)
+    }
+
+    /// The session for a client that hears of progress or can be asked. In the modern generation each request stands for
+    /// itself, and the shared session will do; in the legacy one, what a server asks and logs belongs to a session.
+    async fn for_client(
+        &self,
+        proof: Proof<'_>,
+        connection: &Connection,
+        owner: CredentialOwner,
+        auth: &UpstreamAuth,
+        shared: Arc<UpstreamSession>,
+        side: &Side,
+    ) -> Result<Arc<UpstreamSession>, UpstreamError> {
+        let is_modern = shared.era() == ProtocolEra::Modern;
+        let translates = is_modern && !(side.is_legacy && shared.greeting().speaks_legacy);
+        if translates || !side.wants_session {
+            return Ok(shared);
+        }
+        self.forget_idle();
+        let own = Some(OwnSession::of(side));
+        let session = self.session_of(proof, connection, owner, auth.clone(), own).await?;
+        session.set_log_level(side.log_level.as_deref(), &self.limits).await?;
+        Ok(session)
+    }
+
+    /// Ends clients' own sessions that nobody used for a while.
+    fn forget_idle(&self) {
+        self.sessions.lock().retain(|key, slot| {
+            key.audience.is_none() || slot.get().is_none_or(|session| session.idle() < OWN_SESSION_IDLE)
+        });
     }
 
     /// The pooled session, opened once for all who wait.
@@ -189,8 +254,19 @@ impl Upstreams {
         owner: CredentialOwner,
         auth: UpstreamAuth,
     ) -> Result<Arc<UpstreamSession>, UpstreamError> {
+        self.session_of(proof, connection, owner, auth, None).await
+    }
+
+    async fn session_of(
+        &self,
+        proof: Proof<'_>,
+        connection: &Connection,
+        owner: CredentialOwner,
+        auth: UpstreamAuth,
+        own: Option<OwnSession>,
+    ) -> Result<Arc<UpstreamSession>, UpstreamError> {
         prove(proof, connection)?;
-        let key = SessionKey::new(connection, owner, &auth);
+        let key = SessionKey::new(connection, owner, &auth, own.as_ref());
         let slot = {
             let mut sessions = self.sessions.lock();
             if sessions.get(&key).and_then(|slot| slot.get()).is_some_and(|session| session.is_closed()) {
@@ -199,26 +275,29 @@ impl Upstreams {
             match sessions.get(&key) {
                 Some(slot) => Arc::clone(slot),
                 None => {
-                    sessions
-                        .retain(|other, _| other.connection != key.connection || other.owner != key.owner);
+                    sessions.retain(|other, _| !other.is_outdated_by(&key));
                     Arc::clone(sessions.entry(key).or_default())
                 }
             }
         };
-        let target = self.target(connection, auth);
+        let target = self.target(connection, auth, own);
         let opened = slot
             .get_or_try_init(|| async {
                 let session = UpstreamSession::open(&self.egress, &target, &self.limits).await?;
                 let session = Arc::new(session);
-                self.listen(connection, &session);
+                let opened = self.listen(connection, &session);
+                if let (Some(_), Some(opened)) = (&session.own, opened) {
+                    let _ = tokio::time::timeout(STREAM_OPENS, opened).await;
+                }
                 Ok::<_, UpstreamError>(session)
             })
             .await?;
         Ok(Arc::clone(opened))
     }
 
-    fn target(&self, connection: &Connection, auth: UpstreamAuth) -> Target {
+    fn target(&self, connection: &Connection, auth: UpstreamAuth, client: Option<OwnSession>) -> Target {
         Target {
+            client,
             transport: connection.transport,
             url: connection.url.clone(),
             auth,
@@ -236,27 +315,37 @@ impl Upstreams {
 
     /// Whether the operator's rules let this connection be spoken to, as far as that shows without asking anybody.
     pub(crate) fn judge(&self, connection: &Connection) -> Result<(), UpstreamError> {
-        self.target(connection, UpstreamAuth::default()).judge(&self.egress)
+        self.target(connection, UpstreamAuth::default(), None).judge(&self.egress)
     }
 
-    /// Hears of changed tools for as long as the session lives.
-    fn listen(&self, connection: &Connection, session: &Arc<UpstreamSession>) {
-        let change = ListChanged { organization: connection.organization, connection: connection.id };
+    /// Hears of changes for as long as the session lives.
+    fn listen(
+        &self,
+        connection: &Connection,
+        session: &Arc<UpstreamSession>,
+    ) -> Option<oneshot::Receiver<()>> {
+        let (organization, connection) = (connection.organization, connection.id);
         let (mut hints, changes) = (session.subscribe(), self.changes.clone());
         tokio::spawn(async move {
             use tokio::sync::broadcast::error::RecvError;
-            while !matches!(hints.recv().await, Err(RecvError::Closed)) {
-                if changes.send(change).is_err() {
+            loop {
+                let what = match hints.recv().await {
+                    Ok(what) => what,
+                    // Too many to tell them apart: the tools are what must not be missed.
+                    Err(RecvError::Lagged(_)) => Hint::ToolsChanged,
+                    Err(RecvError::Closed) => return,
+                };
+                if changes.send(News { organization, connection, what }).is_err() {
                     return;
                 }
             }
         });
-        session.listen();
+        session.listen()
     }
 
     /// Takes a session that a check opened into the pool, unless there is one.
     pub(crate) fn adopt(&self, connection: &Connection, owner: CredentialOwner, session: UpstreamSession) {
-        let key = SessionKey::new(connection, owner, &session.auth);
+        let key = SessionKey::new(connection, owner, &session.auth, None);
         let session = Arc::new(session);
         let slot: Slot = Arc::default();
         if slot.set(Arc::clone(&session)).is_err() {
@@ -265,7 +354,7 @@ impl Upstreams {
         let mut sessions = self.sessions.lock();
         let kept = sessions.get(&key).and_then(|slot| slot.get());
         if kept.is_none_or(|kept| kept.is_closed()) {
-            sessions.retain(|other, _| other.connection != key.connection || other.owner != key.owner);
+            sessions.retain(|other, _| !other.is_outdated_by(&key));
             sessions.insert(key, slot);
             drop(sessions);
             self.listen(connection, &session);
@@ -280,11 +369,11 @@ impl Upstreams {
         auth: UpstreamAuth,
     ) -> Result<UpstreamSession, UpstreamError> {
         prove(proof, connection)?;
-        UpstreamSession::open(&self.egress, &self.target(connection, auth), &self.limits).await
+        UpstreamSession::open(&self.egress, &self.target(connection, auth, None), &self.limits).await
     }
 
     fn forget(&self, connection: &Connection, owner: CredentialOwner, session: &Arc<UpstreamSession>) {
-        let key = SessionKey::new(connection, owner, &session.auth);
+        let key = SessionKey::new(connection, owner, &session.auth, session.own.as_ref());
         let mut sessions = self.sessions.lock();
         let is_same =
             sessions.get(&key).and_then(|slot| slot.get()).is_some_and(|kept| Arc::ptr_eq(kept, session));
@@ -322,7 +411,6 @@ fn prove(proof: Proof<'_>, connection: &Connection) -> Result<(), UpstreamError>
 
 /// A modern request that meets a server which has forgotten the modern generation (a downgrade), or the reverse.
 fn changed_generation(session: &UpstreamSession, error: &UpstreamError) -> bool {
-    use switchboard_domain::ProtocolEra;
     match (session.era(), error) {
         (ProtocolEra::Modern, UpstreamError::Http { status: 400 | 404 | 405, .. }) => true,
         (ProtocolEra::Legacy, UpstreamError::Rpc(error)) => {

@@ -1,19 +1,26 @@
 //! A live session with one upstream: its generation found, its greeting read, ready for requests.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
-use switchboard_domain::{ProtocolEra, SecretValue, Transport};
+use parking_lot::Mutex;
+use switchboard_domain::{ProtocolEra, Transport};
 use switchboard_egress::Egress;
 use switchboard_mcp::{LATEST_LEGACY, MODERN, code};
-use tokio::sync::broadcast;
+use tokio::{
+    sync::{broadcast, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::redact::redact_text;
-
 use super::{
-    Ask, Hint, InProcessServer, RawResult, StdioCommand, UpstreamAuth, UpstreamError, UpstreamLimits,
-    channel::ChannelWire, http::HttpWire, legacy_sse, stdio,
+    Ask, Greeting, Hint, InProcessServer, Offers, RawResult, Side, StdioCommand, UpstreamAuth, UpstreamError,
+    UpstreamLimits,
+    channel::ChannelWire,
+    greeting::{read_discovery, read_initialized},
+    http::HttpWire,
+    legacy_sse,
+    side::Sides,
+    stdio,
 };
 
 #[derive(Debug)]
@@ -21,30 +28,6 @@ enum Wire {
     Http(Arc<HttpWire>),
     Channel(ChannelWire),
     InProcess(Arc<dyn InProcessServer>),
-}
-
-/// What a server says about itself. Untrusted.
-#[derive(Debug, Clone, Default)]
-pub struct Greeting {
-    pub server_name: Option<String>,
-    pub server_version: Option<String>,
-    pub instructions: Option<String>,
-    /// It announces changes of its tools.
-    pub tools_list_changed: bool,
-    pub offers_tools: bool,
-}
-
-impl Greeting {
-    /// Without our credential: instructions are stored, and read by agents.
-    fn without(self, secrets: &[SecretValue]) -> Self {
-        let clean = |text: Option<String>| text.map(|text| redact_text(&text, secrets));
-        Self {
-            server_name: clean(self.server_name),
-            server_version: clean(self.server_version),
-            instructions: clean(self.instructions),
-            ..self
-        }
-    }
 }
 
 /// Where and how to reach an upstream.
@@ -55,9 +38,30 @@ pub(crate) struct Target {
     pub(crate) auth: UpstreamAuth,
     /// The generation that worked last time.
     pub(crate) era: Option<ProtocolEra>,
+    /// Whose session it is, where it is one client's own.
+    pub(crate) client: Option<OwnSession>,
     /// The command of a stdio upstream, or why there is none.
     pub(crate) stdio: Result<Arc<StdioCommand>, &'static str>,
     pub(crate) in_process: Option<Arc<dyn InProcessServer>>,
+}
+
+/// A session for one client: what that client can be asked.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnSession {
+    pub(crate) audience: Arc<str>,
+    pub(crate) capabilities: Arc<str>,
+    /// In the legacy generation, also where the upstream speaks the modern one.
+    pub(crate) is_legacy: bool,
+}
+
+impl OwnSession {
+    pub(crate) fn of(side: &Side) -> Self {
+        Self {
+            audience: Arc::clone(&side.audience),
+            capabilities: side.capabilities().into(),
+            is_legacy: side.is_legacy,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -66,6 +70,11 @@ pub struct UpstreamSession {
     era: ProtocolEra,
     greeting: Greeting,
     pub(crate) auth: UpstreamAuth,
+    /// Whose it is, where it is one client's own.
+    pub(crate) own: Option<OwnSession>,
+    used: Mutex<Instant>,
+    /// What the upstream was told to log.
+    log_level: tokio::sync::Mutex<Option<Box<str>>>,
     hints: broadcast::Sender<Hint>,
     /// Ends what listens for this session.
     stop: CancellationToken,
@@ -84,22 +93,22 @@ impl UpstreamSession {
             Transport::StreamableHttp => http_session(egress, target, limits, &hints).await?,
             Transport::Sse => {
                 let url = check(egress, &target.url)?;
-                let wire =
-                    legacy_sse::connect(egress, url, target.auth.clone(), limits, hints.clone()).await?;
-                channel_session(wire, limits).await?
+                let ears = (hints.clone(), target.sides());
+                let wire = legacy_sse::connect(egress, url, target.auth.clone(), limits, ears).await?;
+                channel_session(wire, target, limits).await?
             }
             Transport::Stdio => {
                 let command =
                     target.stdio.as_deref().map_err(|why| UpstreamError::NotAllowed((*why).into()))?;
-                let wire = stdio::start(egress, command, hints.clone()).await?;
-                channel_session(wire, limits).await?
+                let wire = stdio::start(egress, command, (hints.clone(), target.sides())).await?;
+                channel_session(wire, target, limits).await?
             }
             Transport::InProcess => {
                 let server = target.in_process.clone().ok_or_else(no_sample)?;
                 let greeting = Greeting {
                     server_name: Some("sample".into()),
                     instructions: server.instructions(),
-                    offers_tools: true,
+                    offers: Offers { tools: true, ..Offers::default() },
                     ..Greeting::default()
                 };
                 (Wire::InProcess(server), ProtocolEra::Modern, greeting)
@@ -108,10 +117,24 @@ impl UpstreamSession {
         let stop = CancellationToken::new();
         let _stop_on_drop = stop.clone().drop_guard();
         let greeting = greeting.without(&target.auth.secrets);
-        Ok(Self { wire, era, greeting, auth: target.auth.clone(), hints, stop, _stop_on_drop })
+        Ok(Self {
+            wire,
+            era,
+            greeting,
+            auth: target.auth.clone(),
+            own: target.client.clone(),
+            used: Mutex::new(Instant::now()),
+            log_level: tokio::sync::Mutex::default(),
+            hints,
+            stop,
+            _stop_on_drop,
+        })
     }
 
     pub(crate) async fn request(&self, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
+        if self.own.is_some() {
+            *self.used.lock() = Instant::now();
+        }
         match &self.wire {
             Wire::Http(wire) => wire.request(ask).await,
             Wire::Channel(wire) => wire.request(ask).await,
@@ -127,11 +150,36 @@ impl UpstreamSession {
         self.era
     }
 
-    /// Opens the stream on which the server tells of changed tools, if it has one. Ends with the session.
-    pub(crate) fn listen(&self) {
-        if let (Wire::Http(wire), true) = (&self.wire, self.greeting.tools_list_changed) {
-            wire.listen(self.stop.child_token());
+    /// Opens the stream on which the server tells of changes, if it has one: of its lists, or on a session of one
+    /// client's own of what no request asked for. Ends with the session.
+    pub(crate) fn listen(&self) -> Option<oneshot::Receiver<()>> {
+        let asks = self.own.is_some() && self.era == ProtocolEra::Legacy;
+        let wanted = self.greeting.announces_changes || asks;
+        if let (Wire::Http(wire), true) = (&self.wire, wanted) {
+            return Some(wire.listen(self.stop.child_token()));
         }
+        None
+    }
+
+    /// Tells a session of one client's own what that client wants to hear, when it changed.
+    pub(crate) async fn set_log_level(
+        &self,
+        level: Option<&str>,
+        limits: &UpstreamLimits,
+    ) -> Result<(), UpstreamError> {
+        let Some(level) = level.filter(|_| self.greeting.offers.logging) else { return Ok(()) };
+        let mut told = self.log_level.lock().await;
+        if told.as_deref() != Some(level) {
+            let members = format!("\"level\":{}", serde_json::Value::from(level));
+            self.request(&ask("logging/setLevel", &members, limits)).await?;
+            *told = Some(level.into());
+        }
+        Ok(())
+    }
+
+    /// For how long nobody used it; a session of all is not measured.
+    pub(crate) fn idle(&self) -> Duration {
+        self.used.lock().elapsed()
     }
 
     /// Whether it is known to be over, so that a new one must be opened.
@@ -155,6 +203,14 @@ fn no_sample() -> UpstreamError {
 }
 
 impl Target {
+    fn sides(&self) -> Sides {
+        Sides::new(self.client.is_none())
+    }
+
+    fn capabilities(&self) -> &str {
+        self.client.as_ref().map_or("{}", |client| &client.capabilities)
+    }
+
     /// Whether it would be spoken to at all, by what is known without asking anybody.
     pub(crate) fn judge(&self, egress: &Egress) -> Result<(), UpstreamError> {
         match self.transport {
@@ -181,12 +237,13 @@ fn ask<'a>(method: &'a str, members: &'a str, limits: &UpstreamLimits) -> Ask<'a
         deadline: limits.open,
         deadline_name: "upstream.open_timeout",
         max_bytes: limits.max_answer_bytes,
+        side: None,
     }
 }
 
-fn initialize_members() -> String {
+fn initialize_members(capabilities: &str) -> String {
     format!(
-        "\"protocolVersion\":\"{LATEST_LEGACY}\",\"capabilities\":{{}},\
+        "\"protocolVersion\":\"{LATEST_LEGACY}\",\"capabilities\":{capabilities},\
          \"clientInfo\":{{\"name\":\"switchboard\",\"version\":\"{}\"}}",
         env!("CARGO_PKG_VERSION")
     )
@@ -203,9 +260,10 @@ async fn http_session(
     hints: &broadcast::Sender<Hint>,
 ) -> Result<Opened, UpstreamError> {
     let url = check(egress, &target.url)?;
-    let wire = HttpWire::new(egress.clone(), url, target.auth.clone(), Arc::clone(limits), hints.clone());
-    if target.era == Some(ProtocolEra::Legacy) {
-        match initialize_http(&wire, limits).await {
+    let ears = (hints.clone(), target.sides());
+    let wire = HttpWire::new(egress.clone(), url, target.auth.clone(), Arc::clone(limits), ears);
+    if target.era == Some(ProtocolEra::Legacy) || target.client.as_ref().is_some_and(|own| own.is_legacy) {
+        match initialize_http(&wire, target, limits).await {
             Ok(greeting) => return Ok((Wire::Http(Arc::new(wire)), ProtocolEra::Legacy, greeting)),
             // It may have been upgraded to a server that knows no `initialize`: find out anew.
             Err(UpstreamError::Rpc(_) | UpstreamError::Http { status: 400..=499, .. }) => wire.speak_modern(),
@@ -230,18 +288,26 @@ async fn http_session(
         ) => {}
         Err(error) => return Err(error),
     }
-    let greeting = initialize_http(&wire, limits).await?;
+    let greeting = initialize_http(&wire, target, limits).await?;
     Ok((Wire::Http(Arc::new(wire)), ProtocolEra::Legacy, greeting))
 }
 
-async fn initialize_http(wire: &HttpWire, limits: &UpstreamLimits) -> Result<Greeting, UpstreamError> {
-    let members = initialize_members();
+async fn initialize_http(
+    wire: &HttpWire,
+    target: &Target,
+    limits: &UpstreamLimits,
+) -> Result<Greeting, UpstreamError> {
+    let members = initialize_members(target.capabilities());
     read_initialized(&wire.initialize(&ask("initialize", &members, limits)).await?)
 }
 
 /// Pipes: `initialize` first, since an old server may not survive anything else.
-async fn channel_session(wire: ChannelWire, limits: &UpstreamLimits) -> Result<Opened, UpstreamError> {
-    let members = initialize_members();
+async fn channel_session(
+    wire: ChannelWire,
+    target: &Target,
+    limits: &UpstreamLimits,
+) -> Result<Opened, UpstreamError> {
+    let members = initialize_members(target.capabilities());
     match wire.request(&ask("initialize", &members, limits)).await {
         Ok(result) => {
             let greeting = read_initialized(&result)?;
@@ -266,79 +332,4 @@ fn offers_legacy(error: &switchboard_mcp::ErrorObject) -> bool {
     supported.is_some_and(|list| {
         list.iter().filter_map(|version| version.as_str()).all(|version| version < MODERN) && !list.is_empty()
     })
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Said {
-    supported_versions: Vec<String>,
-    server_info: Option<ServerInfo>,
-    capabilities: Capabilities,
-    instructions: Option<String>,
-    #[serde(rename = "_meta")]
-    meta: Meta,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Meta {
-    #[serde(rename = "io.modelcontextprotocol/serverInfo")]
-    server_info: Option<ServerInfo>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ServerInfo {
-    name: Option<String>,
-    version: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Capabilities {
-    tools: Option<ToolsCapability>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct ToolsCapability {
-    list_changed: bool,
-}
-
-impl Said {
-    fn greeting(self) -> Greeting {
-        let info = self.server_info.or(self.meta.server_info).unwrap_or_default();
-        let bounded = |text: String, most: usize| text.chars().take(most).collect::<String>();
-        Greeting {
-            server_name: info.name.map(|name| bounded(name, 200)),
-            server_version: info.version.map(|version| bounded(version, 100)),
-            instructions: self.instructions.map(|text| bounded(text, 16 * 1024)),
-            tools_list_changed: self.capabilities.tools.as_ref().is_some_and(|tools| tools.list_changed),
-            offers_tools: self.capabilities.tools.is_some(),
-        }
-    }
-}
-
-fn read_initialized(result: &RawResult) -> Result<Greeting, UpstreamError> {
-    serde_json::from_slice::<Said>(result)
-        .map(Said::greeting)
-        .map_err(|error| UpstreamError::Protocol(format!("its initialize result can't be read: {error}")))
-}
-
-/// `None` when the answer is not one of a modern server (some old ones answer anything with an empty result).
-fn read_discovery(result: &RawResult) -> Result<Option<Greeting>, UpstreamError> {
-    let Ok(said) = serde_json::from_slice::<Said>(result) else { return Ok(None) };
-    if said.supported_versions.is_empty() {
-        return Ok(None);
-    }
-    if !said.supported_versions.iter().any(|version| version == MODERN) {
-        if said.supported_versions.iter().any(|version| version.as_str() < MODERN) {
-            return Ok(None);
-        }
-        let offered = said.supported_versions.join(", ");
-        return Err(UpstreamError::Protocol(format!(
-            "it speaks only {offered}, and we speak up to {MODERN}"
-        )));
-    }
-    Ok(Some(said.greeting()))
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use switchboard_egress::{Egress, child};
 use tokio::sync::broadcast;
 
-use super::{Hint, UpstreamError, channel::ChannelWire};
+use super::{Hint, UpstreamError, channel::ChannelWire, side::Sides};
 
 /// One `[[stdio]]` entry of the configuration file.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,7 +26,7 @@ pub struct StdioCommand {
 pub(crate) async fn start(
     egress: &Egress,
     command: &StdioCommand,
-    hints: broadcast::Sender<Hint>,
+    (hints, sides): (broadcast::Sender<Hint>, Sides),
 ) -> Result<ChannelWire, UpstreamError> {
     let spec = child::ChildSpec {
         command: command.command.clone(),
@@ -36,7 +36,7 @@ pub(crate) async fn start(
     };
     let child::ChildProcess { mut reader, mut writer, process } = child::spawn(&spec, egress.limits())
         .map_err(|error| UpstreamError::Closed { reason: error.to_string(), may_have_run: false })?;
-    let (wire, switch, mut queue, stop) = ChannelWire::new(hints);
+    let (wire, switch, mut queue, stop) = ChannelWire::new(hints, sides);
     // Two tasks: a child that waits for its output to be read must not keep us from reading it while we wait for
     // it to read its input.
     let writing = tokio::spawn(async move {

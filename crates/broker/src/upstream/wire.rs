@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use switchboard_domain::{CredentialId, SecretValue};
-use switchboard_mcp::MODERN;
+use switchboard_mcp::{MODERN, RawObject};
 
-use super::{CallIdentity, UpstreamError};
+use super::{CallIdentity, Side, UpstreamError};
 
 /// A request: its method, its parameters without `_meta`, and what its transport must mirror.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) deadline_name: &'static str,
     /// Most bytes of the answer.
     pub(crate) max_bytes: u64,
+    /// The client's side of it, when it hears of progress or can be asked.
+    pub(crate) side: Option<&'a Side>,
 }
 
 /// Headers that authenticate us, and the secrets in them, for redaction.
@@ -92,14 +94,27 @@ pub(crate) fn share(whole: &Bytes, raw: &RawValue) -> RawResult {
 }
 
 /// Something an upstream says of its own accord.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hint {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
     ToolsChanged,
+    PromptsChanged,
+    ResourcesChanged,
+    /// The resource with this URI.
+    ResourceUpdated(Box<str>),
 }
 
 impl Hint {
-    pub(crate) fn of(method: &str) -> Option<Self> {
-        (method == "notifications/tools/list_changed").then_some(Self::ToolsChanged)
+    pub(crate) fn of(method: &str, params: Option<&RawValue>) -> Option<Self> {
+        match method {
+            "notifications/tools/list_changed" => Some(Self::ToolsChanged),
+            "notifications/prompts/list_changed" => Some(Self::PromptsChanged),
+            "notifications/resources/list_changed" => Some(Self::ResourcesChanged),
+            "notifications/resources/updated" => {
+                let uri: String = RawObject::parse(params?).ok()?.read("uri")?;
+                Some(Self::ResourceUpdated(uri.into()))
+            }
+            _ => None,
+        }
     }
 }
 

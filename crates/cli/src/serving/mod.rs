@@ -157,6 +157,7 @@ async fn assemble(
         broker: broker.clone(),
         config: Arc::new(server_config(config, public_url, bound)),
         readiness,
+        talks: Arc::default(),
     };
     Ok(Parts { broker, state, bound, closing })
 }
@@ -209,6 +210,7 @@ fn server_config(config: &Config, public_url: Url, bound: SocketAddr) -> ServerC
     server.keep_alive = config.keep_alive;
     server.max_header_bytes = config.max_header_bytes;
     server.max_connections = config.max_connections;
+    server.max_streams_per_caller = config.max_streams_per_caller;
     server.max_connections_per_source = config.max_connections_per_source;
     server.write_timeout = config.write_timeout;
     server.drain = config.drain;
@@ -225,6 +227,7 @@ fn upstream_limits(config: &Config) -> UpstreamLimits {
         breaker_pause: settings.breaker_pause,
         breaker_max_pause: settings.breaker_max_pause,
         call: settings.call,
+        interactive: settings.interactive,
         open: settings.open,
         first_byte: settings.first_byte,
         idle: settings.idle,

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Response, StatusCode, header},
+    http::{Response, StatusCode, header},
 };
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use switchboard_broker::{CallContext, CallFailure, Execute, Executed, Offer, Search};
+use switchboard_broker::{CallContext, CallFailure, Execute, Executed, Search};
 use switchboard_domain::{CallError, ErrorCode};
 use switchboard_mcp::{Era, ProtocolError, Request};
 
-use super::{definitions, direct, dispatch, elicitation};
+use super::{definitions, dispatch, elicitation};
 use crate::ServerState;
 
 #[derive(Deserialize)]
@@ -27,15 +27,11 @@ pub(super) async fn call(
     state: &ServerState,
     context: &CallContext,
     request: &Request<'_>,
-    headers: &HeaderMap,
 ) -> Result<Response<Body>, ProtocolError> {
     let params: CallParams<'_> = dispatch::read_params(request)?;
     let arguments = params.arguments.map_or("{}", RawValue::get);
     if !arguments.starts_with('{') {
         return Err(ProtocolError::invalid_params("`arguments` must be an object"));
-    }
-    if state.broker.offer(context).map_err(|error| dispatch::refused(&error))? == Offer::Direct {
-        return direct::run(state, context, request, headers, &params.name, params.arguments).await;
     }
     match params.name.as_ref() {
         definitions::SEARCH => Ok(search(state, context, request, arguments).await),
@@ -127,7 +123,7 @@ fn structured(context: &CallContext, request: &Request<'_>, value: &Value, is_er
     dispatch::success(request, result.to_string().into())
 }
 
-fn failed(
+pub(super) fn failed(
     state: &ServerState,
     context: &CallContext,
     request: &Request<'_>,

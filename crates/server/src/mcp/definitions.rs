@@ -15,6 +15,10 @@ their signatures. Then call execute_capability with that name and its arguments.
 when nothing fits; ask for detail \"schema\" when a signature is not enough. When a match says that a connection \
 needs something, tell the person what to do and where.";
 
+pub(super) const DIRECT_INSTRUCTIONS: &str = "Switchboard gives you the tools, prompts and resources of services that \
+this organization has connected, as those services offer them. When a call fails, its structured content says what \
+happened, who can change it, and what to do.";
+
 fn search_tool() -> Value {
     json!({
         "name": SEARCH,

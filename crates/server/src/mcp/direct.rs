@@ -1,4 +1,4 @@
-//! `tools/list` and `tools/call` of direct surfaces.
+//! Direct surfaces: everything that the upstreams offer, one to one, in both generations.
 
 use std::borrow::Cow;
 
@@ -7,63 +7,151 @@ use axum::{
     http::{HeaderMap, Response},
 };
 use bytes::Bytes;
-use serde_json::{Value, value::RawValue};
-use switchboard_broker::{CallContext, Execute};
-use switchboard_mcp::{Era, ProtocolError, RawObject, Request, decode_header_value, names, param_values};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use switchboard_broker::{Again, CallContext, CallFailure, Execute, Executed, Listing, Side, Via};
+use switchboard_mcp::{Era, ProtocolError, Request, decode_header_value, names, param_values};
 
-use super::{call, dispatch};
+use super::{call, definitions, dispatch, listen, others, session, talk};
 use crate::ServerState;
 
-pub(super) async fn list(
+pub(super) async fn serve(
+    state: &ServerState,
+    context: &CallContext,
+    asked: &dispatch::Asked<'_>,
+) -> Result<Response<Body>, ProtocolError> {
+    let request = asked.request;
+    let session = session::of_request(state, context, &asked.parts.headers, request).await?;
+    let list = |listing| async move { items(state, context, request, listing).await };
+    match (request.method.as_ref(), context.era) {
+        ("tools/list", _) => tools(state, context, request).await,
+        ("prompts/list", _) => list(Listing::Prompts).await,
+        ("resources/list", _) => list(Listing::Resources).await,
+        ("resources/templates/list", _) => list(Listing::Templates).await,
+        ("tools/call" | "prompts/get" | "resources/read" | "completion/complete", _)
+        | ("resources/subscribe" | "resources/unsubscribe", Era::Legacy) => {
+            talk::serve(state, context, asked, session).await
+        }
+        ("subscriptions/listen", Era::Modern) => listen::subscribe(state, context, asked, true).await,
+        ("server/discover", Era::Modern) => {
+            let description = description(state, context).await;
+            Ok(dispatch::success(request, dispatch::discovery(description).to_string().into()))
+        }
+        ("initialize", Era::Legacy) => {
+            let result = dispatch::initialized(request, description(state, context).await)?;
+            session::open(state, context, request, &result).await
+        }
+        ("ping", Era::Legacy) => Ok(dispatch::success(request, Bytes::from_static(b"{}"))),
+        ("logging/setLevel", Era::Legacy) => session::set_level(state, session, request).await,
+        (_, Era::Legacy) => Ok(dispatch::no_such_method_legacy(request)),
+        (method, Era::Modern) => Err(dispatch::no_such_method(method)),
+    }
+}
+
+/// What the upstreams behind this endpoint offer, with our name on it.
+async fn description(state: &ServerState, context: &CallContext) -> Value {
+    let offers = state.broker.direct_offers(context).await;
+    let mut capabilities = json!({ "tools": { "listChanged": true } });
+    if offers.prompts {
+        capabilities["prompts"] = json!({ "listChanged": true });
+    }
+    if offers.resources {
+        capabilities["resources"] = json!({ "listChanged": true, "subscribe": offers.subscriptions });
+    }
+    if offers.completions {
+        capabilities["completions"] = json!({});
+    }
+    if offers.logging {
+        capabilities["logging"] = json!({});
+    }
+    json!({ "capabilities": capabilities, "instructions": definitions::DIRECT_INSTRUCTIONS })
+}
+
+async fn tools(
     state: &ServerState,
     context: &CallContext,
     request: &Request<'_>,
 ) -> Result<Response<Body>, ProtocolError> {
+    state.broker.may_list(context).map_err(|error| dispatch::refused(&error))?;
+    dispatch::refuse_cursor(request)?;
     let list = state.broker.direct_tools(context).await.map_err(|error| dispatch::refused(&error))?;
-    let (head, tail): (&[u8], &[u8]) = match context.era {
-        Era::Legacy => (b"{\"tools\":", b"}"),
-        Era::Modern => {
-            (b"{\"resultType\":\"complete\",\"tools\":", b",\"ttlMs\":60000,\"cacheScope\":\"private\"}")
-        }
-    };
-    let mut result = Vec::with_capacity(head.len() + list.tools.len() + tail.len());
-    result.extend_from_slice(head);
-    result.extend_from_slice(&list.tools);
-    result.extend_from_slice(tail);
-    Ok(dispatch::success(request, Bytes::from(result)))
+    Ok(dispatch::success(request, listed(context.era, "tools", &list.tools)))
 }
 
+async fn items(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+    listing: Listing,
+) -> Result<Response<Body>, ProtocolError> {
+    dispatch::refuse_cursor(request)?;
+    let list = state.broker.direct_items(context, listing).await;
+    let list = list.map_err(|error| dispatch::refused(&error))?;
+    Ok(dispatch::success(request, listed(context.era, listing.member(), &list.items)))
+}
+
+/// A list as a result. It is of this caller: no cache may give it to another one.
+fn listed(era: Era, member: &str, items: &Bytes) -> Bytes {
+    let (head, tail) = match era {
+        Era::Legacy => (format!("{{\"{member}\":"), "}"),
+        Era::Modern => (
+            format!("{{\"resultType\":\"complete\",\"{member}\":"),
+            ",\"ttlMs\":60000,\"cacheScope\":\"private\"}",
+        ),
+    };
+    let mut result = Vec::with_capacity(head.len() + items.len() + tail.len());
+    result.extend_from_slice(head.as_bytes());
+    result.extend_from_slice(items);
+    result.extend_from_slice(tail.as_bytes());
+    result.into()
+}
+
+#[derive(Deserialize)]
+struct CallParams<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+/// How a request about a capability ended.
+pub(super) type Outcome = Result<Executed, CallFailure>;
+
+/// `tools/call`
 pub(super) async fn run(
     state: &ServerState,
     context: &CallContext,
     request: &Request<'_>,
     headers: &HeaderMap,
-    name: &str,
-    arguments: Option<&RawValue>,
-) -> Result<Response<Body>, ProtocolError> {
+    side: Option<Side>,
+) -> Result<Outcome, ProtocolError> {
+    let params: CallParams<'_> = dispatch::read_params(request)?;
+    if params.arguments.is_some_and(|arguments| !arguments.get().starts_with('{')) {
+        return Err(ProtocolError::invalid_params("`arguments` must be an object"));
+    }
     let list = state.broker.direct_tools(context).await.map_err(|error| dispatch::refused(&error))?;
-    let Some(capability) = list.names.get(name) else { return Err(call::unknown_tool(context, name)) };
-    let meant = state.broker.meant(context, capability, arguments).await;
+    let Some(capability) = list.names.get(&*params.name) else {
+        return Err(call::unknown_tool(context, &params.name));
+    };
+    let meant = state.broker.meant(context, capability, params.arguments).await;
     let meant = meant.map_err(|error| dispatch::refused(&error))?;
     let inner = meant.arguments.and_then(|arguments| RawValue::from_string(arguments).ok());
-    let arguments = inner.as_deref().or(arguments);
+    let arguments = inner.as_deref().or(params.arguments);
     if context.era == Era::Modern {
         mirrored(state, context, headers, capability, arguments).await?;
     }
+    let others::Tried { approval_id, request_state, input_responses } = others::tried(request);
     let execute = Execute {
         name: Cow::Borrowed(capability),
         arguments,
         schema_digest: None,
         intent: meant.intent,
-        approval_id: approval_id(request),
+        approval_id,
+        via: Via::Tool,
+        side,
+        again: Again { input_responses, request_state: request_state.as_deref() },
     };
-    Ok(call::finish(state, context, request, state.broker.execute(context, &execute).await))
-}
-
-/// `_meta["switchboard/approval_id"]`: a direct tool's arguments are the upstream's, so it stands beside them.
-fn approval_id(request: &Request<'_>) -> Option<String> {
-    let params = RawObject::parse(request.params?).ok()?;
-    RawObject::parse(params.get("_meta")?).ok()?.read("switchboard/approval_id")
+    Ok(state.broker.execute(context, &execute).await)
 }
 
 /// Every annotated parameter stands in its header, with the same value, or the request is refused.

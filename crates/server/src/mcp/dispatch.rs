@@ -14,11 +14,11 @@ use switchboard_mcp::{
     read_meta, uses_modern_meta, validate_mirrored,
 };
 
-use super::{call, definitions, direct, json as answer, narrowing, protocol_error};
-use crate::{RequestId as TraceId, ServerState, problem};
+use super::{call, definitions, direct, json as answer, listen, narrowing, protocol_error, session};
+use crate::{RequestId as TraceId, ServerState};
 
 /// Deepest nesting of a client's message.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 pub(super) async fn dispatch(
     state: &ServerState,
@@ -30,13 +30,17 @@ pub(super) async fn dispatch(
 ) -> Response<Body> {
     let request = match parse_incoming(body, MAX_DEPTH) {
         Ok(Incoming::Request(request)) => request,
-        // Nothing of ours waits for an answer, and no notification changes anything.
-        Ok(Incoming::Notification { .. } | Incoming::Response(_)) => {
-            return problem::empty(StatusCode::ACCEPTED);
+        Ok(Incoming::Response(answer)) => {
+            return session::answered(state, &principal, &resource, &parts.headers, answer).await;
+        }
+        // No notification changes anything: a call is cancelled by ending its stream.
+        Ok(Incoming::Notification { method, params }) => {
+            return session::notified(state, &principal, &resource, &parts.headers, (&method, params)).await;
         }
         Err(error) => return protocol_error(&error),
     };
-    let outcome = serve(state, principal, resource, organization, parts, &request).await;
+    let asked = Asked { parts, body, request: &request };
+    let outcome = serve(state, principal, resource, organization, &asked).await;
     outcome.unwrap_or_else(|error| protocol_error(&error.for_request(&request.id)))
 }
 
@@ -45,9 +49,10 @@ async fn serve(
     principal: Principal,
     resource: Resource,
     organization: Option<Slug>,
-    parts: &Parts,
-    request: &Request<'_>,
+    asked: &Asked<'_>,
 ) -> Result<Response<Body>, ProtocolError> {
+    let Asked { parts, request, .. } = *asked;
+    session::check_id(&parts.headers)?;
     let (version, client) = version_of(&parts.headers, request)?;
     let narrowing = narrowing::read(&parts.headers, request.params)?;
     let trace_id = parts.extensions.get::<TraceId>().cloned().unwrap_or_default();
@@ -60,10 +65,46 @@ async fn serve(
         era: version.era(),
         challenge_organization: organization,
     };
-    match version.era() {
-        Era::Modern => modern(state, &context, request, &parts.headers).await,
-        Era::Legacy => legacy(state, &context, request, &parts.headers).await,
+    if context.resource != Resource::Default
+        && state.broker.offer(&context).map_err(|error| refused(&error))? == Offer::Direct
+    {
+        return direct::serve(state, &context, asked).await;
     }
+    match version.era() {
+        Era::Modern if request.method == "subscriptions/listen" => {
+            listen::subscribe(state, &context, asked, false).await
+        }
+        Era::Modern => modern(state, &context, request).await,
+        Era::Legacy => legacy(state, &context, request).await,
+    }
+}
+
+/// A request as it came in.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'r> {
+    pub(super) parts: &'r Parts,
+    /// The message, for what outlives this request.
+    pub(super) body: &'r Bytes,
+    pub(super) request: &'r Request<'r>,
+}
+
+/// The context of a stream that a session of the legacy generation opens.
+pub(super) fn context_of_stream(
+    principal: Principal,
+    resource: Resource,
+    organization: Option<Slug>,
+    parts: &Parts,
+) -> Result<CallContext, ProtocolError> {
+    let trace_id = parts.extensions.get::<TraceId>().cloned().unwrap_or_default();
+    Ok(CallContext {
+        principal,
+        resource,
+        request_id: trace_id.0,
+        client: user_agent(&parts.headers),
+        narrowing: narrowing::read(&parts.headers, None)?,
+        era: Era::Legacy,
+        challenge_organization: organization,
+    })
 }
 
 /// Which revision a request is of, and who sends it. The header decides; a body that disagrees is refused.
@@ -114,51 +155,63 @@ async fn modern(
     state: &ServerState,
     context: &CallContext,
     request: &Request<'_>,
-    headers: &HeaderMap,
 ) -> Result<Response<Body>, ProtocolError> {
     match request.method.as_ref() {
-        "server/discover" => {
-            let mut result = server_description();
-            result["resultType"] = json!("complete");
-            result["supportedVersions"] = json!(SUPPORTED);
-            result["ttlMs"] = json!(3_600_000);
-            result["cacheScope"] = json!("private");
-            result["_meta"] = json!({ "io.modelcontextprotocol/serverInfo": server_info() });
-            Ok(success(request, result.to_string().into()))
-        }
+        "server/discover" => Ok(success(request, discovery(server_description()).to_string().into())),
         "tools/list" => list(state, context, request).await,
-        "tools/call" => call::call(state, context, request, headers).await,
-        method => Err(ProtocolError::new(404, code::METHOD_NOT_FOUND, not_found(method))),
+        "tools/call" => call::call(state, context, request).await,
+        method => Err(no_such_method(method)),
     }
+}
+
+/// The result of `server/discover` around what an endpoint offers.
+pub(super) fn discovery(mut description: serde_json::Value) -> serde_json::Value {
+    description["resultType"] = json!("complete");
+    description["supportedVersions"] = json!(SUPPORTED);
+    description["ttlMs"] = json!(3_600_000);
+    description["cacheScope"] = json!("private");
+    description["_meta"] = json!({ "io.modelcontextprotocol/serverInfo": server_info() });
+    description
+}
+
+/// The result of `initialize` around what an endpoint offers.
+pub(super) fn initialized(
+    request: &Request<'_>,
+    mut description: serde_json::Value,
+) -> Result<serde_json::Value, ProtocolError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Initialize {
+        protocol_version: String,
+    }
+    let asked: Initialize = read_params(request)?;
+    description["protocolVersion"] = json!(Version::negotiate(&asked.protocol_version).as_str());
+    description["serverInfo"] = server_info();
+    Ok(description)
+}
+
+/// As a modern client is told.
+pub(super) fn no_such_method(method: &str) -> ProtocolError {
+    ProtocolError::new(404, code::METHOD_NOT_FOUND, not_found(method))
+}
+
+/// A protocol answer, not a transport failure: legacy clients read the body of a 200.
+pub(super) fn no_such_method_legacy(request: &Request<'_>) -> Response<Body> {
+    let error = ErrorObject { code: code::METHOD_NOT_FOUND, message: not_found(&request.method), data: None };
+    answer(StatusCode::OK, switchboard_mcp::error_response(Some(&request.id), &error))
 }
 
 async fn legacy(
     state: &ServerState,
     context: &CallContext,
     request: &Request<'_>,
-    headers: &HeaderMap,
 ) -> Result<Response<Body>, ProtocolError> {
     match request.method.as_ref() {
-        "initialize" => {
-            #[derive(Deserialize)]
-            #[serde(rename_all = "camelCase")]
-            struct Initialize {
-                protocol_version: String,
-            }
-            let asked: Initialize = read_params(request)?;
-            let mut result = server_description();
-            result["protocolVersion"] = json!(Version::negotiate(&asked.protocol_version).as_str());
-            result["serverInfo"] = server_info();
-            Ok(success(request, result.to_string().into()))
-        }
+        "initialize" => Ok(success(request, initialized(request, server_description())?.to_string().into())),
         "ping" => Ok(success(request, Bytes::from_static(b"{}"))),
         "tools/list" => list(state, context, request).await,
-        "tools/call" => call::call(state, context, request, headers).await,
-        method => {
-            // A protocol answer, not a transport failure: legacy clients read the body of a 200.
-            let error = ErrorObject { code: code::METHOD_NOT_FOUND, message: not_found(method), data: None };
-            Ok(answer(StatusCode::OK, switchboard_mcp::error_response(Some(&request.id), &error)))
-        }
+        "tools/call" => call::call(state, context, request).await,
+        _ => Ok(no_such_method_legacy(request)),
     }
 }
 
@@ -166,7 +219,7 @@ fn not_found(method: &str) -> String {
     format!("Method not found: {}", bounded(method))
 }
 
-/// `tools/list`: the two tools, or the endpoint's own one to one.
+/// `tools/list`: the two tools.
 async fn list(
     state: &ServerState,
     context: &CallContext,
@@ -174,11 +227,8 @@ async fn list(
 ) -> Result<Response<Body>, ProtocolError> {
     state.broker.may_list(context).map_err(|error| refused(&error))?;
     refuse_cursor(request)?;
-    match state.broker.offer(context).map_err(|error| refused(&error))? {
-        Offer::Direct => direct::list(state, context, request).await,
-        // An endpoint that is not there for this caller looks like an empty one.
-        Offer::Search | Offer::Nothing => Ok(success(request, definitions::list(context.era))),
-    }
+    // An endpoint that is not there for this caller looks like an empty one.
+    Ok(success(request, definitions::list(context.era)))
 }
 
 /// A refusal outside of a tool call, as a protocol error.
@@ -192,7 +242,7 @@ pub(super) fn refused(error: &CallError) -> ProtocolError {
 }
 
 /// There is one page; a cursor was not ours.
-fn refuse_cursor(request: &Request<'_>) -> Result<(), ProtocolError> {
+pub(super) fn refuse_cursor(request: &Request<'_>) -> Result<(), ProtocolError> {
     #[derive(Deserialize, Default)]
     struct Page {
         #[serde(default)]

@@ -10,7 +10,7 @@ use switchboard_domain::{Actor, CallError, ErrorCode};
 use switchboard_mcp::{Era, RawObject, Request, offers_url_elicitation};
 
 /// Names our one question among `inputRequests`.
-const KEY: &str = "switchboard/connect";
+pub(super) const KEY: &str = "switchboard/connect";
 
 /// The result that asks, when the caller themselves can put it right and their client can show it. Asked once: whoever
 /// comes back without having connected is told what is the matter instead.

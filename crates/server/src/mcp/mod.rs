@@ -8,7 +8,13 @@ mod definitions;
 mod direct;
 mod dispatch;
 mod elicitation;
+mod listen;
 mod narrowing;
+mod others;
+mod session;
+mod talk;
+
+pub use talk::Talks;
 
 use axum::{
     body::Body,
@@ -87,7 +93,7 @@ async fn serve(
         Err(refusal) => return refuse(state, &resource, organization.as_ref(), &refusal),
     };
     if parts.method != Method::POST {
-        return method_not_allowed();
+        return session::other_method(state, principal, resource, organization, &parts).await;
     }
     if let Err(response) = media_type(&parts.headers) {
         return *response;

@@ -140,6 +140,7 @@ impl App {
             broker: broker.clone(),
             config: Arc::new(config),
             readiness: Arc::new(Readiness::new(None)),
+            talks: Arc::default(),
         };
         let stop = CancellationToken::new();
         let stopping = stop.clone();

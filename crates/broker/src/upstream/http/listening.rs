@@ -8,10 +8,11 @@ use std::{
 use bytes::Bytes;
 use http::{Method, header};
 use switchboard_egress::{Deadlines, EgressError, Response};
-use switchboard_mcp::SseDecoder;
+use switchboard_mcp::{Incoming, SseDecoder, parse_upstream};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{super::wire::params, Ask, HttpWire};
+use super::{super::side::Asked, super::wire::params, Ask, HttpWire};
 
 /// Between two tries of a listening stream that ended.
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
@@ -21,14 +22,18 @@ const LISTEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 impl HttpWire {
     /// Keeps a stream open on which the upstream tells of changes: a GET in the legacy generation,
     /// `subscriptions/listen` in the modern one. A server that offers none is not asked again.
-    pub(crate) fn listen(self: &Arc<Self>, stop: CancellationToken) {
+    ///
+    /// What comes back is told when the stream is there, or will not be: what a server asks on it before that is lost.
+    pub(crate) fn listen(self: &Arc<Self>, stop: CancellationToken) -> oneshot::Receiver<()> {
         let wire = Arc::downgrade(self);
+        let (opened, told) = oneshot::channel();
+        let mut opened = Some(opened);
         tokio::spawn(async move {
             loop {
                 let Some(wire) = wire.upgrade() else { return };
                 let goes_on = tokio::select! {
                     () = stop.cancelled() => return,
-                    goes_on = wire.stream_of_changes() => goes_on,
+                    goes_on = wire.stream_of_changes(&mut opened) => goes_on,
                 };
                 drop(wire);
                 if !goes_on {
@@ -40,11 +45,17 @@ impl HttpWire {
                 }
             }
         });
+        told
     }
 
     /// One such stream, until it ends; whether to open another.
-    async fn stream_of_changes(&self) -> bool {
-        let Ok(response) = self.open_stream_of_changes().await else { return true };
+    async fn stream_of_changes(&self, opened: &mut Option<oneshot::Sender<()>>) -> bool {
+        let response = self.open_stream_of_changes().await;
+        if let Some(opened) = opened.take() {
+            // Nobody waits for it on a session that many share.
+            let _ = opened.send(());
+        }
+        let Ok(response) = response else { return true };
         let kind = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if !response.status.is_success() || !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
             return response.status.is_server_error();
@@ -55,7 +66,7 @@ impl HttpWire {
             decoder.push(&piece);
             loop {
                 match decoder.next_event() {
-                    Ok(Some(event)) => drop(self.event(&event.data, -1)),
+                    Ok(Some(event)) => self.heard(&event.data).await,
                     Ok(None) => break,
                     Err(_) => return false,
                 }
@@ -64,17 +75,34 @@ impl HttpWire {
         true
     }
 
-    async fn open_stream_of_changes(&self) -> Result<Response, EgressError> {
-        let listen = Ask {
+    /// What no request of ours asked for. A question is for whoever this session is of.
+    async fn heard(&self, data: &Bytes) {
+        match parse_upstream(data) {
+            Ok(Incoming::Request(request)) => {
+                let asked = Asked::of(&request);
+                self.reply(asked, None, &self.listening()).await;
+            }
+            _ => drop(self.event(data, None).await),
+        }
+    }
+
+    fn listening(&self) -> Ask<'static> {
+        Ask {
             method: "subscriptions/listen",
-            members: "\"notifications\":{\"toolsListChanged\":true}",
+            members: "\"notifications\":{\"toolsListChanged\":true,\"promptsListChanged\":true,\
+                      \"resourcesListChanged\":true}",
             name: None,
             params: &[],
             identity: None,
             deadline: LISTEN_LIFE,
             deadline_name: "upstream.open_timeout",
             max_bytes: u64::MAX,
-        };
+            side: None,
+        }
+    }
+
+    async fn open_stream_of_changes(&self) -> Result<Response, EgressError> {
+        let listen = self.listening();
         let headers = self.headers(&listen);
         let is_modern = self.legacy.read().is_none();
         let (method, body) = if is_modern {

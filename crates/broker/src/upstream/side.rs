@@ -1,0 +1,210 @@
+//! What an upstream says or asks while it works on a request, on its way to the client that sent the request.
+//!
+//! Ids and progress tokens that an upstream sees are ours: what it sends back is looked up by them, and reaches the
+//! one request that they were made for. An upstream request is answered on the session it came from.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+use switchboard_mcp::{ErrorObject, MODERN, RawObject, Request, RequestId, code};
+use tokio::sync::{mpsc, oneshot};
+
+const PROGRESS: &str = "notifications/progress";
+const MESSAGE: &str = "notifications/message";
+/// Answered by every client; no person is bothered.
+const PING: &str = "ping";
+
+/// How a client answers an upstream's request.
+pub type SideReply = Result<Box<RawValue>, ErrorObject>;
+
+/// What goes to the client before its answer.
+#[derive(Debug)]
+pub enum SideEvent {
+    /// Progress or a log message, with the client's own token.
+    Notification { method: &'static str, params: Box<RawValue> },
+    /// A question to the client: elicitation, sampling or roots.
+    Question { method: Box<str>, params: Option<Box<RawValue>>, reply: oneshot::Sender<SideReply> },
+}
+
+/// What a client told of itself with its request, and where it hears what happens meanwhile.
+#[derive(Debug, Clone)]
+pub struct Side {
+    pub events: mpsc::Sender<SideEvent>,
+    /// The client's own progress token, as JSON.
+    pub progress_token: Option<Box<RawValue>>,
+    /// The least severe log messages it wants.
+    pub log_level: Option<Box<str>>,
+    /// Which questions it takes, as `ClientCapabilities`.
+    pub capabilities: Option<Box<RawValue>>,
+    /// Other members of the request's `_meta`, without braces; may be empty.
+    pub meta: Box<str>,
+    /// Who shares an upstream session with whom: requests of one client with one set of capabilities.
+    pub audience: Arc<str>,
+    /// What it wants belongs to a session of the legacy generation, which must then be its own.
+    pub wants_session: bool,
+    /// The client is of the older generation: an upstream that speaks both is spoken to in that one.
+    pub is_legacy: bool,
+}
+
+impl Side {
+    /// Whether it can be asked anything.
+    pub fn takes_questions(&self) -> bool {
+        self.capabilities.is_some()
+    }
+
+    pub(crate) fn capabilities(&self) -> &str {
+        self.capabilities.as_deref().map_or("{}", RawValue::get)
+    }
+
+    /// Asks the client and waits for what it says.
+    pub(crate) async fn ask(&self, method: &str, params: Option<Box<RawValue>>) -> SideReply {
+        let (reply, answer) = oneshot::channel();
+        let question = SideEvent::Question { method: method.into(), params, reply };
+        let gone =
+            || ErrorObject { code: code::INTERNAL_ERROR, message: "the client went away".into(), data: None };
+        self.events.send(question).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// `_meta` of the request with our `id`.
+    pub(crate) fn meta(&self, id: i64, is_modern: bool) -> Option<String> {
+        let mut members = Vec::new();
+        if is_modern {
+            members.push(format!(
+                "\"io.modelcontextprotocol/protocolVersion\":\"{MODERN}\",\
+                 \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"switchboard\",\"version\":\"{}\"}},\
+                 \"io.modelcontextprotocol/clientCapabilities\":{}",
+                env!("CARGO_PKG_VERSION"),
+                self.capabilities()
+            ));
+            if let Some(level) = &self.log_level {
+                members.push(format!(
+                    "\"io.modelcontextprotocol/logLevel\":{}",
+                    serde_json::Value::from(&**level)
+                ));
+            }
+        }
+        if self.progress_token.is_some() {
+            members.push(format!("\"progressToken\":{id}"));
+        }
+        if !self.meta.is_empty() {
+            members.push(self.meta.to_string());
+        }
+        (!members.is_empty()).then(|| format!("\"_meta\":{{{}}}", members.join(",")))
+    }
+}
+
+/// The requests under way on one upstream session that somebody listens for, by our id.
+#[derive(Debug, Default)]
+pub(crate) struct Sides {
+    open: Mutex<BTreeMap<i64, Side>>,
+    /// Whether all of them are of one client: only then can what names no request be passed on.
+    is_shared: bool,
+}
+
+/// Forgets a request when it is over.
+#[derive(Debug)]
+pub(crate) struct Listening<'s> {
+    sides: &'s Sides,
+    id: i64,
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.sides.open.lock().remove(&self.id);
+    }
+}
+
+impl Sides {
+    pub(crate) fn new(is_shared: bool) -> Self {
+        Self { open: Mutex::default(), is_shared }
+    }
+
+    pub(crate) fn add(&self, id: i64, side: Option<&Side>) -> Option<Listening<'_>> {
+        self.open.lock().insert(id, side?.clone());
+        Some(Listening { sides: self, id })
+    }
+
+    /// The request that something belongs to which came on the stream of request `own`, or on one of its own.
+    fn of(&self, own: Option<i64>) -> Option<Side> {
+        let open = self.open.lock();
+        match own {
+            Some(id) => open.get(&id).cloned(),
+            None if self.is_shared => None,
+            None => open.values().next().cloned(),
+        }
+    }
+
+    /// Who hears a notification, and as what; `own` is the request on whose stream it came.
+    pub(crate) fn hears(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+        own: Option<i64>,
+    ) -> Option<(Side, SideEvent)> {
+        let (side, method, params) = match method {
+            PROGRESS => self.progress(params?, own)?,
+            MESSAGE => (self.of(own)?, MESSAGE, params?.to_owned()),
+            _ => return None,
+        };
+        Some((side, SideEvent::Notification { method, params }))
+    }
+
+    /// Its token is our id; the client gets its own back.
+    fn progress(&self, params: &RawValue, own: Option<i64>) -> Option<(Side, &'static str, Box<RawValue>)> {
+        let mut members = RawObject::parse(params).ok()?;
+        let id: i64 = members.read("progressToken")?;
+        if own.is_some_and(|own| own != id) {
+            return None;
+        }
+        let side = self.open.lock().get(&id).cloned()?;
+        let token = side.progress_token.clone()?;
+        members.set("progressToken", &token);
+        let mut text = Vec::new();
+        members.write(&mut text);
+        let params = RawValue::from_string(String::from_utf8(text).ok()?).ok()?;
+        Some((side, PROGRESS, params))
+    }
+
+    /// What to answer to an upstream's request, once the client has said it.
+    pub(crate) async fn answer(&self, asked: Asked, own: Option<i64>) -> Bytes {
+        let Asked { id, method, params } = asked;
+        let reply = match self.of(own) {
+            _ if method == PING => Ok(RawValue::NULL.to_owned()),
+            Some(side) if side.takes_questions() => side.ask(&method, params).await,
+            _ => Err(ErrorObject {
+                code: code::METHOD_NOT_FOUND,
+                message: "not offered by this client".into(),
+                data: None,
+            }),
+        };
+        match reply {
+            Ok(result) if result.get() == "null" => {
+                switchboard_mcp::success(&id, &Bytes::from_static(b"{}")).into_bytes()
+            }
+            Ok(result) => switchboard_mcp::success(&id, &Bytes::from(String::from(Box::<str>::from(result))))
+                .into_bytes(),
+            Err(error) => switchboard_mcp::error_response(Some(&id), &error).into_bytes(),
+        }
+    }
+}
+
+/// A request of an upstream, kept beyond the message that it stood in.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) id: RequestId,
+    pub(crate) method: String,
+    pub(crate) params: Option<Box<RawValue>>,
+}
+
+impl Asked {
+    pub(crate) fn of(request: &Request<'_>) -> Self {
+        Self {
+            id: request.id.clone(),
+            method: request.method.clone().into_owned(),
+            params: request.params.map(RawValue::to_owned),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Streams on which clients hear of changes: `subscriptions/listen` in the modern generation, GET on a session in the legacy
+//! one.
+//!
+//! What an upstream announces is passed on to whoever may use its connection here and asked for it. A stream ends with the
+//! token it was opened with, and the number of one caller's streams is bounded.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{Response, header, request::Parts},
+};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use switchboard_broker::{CallContext, Hint, News};
+use switchboard_domain::{Caller, OrganizationId};
+use switchboard_mcp::{ErrorObject, ProtocolError, Request, code};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::Interval,
+};
+
+use super::{
+    dispatch::{self, Asked},
+    session::LiveSession,
+    talk,
+};
+use crate::ServerState;
+
+/// How often a stream looks whether something changed here, and whether its token still holds.
+const LOOK: Duration = Duration::from_millis(500);
+/// Looks between two signs of life.
+const KEEP_ALIVE: u32 = 30;
+
+/// Open streams by caller.
+#[derive(Debug, Default)]
+pub(super) struct Streams(Mutex<HashMap<(OrganizationId, Caller), usize>>);
+
+/// A place among a caller's streams, given back when the stream ends.
+struct Place {
+    state: ServerState,
+    whose: (OrganizationId, Caller),
+}
+
+impl Place {
+    fn take(state: &ServerState, context: &CallContext) -> Option<Self> {
+        let whose = (context.principal.organization, context.principal.caller);
+        let mut open = state.talks.streams.0.lock();
+        let count = open.entry(whose).or_default();
+        if *count >= state.config.max_streams_per_caller {
+            return None;
+        }
+        *count += 1;
+        Some(Self { state: state.clone(), whose })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.state.talks.streams.0.lock();
+        if let Some(count) = open.get_mut(&self.whose) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.whose);
+            }
+        }
+    }
+}
+
+/// What a client wants to hear of.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Filter {
+    tools_list_changed: bool,
+    prompts_list_changed: bool,
+    resources_list_changed: bool,
+    resource_subscriptions: HashSet<String>,
+}
+
+impl Filter {
+    /// A session of the legacy generation hears of everything, and of the resources it subscribes to.
+    fn of_session() -> Self {
+        Self {
+            tools_list_changed: true,
+            prompts_list_changed: true,
+            resources_list_changed: true,
+            resource_subscriptions: HashSet::new(),
+        }
+    }
+
+    fn acknowledged(&self) -> Value {
+        let mut accepted = json!({});
+        let flags = [
+            ("toolsListChanged", self.tools_list_changed),
+            ("promptsListChanged", self.prompts_list_changed),
+            ("resourcesListChanged", self.resources_list_changed),
+        ];
+        for (name, _) in flags.into_iter().filter(|(_, wanted)| *wanted) {
+            accepted[name] = json!(true);
+        }
+        if !self.resource_subscriptions.is_empty() {
+            accepted["resourceSubscriptions"] = json!(self.resource_subscriptions);
+        }
+        accepted
+    }
+}
+
+/// `subscriptions/listen`
+pub(super) async fn subscribe(
+    state: &ServerState,
+    context: &CallContext,
+    asked: &Asked<'_>,
+    is_direct: bool,
+) -> Result<Response<Body>, ProtocolError> {
+    #[derive(Deserialize, Default)]
+    struct Params {
+        #[serde(default)]
+        notifications: Filter,
+    }
+    let request: &Request<'_> = asked.request;
+    state.broker.may_list(context).map_err(|error| dispatch::refused(&error))?;
+    let Params { notifications: mut filter } = dispatch::read_params(request)?;
+    if !is_direct {
+        // The two tools never change, and there is nothing else.
+        filter = Filter::default();
+    }
+    filter.resource_subscriptions.retain(|uri| state.broker.direct_resource(context, uri).is_some());
+    let id = request.id.to_string();
+    let tag = format!("{{\"io.modelcontextprotocol/subscriptionId\":{id}}}");
+    let ack = notification(
+        "notifications/subscriptions/acknowledged",
+        Some(&tag),
+        &format!("\"notifications\":{}", filter.acknowledged()),
+    );
+    let last = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\",\"_meta\":{tag}}}}}"
+    );
+    let wanted = Wanted { filter, tag: Some(tag), first: Some(ack), last: Some(last.into()), session: None };
+    open(state, context, asked.parts, wanted).ok_or_else(|| too_many(state).for_request(&request.id))
+}
+
+/// GET on a session.
+pub(super) fn of_session(
+    state: &ServerState,
+    context: &CallContext,
+    parts: &Parts,
+    session: Arc<LiveSession>,
+) -> Result<Response<Body>, ProtocolError> {
+    let opened = open(state, context, parts, Wanted { session: Some(session), ..Wanted::default() });
+    opened.ok_or_else(|| too_many(state))
+}
+
+/// What a stream is for: the filter and tag of the modern generation, or a session of the legacy one.
+#[derive(Default)]
+struct Wanted {
+    filter: Filter,
+    tag: Option<String>,
+    first: Option<Bytes>,
+    last: Option<Bytes>,
+    session: Option<Arc<LiveSession>>,
+}
+
+fn too_many(state: &ServerState) -> ProtocolError {
+    let limit = state.config.max_streams_per_caller;
+    let message =
+        format!("you have {limit} streams open, which is the most (limit `server.max_streams_per_caller`)");
+    ProtocolError {
+        status: 429,
+        id: None,
+        error: ErrorObject { code: code::INVALID_REQUEST, message, data: None },
+    }
+}
+
+struct Listener {
+    state: ServerState,
+    context: Arc<CallContext>,
+    parts: Parts,
+    filter: Filter,
+    /// `_meta` of each message.
+    tag: Option<String>,
+    /// What ends the stream in good order.
+    last: Option<Bytes>,
+    session: Option<Arc<LiveSession>>,
+    news: broadcast::Receiver<News>,
+    version: i64,
+    tools: Option<Bytes>,
+    queue: VecDeque<Bytes>,
+    look: Interval,
+    silent: u32,
+    over: bool,
+    _place: Place,
+}
+
+fn open(state: &ServerState, context: &CallContext, parts: &Parts, wanted: Wanted) -> Option<Response<Body>> {
+    let place = Place::take(state, context)?;
+    let Wanted { filter, tag, first, last, session } = wanted;
+    let filter = if session.is_some() { Filter::of_session() } else { filter };
+    let listener = Listener {
+        state: state.clone(),
+        context: Arc::new(context.clone()),
+        parts: parts.clone(),
+        filter,
+        tag,
+        last,
+        session,
+        news: state.broker.news(),
+        version: -1,
+        tools: None,
+        queue: first.into_iter().map(|message| talk::event_with(&message)).collect(),
+        look: tokio::time::interval(LOOK),
+        silent: 0,
+        over: false,
+        _place: place,
+    };
+    let events = futures_util::stream::unfold(listener, |mut listener| async move {
+        let event = listener.next().await?;
+        Some((Ok::<_, Infallible>(event), listener))
+    });
+    let mut response = talk::event_stream(Body::from_stream(events));
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    Some(response)
+}
+
+impl Listener {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(event) = self.queue.pop_front() {
+                self.silent = 0;
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            tokio::select! {
+                news = self.news.recv() => match news {
+                    Ok(news) => self.heard(&news),
+                    // Whoever missed something looks again at everything.
+                    Err(RecvError::Lagged(_)) => self.all_may_have_changed(),
+                    Err(RecvError::Closed) => self.over = true,
+                },
+                _ = self.look.tick() => self.look().await,
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        self.silent += 1;
+        if self.state.readiness.is_stopping() {
+            self.over = true;
+            let last = self.last.take();
+            self.queue.extend(last.map(|message| talk::event_with(&message)));
+            return;
+        }
+        if self.silent >= KEEP_ALIVE {
+            self.queue.push_back(Bytes::from_static(b": still here\n\n"));
+        }
+        let Some(snapshot) = self.state.broker.snapshot(self.context.principal.organization) else { return };
+        if snapshot.version == self.version {
+            return;
+        }
+        self.version = snapshot.version;
+        let pinned = self.context.challenge_organization.as_ref();
+        let holds =
+            super::authenticate(&self.state.broker, &self.parts, &self.context.resource, pinned).await;
+        if holds.is_err() {
+            self.over = true;
+            return;
+        }
+        if self.filter.tools_list_changed {
+            let tools =
+                self.state.broker.direct_tools(&self.context).await.ok().map(|list| list.tools.clone());
+            if self.tools.is_some() && self.tools != tools {
+                self.say("notifications/tools/list_changed", "");
+            }
+            self.tools = tools;
+        }
+    }
+
+    fn heard(&mut self, news: &News) {
+        let Some(prefix) = self.state.broker.hears(&self.context, news) else { return };
+        match &news.what {
+            Hint::ToolsChanged if self.filter.tools_list_changed => {
+                self.say("notifications/tools/list_changed", "");
+            }
+            Hint::PromptsChanged if self.filter.prompts_list_changed => {
+                self.say("notifications/prompts/list_changed", "");
+            }
+            Hint::ResourcesChanged if self.filter.resources_list_changed => {
+                self.say("notifications/resources/list_changed", "");
+            }
+            Hint::ResourceUpdated(uri) => {
+                let shown = self.state.broker.direct_uri(&self.context, &prefix, uri);
+                let of_session = self.session.as_ref().is_some_and(|session| session.is_subscribed(&shown));
+                if of_session || self.filter.resource_subscriptions.contains(&shown) {
+                    let uri = format!("\"uri\":{}", Value::from(shown));
+                    self.say("notifications/resources/updated", &uri);
+                }
+            }
+            Hint::ToolsChanged | Hint::PromptsChanged | Hint::ResourcesChanged => {}
+        }
+    }
+
+    fn all_may_have_changed(&mut self) {
+        for (wanted, kind) in [
+            (self.filter.tools_list_changed, "tools"),
+            (self.filter.prompts_list_changed, "prompts"),
+            (self.filter.resources_list_changed, "resources"),
+        ] {
+            if wanted {
+                self.say(&format!("notifications/{kind}/list_changed"), "");
+            }
+        }
+    }
+
+    fn say(&mut self, method: &str, members: &str) {
+        let message = notification(method, self.tag.as_deref(), members);
+        self.queue.push_back(talk::event_with(&message));
+    }
+}
+
+fn notification(method: &str, tag: Option<&str>, members: &str) -> Bytes {
+    let meta = tag.map_or_else(String::new, |tag| format!("\"_meta\":{tag}"));
+    let comma = if meta.is_empty() || members.is_empty() { "" } else { "," };
+    if meta.is_empty() && members.is_empty() {
+        return format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\"}}").into();
+    }
+    format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\",\"params\":{{{meta}{comma}{members}}}}}").into()
+}

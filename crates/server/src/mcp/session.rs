@@ -1,0 +1,320 @@
+//! Sessions of the legacy generation, on direct surfaces (2025-11-25, streamable HTTP: session management).
+//!
+//! A session is opened by `initialize` and bound to the principal, the client and the endpoint that opened it; what it
+//! says of its client is in the database, so that any process serves it. Requests without a session are served as well:
+//! they hear progress, and can't be asked.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, request::Parts},
+};
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use switchboard_broker::{CallContext, McpSession, NewMcpSession, SideReply};
+use switchboard_domain::{Principal, Resource, Slug};
+use switchboard_mcp::{Answer, Era, Outcome, ProtocolError, RawObject, Request, RequestId, names};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{dispatch, listen, method_not_allowed, talk};
+use crate::{ServerState, problem};
+
+/// Sessions that this process has to do with, by id.
+#[derive(Debug)]
+pub(super) struct Sessions(moka::sync::Cache<Arc<str>, Arc<LiveSession>>);
+
+impl Default for Sessions {
+    fn default() -> Self {
+        let kept = moka::sync::Cache::builder().max_capacity(100_000);
+        Self(kept.time_to_idle(std::time::Duration::from_secs(3600)).build())
+    }
+}
+
+/// A session as this process sees it.
+#[derive(Debug)]
+pub(super) struct LiveSession {
+    id: Arc<str>,
+    stored: RwLock<McpSession>,
+    /// Questions that wait for the client, by our id.
+    asked: Mutex<HashMap<String, oneshot::Sender<SideReply>>>,
+    next: AtomicU64,
+    /// URIs, as the client named them.
+    resources: Mutex<HashSet<String>>,
+    /// Requests under way, by the client's id.
+    running: Mutex<HashMap<RequestId, CancellationToken>>,
+}
+
+/// A request under way; forgotten when it is over.
+pub(super) struct Running {
+    session: Arc<LiveSession>,
+    id: RequestId,
+    pub(super) cancelled: CancellationToken,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.session.running.lock().remove(&self.id);
+    }
+}
+
+impl LiveSession {
+    fn new(id: &str, stored: McpSession) -> Self {
+        Self {
+            id: id.into(),
+            stored: RwLock::new(stored),
+            asked: Mutex::default(),
+            next: AtomicU64::new(1),
+            resources: Mutex::default(),
+            running: Mutex::default(),
+        }
+    }
+
+    pub(super) fn capabilities(&self) -> Option<Box<RawValue>> {
+        self.stored.read().questions.clone()
+    }
+
+    pub(super) fn log_level(&self) -> Option<Box<str>> {
+        self.stored.read().log_level.clone()
+    }
+
+    /// Upstream sessions are this session's own.
+    pub(super) fn audience(&self) -> Arc<str> {
+        Arc::clone(&self.id)
+    }
+
+    /// From now on the client can cancel this request.
+    pub(super) fn running(self: &Arc<Self>, id: &RequestId) -> Running {
+        let cancelled = CancellationToken::new();
+        self.running.lock().insert(id.clone(), cancelled.clone());
+        Running { session: Arc::clone(self), id: id.clone(), cancelled }
+    }
+
+    pub(super) fn is_subscribed(&self, uri: &str) -> bool {
+        self.resources.lock().contains(uri)
+    }
+
+    /// Notes what a request that succeeded subscribed to, or ended.
+    pub(super) fn subscribed(&self, request: &Request<'_>) {
+        let params = request.params.and_then(|params| RawObject::parse(params).ok());
+        let Some(uri) = params.and_then(|params| params.read::<String>("uri")) else { return };
+        match request.method.as_ref() {
+            "resources/subscribe" => drop(self.resources.lock().insert(uri)),
+            "resources/unsubscribe" => drop(self.resources.lock().remove(&uri)),
+            _ => {}
+        }
+    }
+
+    /// A request of an upstream as a request of ours; the id is nobody's but this session's.
+    pub(super) fn question(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+        reply: oneshot::Sender<SideReply>,
+    ) -> Bytes {
+        let id = format!("swb-{}", self.next.fetch_add(1, Ordering::Relaxed));
+        let params = params.map_or_else(String::new, |params| format!(",\"params\":{}", params.get()));
+        let method = Value::from(method);
+        let message = format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{id}\",\"method\":{method}{params}}}");
+        let mut asked = self.asked.lock();
+        asked.retain(|_, waiting| !waiting.is_closed());
+        asked.insert(id, reply);
+        message.into()
+    }
+}
+
+/// Whether a header can be the id of a session at all: visible ASCII.
+fn id_in(headers: &HeaderMap) -> Result<Option<&str>, ProtocolError> {
+    let mut values = headers.get_all(names::SESSION_ID).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let id =
+        value.to_str().ok().filter(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    match (id, values.next()) {
+        (Some(id), None) => Ok(Some(id)),
+        _ => Err(ProtocolError::invalid_request("`Mcp-Session-Id` is not the id of a session")),
+    }
+}
+
+/// Refuses what can be no session's id, also where there are no sessions.
+pub(super) fn check_id(headers: &HeaderMap) -> Result<(), ProtocolError> {
+    id_in(headers).map(drop)
+}
+
+/// The session that a request names, if it is its own.
+async fn find(
+    state: &ServerState,
+    principal: &Principal,
+    resource: &Resource,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<LiveSession>>, ProtocolError> {
+    let Some(id) = id_in(headers)? else { return Ok(None) };
+    let live = match state.talks.sessions.0.get(id) {
+        Some(live) => live,
+        None => {
+            let stored = state.broker.mcp_session(principal.organization, id).await;
+            let stored = stored.map_err(|error| dispatch::refused(&error))?;
+            let gone = || {
+                ProtocolError::new(404, switchboard_mcp::code::INVALID_REQUEST, "there is no such session")
+            };
+            let live = Arc::new(LiveSession::new(id, stored.ok_or_else(gone)?));
+            state.talks.sessions.0.insert(id.into(), Arc::clone(&live));
+            live
+        }
+    };
+    if live.stored.read().is_of(principal, resource) {
+        return Ok(Some(live));
+    }
+    Err(ProtocolError::new(403, switchboard_mcp::code::INVALID_REQUEST, "the session is another client's"))
+}
+
+/// The session of a request; the modern generation has none, and `initialize` opens one.
+pub(super) async fn of_request(
+    state: &ServerState,
+    context: &CallContext,
+    headers: &HeaderMap,
+    request: &Request<'_>,
+) -> Result<Option<Arc<LiveSession>>, ProtocolError> {
+    if context.era == Era::Modern || request.method == "initialize" {
+        return Ok(None);
+    }
+    find(state, &context.principal, &context.resource, headers).await
+}
+
+/// Answers `initialize` with the id of a new session.
+pub(super) async fn open(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+    result: &Value,
+) -> Result<Response<Body>, ProtocolError> {
+    let params = request.params.and_then(|params| RawObject::parse(params).ok()).unwrap_or_default();
+    let new = NewMcpSession {
+        version: result["protocolVersion"].as_str().unwrap_or_default().to_owned(),
+        questions: params.get("capabilities").and_then(talk::questions_of),
+    };
+    let opened = state.broker.open_mcp_session(context, new).await;
+    let (id, stored) = opened.map_err(|error| dispatch::refused(&error))?;
+    state.talks.sessions.0.insert(id.as_str().into(), Arc::new(LiveSession::new(&id, stored)));
+    let mut response = dispatch::success(request, result.to_string().into());
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(names::SESSION_ID, id);
+    }
+    Ok(response)
+}
+
+/// `logging/setLevel`: kept with the session, and told to each upstream with the next call.
+pub(super) async fn set_level(
+    state: &ServerState,
+    session: Option<Arc<LiveSession>>,
+    request: &Request<'_>,
+) -> Result<Response<Body>, ProtocolError> {
+    #[derive(Deserialize)]
+    struct Level {
+        level: Box<str>,
+    }
+    const LEVELS: [&str; 8] =
+        ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+    let Level { level } = dispatch::read_params(request)?;
+    if !LEVELS.contains(&&*level) {
+        let mut error = ProtocolError::invalid_params("`level` is not a level of RFC 5424");
+        error.status = 200;
+        return Err(error);
+    }
+    if let Some(session) = session {
+        session.stored.write().log_level = Some(level.clone());
+        let stored = session.stored.read().clone();
+        state.broker.set_mcp_log_level(&stored, &level).await.map_err(|error| dispatch::refused(&error))?;
+    }
+    Ok(dispatch::success(request, Bytes::from_static(b"{}")))
+}
+
+/// A client answers a question.
+pub(super) async fn answered(
+    state: &ServerState,
+    principal: &Principal,
+    resource: &Resource,
+    headers: &HeaderMap,
+    answer: Answer<'_>,
+) -> Response<Body> {
+    let session = match find(state, principal, resource, headers).await {
+        Ok(session) => session,
+        Err(error) => return super::protocol_error(&error),
+    };
+    if let (Some(session), Some(RequestId::Text(id))) = (session, &answer.id) {
+        let reply = session.asked.lock().remove(&**id);
+        if let Some(reply) = reply {
+            // A call that is over has nobody to tell.
+            let _ = reply.send(match answer.outcome {
+                Outcome::Result(result) => Ok(result.to_owned()),
+                Outcome::Error(error) => Err(error),
+            });
+        }
+    }
+    problem::empty(StatusCode::ACCEPTED)
+}
+
+/// A client cancels a request of its own session; its other notifications change nothing here.
+pub(super) async fn notified(
+    state: &ServerState,
+    principal: &Principal,
+    resource: &Resource,
+    headers: &HeaderMap,
+    (method, params): (&str, Option<&RawValue>),
+) -> Response<Body> {
+    if *resource == Resource::Default {
+        return problem::empty(StatusCode::ACCEPTED);
+    }
+    let session = match find(state, principal, resource, headers).await {
+        Ok(session) => session,
+        Err(error) => return super::protocol_error(&error),
+    };
+    if let (Some(session), "notifications/cancelled") = (session, method) {
+        let params = params.and_then(|params| RawObject::parse(params).ok());
+        let id = params.and_then(|params| RequestId::parse(params.get("requestId")?));
+        let running = id.and_then(|id| session.running.lock().remove(&id));
+        if let Some(cancelled) = running {
+            cancelled.cancel();
+        }
+    }
+    problem::empty(StatusCode::ACCEPTED)
+}
+
+/// GET opens a session's stream, DELETE ends the session; other methods there are none.
+pub(super) async fn other_method(
+    state: &ServerState,
+    principal: Principal,
+    resource: Resource,
+    organization: Option<Slug>,
+    parts: &Parts,
+) -> Response<Body> {
+    let known = matches!(parts.method, Method::GET | Method::DELETE);
+    if !known || id_in(&parts.headers).is_ok_and(|id| id.is_none()) {
+        return method_not_allowed();
+    }
+    match find(state, &principal, &resource, &parts.headers).await {
+        Ok(Some(session)) if parts.method == Method::GET => {
+            let context = dispatch::context_of_stream(principal, resource, organization, parts);
+            let opened = context.and_then(|context| listen::of_session(state, &context, parts, session));
+            opened.unwrap_or_else(|error| super::protocol_error(&error))
+        }
+        Ok(Some(session)) => {
+            state.talks.sessions.0.invalidate(&session.id);
+            let stored = session.stored.read().clone();
+            match state.broker.end_mcp_session(&stored).await {
+                Ok(()) => problem::empty(StatusCode::NO_CONTENT),
+                Err(error) => super::protocol_error(&dispatch::refused(&error)),
+            }
+        }
+        Ok(None) => method_not_allowed(),
+        Err(error) => super::protocol_error(&error),
+    }
+}

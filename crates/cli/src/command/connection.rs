@@ -15,9 +15,13 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Examples
+#[command(
+    disable_help_subcommand = true,
+    before_help = "Examples
   switchboard connection add linear
-  switchboard connection connect linear")]
+  switchboard connection connect linear
+  switchboard connection list"
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -17,6 +17,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(
     disable_help_subcommand = true,
+    // The usual one without the empty line above the usage: with so many commands every line counts.
+    help_template = "{before-help}{about-with-newline}{usage-heading} {usage}\n\n{all-args}{after-help}",
     before_help = "Examples
   switchboard connection add linear
   switchboard connection connect linear

@@ -98,6 +98,8 @@ impl Broker {
     /// `info` becomes what was tried: it may have been renewed since it was last looked at.
     async fn try_out(&self, known: &Known, info: &mut Option<CredentialInfo>) -> Result<Passed, Stopped> {
         let connection = &*known.connection;
+        let gate = self.upstreams().gate(connection.id);
+        let _turn = gate.turn_to_list().await;
         let permit = maintenance::check(connection.organization, connection.id);
         let auth = self
             .unlock_for_maintenance(&permit, &known.connection, info.as_ref())

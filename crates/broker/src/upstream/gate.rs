@@ -25,6 +25,7 @@ pub(crate) struct Gate {
     calls: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     breaker: Mutex<Breaker>,
+    listing: tokio::sync::Mutex<()>,
     limits: Arc<UpstreamLimits>,
 }
 
@@ -43,8 +44,15 @@ impl Gate {
             calls: Arc::new(Semaphore::new(limits.max_concurrent)),
             waiting: Arc::new(Semaphore::new(limits.max_queued)),
             breaker: Mutex::new(Breaker::Closed { failures: 0 }),
+            listing: tokio::sync::Mutex::default(),
             limits,
         }
+    }
+
+    /// A turn to list tools and to store what was listed. Of two listings at once the older could be stored last, and
+    /// a definition that the newer one held would pass again.
+    pub(crate) async fn turn_to_list(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.listing.lock().await
     }
 
     /// Waits for a place, at most until the caller's own deadline; refuses at once when the queue is full or the

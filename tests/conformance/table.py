@@ -24,11 +24,11 @@ def page(tables: list[tuple[str, dict, dict]], clients: dict[str, dict]) -> str:
     parts.append("\n".join(summary) + "\n")
     for title, direct, through in tables:
         lines = [f"## Server, {title}\n", "| scenario | direct | through Switchboard |", "|---|---|---|"]
-        lines += [f"| `{name}` | {direct[name]} | {through.get(name, 'did not run')} |" for name in direct]
+        lines += [f"| `{name}` | {direct[name]} | {through.get(name, 'did not run')} |" for name in sorted(direct)]
         parts.append("\n".join(lines) + "\n")
     for revision, scenarios in clients.items():
         lines = [f"## Client, {revision}\n", "| scenario | Switchboard as the client |", "|---|---|"]
-        lines += [f"| `{name}` | {scenario} |" for name, scenario in scenarios.items()]
+        lines += [f"| `{name}` | {scenario} |" for name, scenario in sorted(scenarios.items())]
         parts.append("\n".join(lines) + "\n")
     parts.append(exceptions())
     return "\n".join(parts)

@@ -2,10 +2,8 @@
 // its provider, granted, and called. The server is real, and its authorization server is oidc-provider from npm.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import AxeBuilder from '@axe-core/playwright';
+import { looksRight } from './look.mjs';
 import { expect, freePort, signIn, test as base, until } from './switchboard.mjs';
-
-const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 
 const test = base.extend({
   // The address of an MCP server that wants a token of its own provider.
@@ -27,21 +25,6 @@ const test = base.extend({
 });
 
 test.use({ more: { options: ['--allow-private-networks'], headless: true } });
-
-// Nothing axe finds, nothing wider than the window, in the light and in the dark, on a telephone and on a desk.
-async function looksRight(page, name) {
-  for (const colorScheme of ['light', 'dark']) {
-    await page.emulateMedia({ colorScheme });
-    for (const width of [360, 768, 1280]) {
-      await page.setViewportSize({ width, height: 800 });
-      const { violations } = await new AxeBuilder({ page }).withTags(tags).analyze();
-      expect(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), `${name} ${colorScheme} ${width}`).toEqual([]);
-      const [whole, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-      expect(whole, `${name} at ${width}`).toBeLessThanOrEqual(seen);
-      if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}-${colorScheme}-${width}.png`), fullPage: true });
-    }
-  }
-}
 
 const wrongs = (page) => {
   const wrong = [];

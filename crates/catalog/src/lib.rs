@@ -27,7 +27,10 @@ pub use findings::{Finding, Flag, REDACTED, in_text as flags_in_text};
 pub use known_server::{find_known_servers, host_of, known_servers, known_servers_checked_at};
 pub use naming::{DIRECT_NAME_CHARS, direct_names};
 pub use revealed::{revealed, revealed_json};
-pub use search::{ConnectionLabel, ConnectionSet, EntryRef, Hit, Index, SearchOutcome, SearchQuery};
+pub use search::{
+    ConnectionLabel, ConnectionSet, EntryRef, Hit, Index, MatchReason, SearchOutcome, SearchQuery,
+    match_reasons,
+};
 pub use signature::{SIGNATURE_CHARS, Signature};
 pub use summary::{SUMMARY_CHARS, displayed, first_sentence};
 pub use validation_cost::{TooCostly, ValidationCost};

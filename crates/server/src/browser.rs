@@ -160,6 +160,7 @@ pub(crate) fn return_to(given: Option<&str>) -> &str {
             "/reauthenticate",
             "/approvals",
             "/connections",
+            "/tools",
         ];
         let plain = path.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\');
         plain && !path.starts_with("//") && known.iter().any(|start| path.starts_with(start))

@@ -37,6 +37,7 @@ mod session;
 mod setup;
 mod token;
 mod tool;
+mod tool_search;
 mod toolkit;
 mod webhook;
 
@@ -78,5 +79,6 @@ pub use session::SessionView;
 pub use setup::{SetupDone, SetupError, SetupLinkState, SetupRequest};
 pub use token::{CreatedToken, NewToken, TokenView};
 pub use tool::{FindingView, RunError, ToolCall, ToolView};
+pub use tool_search::{FoundTool, FoundTools, ToolDetail, ToolQuery, WaitingConnection};
 pub use toolkit::{NewToolkit, SurfaceWord, ToolkitEdit, ToolkitView};
 pub use webhook::{CreatedWebhook, NewWebhook, WebhookEdit, WebhookView, WebhooksView};

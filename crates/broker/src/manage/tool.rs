@@ -9,7 +9,7 @@ use switchboard_domain::{
     CapabilityKind, CapabilityState, ClientInfo, ConnectionId, Principal, Resource, Scope,
 };
 use switchboard_mcp::Era;
-use switchboard_policy::{Arguments, CapabilityFacts, Listed};
+use switchboard_policy::{Arguments, CapabilityFacts, ConnectionPolicy, Listed};
 use switchboard_storage as storage;
 
 use super::{Operation, Page, PageRequest, Refusal, Target, authorize};
@@ -64,6 +64,9 @@ pub struct ToolCall {
     pub intent: Option<String>,
     #[serde(default)]
     pub schema_digest: Option<String>,
+    /// An approval of exactly this call, when a person let it through.
+    #[serde(default)]
+    pub approval_id: Option<String>,
 }
 
 /// Why a run by hand did not happen: ours, or the call's.
@@ -79,13 +82,15 @@ impl From<Refusal> for RunError {
     }
 }
 
-/// A person at the API or the console, towards the policy: on `/mcp`, through no AI client.
+/// A person at the API or the console, towards the policy: on `/mcp`, through no AI client. The record says which of
+/// the two it was.
 pub(crate) fn by_hand(principal: Principal, request_id: Arc<str>) -> CallContext {
+    let name = if principal.proof.session().is_some() { "console" } else { "rest" };
     CallContext {
         principal,
         resource: Resource::Default,
         request_id,
-        client: Some(ClientInfo { name: "rest".into(), version: env!("CARGO_PKG_VERSION").into() }),
+        client: Some(ClientInfo { name: name.into(), version: env!("CARGO_PKG_VERSION").into() }),
         narrowing: Narrowing::default(),
         era: Era::Modern,
         challenge_organization: None,
@@ -116,32 +121,9 @@ impl Broker {
         let context = hypothetical(principal);
         let policies = snapshot.policies(&context, None);
         let on = policies.on_connection(context.requester(), known.facts(&context));
-        let mut shown = Vec::new();
-        for (kind, name, row) in rows {
-            if kind != CapabilityKind::Tool {
-                continue;
-            }
-            let Some(definition) = parse(row.approved.as_deref().unwrap_or(&row.listed), &known) else {
-                continue;
-            };
-            let listed = on.list(&CapabilityFacts {
-                name: &name,
-                kind,
-                admitted: known.connection.tools.admits(&name),
-                offered: true,
-                state: row.state,
-                read_only_hint: definition.read_only_hint(),
-                destructive_hint: definition.destructive_hint(),
-                arguments: Arguments::Unknown,
-            });
-            let (decision, reason) = match listed {
-                Listed::Shown(trace) => (trace.action.as_str(), None),
-                // Members see what search shows them.
-                Listed::Hidden(_) if !manages => continue,
-                Listed::Hidden(reason) => ("deny", Some(reason.as_str())),
-            };
-            shown.push(tool_view(&known, &definition, &row, decision, reason));
-        }
+        let tools = rows.into_iter().filter(|(kind, ..)| *kind == CapabilityKind::Tool);
+        let shown = tools.filter_map(|(_, name, row)| seen(&known, &on, &name, &row, manages));
+        let shown = shown.collect();
         page.cut(shown, |tool| tool.name.clone())
     }
 
@@ -164,13 +146,42 @@ impl Broker {
             arguments: call.arguments.as_deref(),
             schema_digest: call.schema_digest,
             intent: call.intent,
-            approval_id: None,
+            approval_id: call.approval_id,
             via: crate::Via::Tool,
             side: None,
             again: crate::Again::default(),
         };
         self.execute(&context, &request).await.map_err(RunError::Failed)
     }
+}
+
+/// A tool as the rules show it to this caller; `None` where search would not show it either, but to whoever manages the
+/// connection.
+pub(super) fn seen(
+    known: &Known,
+    on: &ConnectionPolicy<'_>,
+    name: &str,
+    row: &storage::Definition,
+    manages: bool,
+) -> Option<ToolView> {
+    let definition = parse(row.approved.as_deref().unwrap_or(&row.listed), known)?;
+    let listed = on.list(&CapabilityFacts {
+        name,
+        kind: CapabilityKind::Tool,
+        admitted: known.connection.tools.admits(name),
+        offered: true,
+        state: row.state,
+        read_only_hint: definition.read_only_hint(),
+        destructive_hint: definition.destructive_hint(),
+        arguments: Arguments::Unknown,
+    });
+    let (decision, reason) = match listed {
+        Listed::Shown(trace) => (trace.action.as_str(), None),
+        // Members see what search shows them.
+        Listed::Hidden(_) if !manages => return None,
+        Listed::Hidden(reason) => ("deny", Some(reason.as_str())),
+    };
+    Some(tool_view(known, &definition, row, decision, reason))
 }
 
 pub(super) fn parse(raw: &str, known: &Known) -> Option<Definition> {

@@ -15,6 +15,7 @@ mod concepts;
 mod dictionary;
 mod ranking;
 mod reading;
+mod reasons;
 mod scoring;
 mod segment;
 mod synonyms;
@@ -32,6 +33,7 @@ use self::{
 };
 pub use self::{
     ranking::Ranking,
+    reasons::{MatchReason, match_reasons},
     segment::{ConnectionLabel, EntryRef, MAX_ENTRIES},
 };
 use crate::Definition;

@@ -14,6 +14,7 @@ mod invitation;
 mod navigation;
 mod setup;
 pub(crate) mod sign_in;
+mod tools;
 
 use askama::Template;
 use axum::{
@@ -52,6 +53,7 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/assets/{name}", get(assets::asset))
         .merge(connect::router())
         .merge(connections::router())
+        .merge(tools::router())
 }
 
 #[derive(Template)]

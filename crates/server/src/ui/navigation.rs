@@ -2,7 +2,7 @@
 
 use switchboard_broker::SignedIn;
 
-use super::connections;
+use super::{connections, tools};
 use crate::ServerState;
 
 /// A page that the navigation leads to.
@@ -18,8 +18,12 @@ const fn everybody(path: &'static str, name: &'static str) -> Place {
 }
 
 /// All of them, in order: a page that is not there yet is not listed.
-const PLACES: &[Place] =
-    &[everybody("/", "Home"), everybody(connections::PATH, "Connections"), everybody(APPROVALS, "Approvals")];
+const PLACES: &[Place] = &[
+    everybody("/", "Home"),
+    everybody(connections::PATH, "Connections"),
+    everybody(tools::PATH, "Tools"),
+    everybody(APPROVALS, "Approvals"),
+];
 
 const APPROVALS: &str = "/approvals";
 

@@ -140,6 +140,7 @@ on_both! {
             ("/connections/{id}", 200, 200), ("/connections/{id}/tools", 200, 200),
             ("/connections/{id}/access", 404, 200), ("/connections/{id}/review", 404, 200),
             ("/connections/{id}/settings", 404, 200),
+            ("/tools", 200, 200), ("/tools/tool?name=demo.echo", 200, 200),
         ];
         for (page, as_member, as_admin) in pages {
             let path = page.replace("{id}", &id.to_string());

@@ -14,6 +14,7 @@ mod client_documents;
 mod connect;
 mod connect_attacks;
 mod console;
+mod console_tools;
 mod direct;
 mod home;
 mod hostile_upstream;

@@ -8,13 +8,15 @@ use switchboard_domain::{ConnectionId, ConnectionStatus, OrganizationId, WriterI
 use switchboard_storage::StorageError;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::{Broker, snapshot::Known};
+use crate::{Broker, snapshot::Known, usage::KEPT_DAYS};
 
 /// How often versions are compared; a change is in force everywhere within a second.
 const POLL: Duration = Duration::from_millis(250);
 /// How often due connections are looked for.
 const SCAN: Duration = Duration::from_secs(5);
 const FLUSH: Duration = Duration::from_secs(30);
+/// How often what was counted is brought to the database: about as much a quota may be overrun by several processes.
+const COUNT: Duration = Duration::from_secs(2);
 /// What is over is refused at once; this is only how long its rows stay.
 const CLEANUP: Duration = Duration::from_secs(600);
 /// For how long it can be asked what became of a sign-in at a third-party server.
@@ -47,6 +49,7 @@ impl Broker {
         self.spawn(poll_versions(self.clone()));
         self.spawn(refresh_catalogs(self.clone()));
         self.spawn(flush_uses(self.clone()));
+        self.spawn(flush_counts(self.clone()));
         self.spawn(clear_away(self.clone()));
         self.spawn(revoke(self.clone()));
         self.spawn(sign_heads(self.clone()));
@@ -121,6 +124,7 @@ impl Broker {
             tx.tokens().forget_expired(organization, now).await?;
             tx.approvals().forget(organization, now.minus(self.settings().approval.kept)).await?;
             tx.sign_ins().forget_expired(organization, now).await?;
+            tx.usage().forget(organization, now.day() - KEPT_DAYS).await?;
             tx.upstream_authorizations().forget_expired(organization, now.minus(TOLD)).await?;
             tx.commit().await?;
         }
@@ -218,6 +222,21 @@ async fn flush_uses(broker: Broker) {
         }
         if let Err(error) = broker.flush_token_uses().await {
             tracing::warn!(%error, "uses of tokens can't be noted");
+        }
+    }
+}
+
+/// What calls were counted, here and elsewhere.
+async fn flush_counts(broker: Broker) {
+    let mut ticks = interval(COUNT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = broker.stopping() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = broker.flush_counts().await {
+            tracing::warn!(%error, "calls are counted later");
         }
     }
 }

@@ -25,6 +25,7 @@ mod maintenance;
 pub mod manage;
 mod mcp_session;
 mod pipeline;
+mod quota;
 mod redact;
 mod refused_call;
 mod request_limits;
@@ -38,6 +39,7 @@ mod suggestions;
 mod surface;
 mod text;
 pub mod upstream;
+mod usage;
 mod webhooks;
 
 use std::{collections::HashMap, future::Future, net::IpAddr, sync::Arc, time::Duration};
@@ -66,6 +68,7 @@ pub use direct::{DirectItems, DirectTools, Listing, Offer};
 pub use intent::Meant;
 pub use keys::DataKeyError;
 pub use mcp_session::{McpSession, NewMcpSession};
+pub use quota::{NoSubject, Quota, QuotaSubject};
 pub use request_limits::RequestSettings;
 pub use session::{Browser, OpenedSession, SessionSettings, SignedIn};
 pub use sign_in::{Choice, PasswordSignIn, SignInSettings, TooMany};
@@ -155,6 +158,7 @@ struct Inner {
     request_limits: request_limits::RequestLimits,
     webhooks_due: tokio::sync::Notify,
     call_limits: call_limits::CallLimits,
+    counts: usage::Counts,
     authorization_limits: authorization::AuthorizationLimits,
     providers: identity::Providers,
     egress: Egress,
@@ -213,6 +217,7 @@ impl Broker {
             request_limits: request_limits::RequestLimits::new(options.settings.requests),
             webhooks_due: tokio::sync::Notify::new(),
             call_limits: call_limits::CallLimits::new(&options.settings.calls),
+            counts: usage::Counts::default(),
             providers: identity::Providers::new(egress.clone()),
             egress,
             public_egress: options.public_egress,
@@ -249,6 +254,9 @@ impl Broker {
         self.0.upstreams.close_all().await;
         if let Err(error) = self.flush_token_uses().await {
             tracing::warn!(%error, "uses of tokens can't be noted");
+        }
+        if let Err(error) = self.flush_counts().await {
+            tracing::warn!(%error, "the last calls can't be counted");
         }
         self.0.audit.finish();
         let writer = self.0.audit_writer.lock().take();
@@ -417,6 +425,10 @@ impl Broker {
 
     pub(crate) fn call_limits(&self) -> &call_limits::CallLimits {
         &self.0.call_limits
+    }
+
+    pub(crate) fn counts(&self) -> &usage::Counts {
+        &self.0.counts
     }
 
     pub(crate) fn direct_items_kept(&self) -> &direct::KeptItems {

@@ -157,6 +157,10 @@ impl Broker {
         };
         let again = self.opened_again(call.context, known, &name, request).await?;
         self.call_limits().check_connection(known.connection.id)?;
+        // Given back unless the call happens.
+        let spent = self.spend_quotas(snapshot, &call.context.principal, known).await.inspect_err(|_| {
+            call.record.decision = Some("deny:quota".into());
+        })?;
         let permit = match decision {
             Decision::Allow(permit) => permit,
             Decision::Deny(_) => return Err(unknown()),
@@ -191,6 +195,7 @@ impl Broker {
             CredentialOwner::Shared => "shared".into(),
             CredentialOwner::Member(id) => id.to_string(),
         });
+        spent.keep();
         Ok(Prepared { permit, known, members: members_of(request, &name.name), again, param_headers, name })
     }
 
@@ -254,6 +259,7 @@ impl Broker {
         metrics::histogram!("switchboard_call_duration_seconds").record(elapsed.as_secs_f64());
         let at = call.started.plus(elapsed);
         let organization = call.context.principal.organization;
+        self.count_call(organization, call.context.principal.caller, (at, outcome), &record);
         let event = audit::event(organization, at, AuditPhase::Completed, call.action, record);
         self.audit().queue(event).await;
     }

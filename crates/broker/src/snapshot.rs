@@ -20,7 +20,9 @@ use switchboard_storage::{
 };
 use tokio::time::Instant;
 
-use crate::{context::CallContext, credentials::of_accounts, manage::personal_connections_allowed};
+use crate::{
+    context::CallContext, credentials::of_accounts, manage::personal_connections_allowed, quota::Quotas,
+};
 
 /// How old what we know may be before calls are refused.
 const MAX_AGE: Duration = Duration::from_secs(2);
@@ -117,6 +119,7 @@ pub struct Snapshot {
     toolkit_rules: HashMap<switchboard_domain::ToolkitId, Arc<RuleList>>,
     member_rules: HashMap<MemberId, Arc<RuleList>>,
     hold_destructive: bool,
+    pub(crate) quotas: Quotas,
     pub index: Arc<Index>,
 }
 
@@ -357,6 +360,7 @@ fn assemble(
         organization.settings.get("hold_destructive").and_then(serde_json::Value::as_bool).unwrap_or(false);
     Snapshot {
         version: organization.version,
+        quotas: Quotas::of(&organization.settings),
         organization,
         connections,
         by_slug,

@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod id;
 mod name;
+mod period;
 mod principal;
 mod random;
 mod secret;
@@ -37,6 +38,7 @@ pub use id::{
     WebhookId, WriterId,
 };
 pub use name::{CapabilityName, CapabilityPattern, NameError, Slug};
+pub use period::Period;
 pub use principal::{COMMAND_LINE, Caller, ClientInfo, Principal, Proof, Resource, Role};
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use secret::SecretValue;

@@ -59,15 +59,6 @@ pub struct AuditCursor {
     pub seq: i64,
 }
 
-/// How often a target was called on a day (days since 1970-01-01, UTC), with one outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageCount {
-    pub day: i64,
-    pub target: Option<String>,
-    pub outcome: Option<AuditOutcome>,
-    pub calls: i64,
-}
-
 impl From<&AuditEntry> for AuditCursor {
     fn from(entry: &AuditEntry) -> Self {
         Self { at: entry.at, writer: entry.writer, seq: entry.seq }
@@ -86,8 +77,6 @@ statements! {
     /// chains are.
     HEADS = "WITH RECURSIVE w (id) AS (SELECT (SELECT a.writer_id FROM audit_entry a WHERE a.organization_id = $1 ORDER BY a.writer_id LIMIT 1) UNION ALL SELECT (SELECT b.writer_id FROM audit_entry b WHERE b.organization_id = $1 AND b.writer_id > w.id ORDER BY b.writer_id LIMIT 1) FROM w WHERE w.id IS NOT NULL) SELECT w.id, e.seq, e.hash FROM w JOIN audit_entry e ON e.organization_id = $1 AND e.writer_id = w.id AND e.seq = (SELECT l.seq FROM audit_entry l WHERE l.organization_id = $1 AND l.writer_id = w.id ORDER BY l.seq DESC LIMIT 1) ORDER BY w.id";
     PAGE = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND (at, writer_id, seq) < ($4, $5, $6) AND (CAST($7 AS TEXT) IS NULL OR actor = $7) AND (CAST($8 AS TEXT) IS NULL OR action = $8) AND (CAST($9 AS TEXT) IS NULL OR target = $9) AND (CAST($10 AS TEXT) IS NULL OR outcome = $10) AND (CAST($11 AS TEXT) IS NULL OR call_id = $11) ORDER BY at DESC, writer_id DESC, seq DESC LIMIT $12";
-    /// Calls that ended since an instant, by day, target and outcome; bounded, the most frequent first.
-    USAGE = "SELECT at / 86400000000 AS day, target, outcome, count(*) AS calls FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND action = 'capability.execute' AND phase = 'completed' GROUP BY at / 86400000000, target, outcome ORDER BY count(*) DESC, at / 86400000000 DESC, target, outcome LIMIT 20000";
     CHAIN = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND writer_id = $2 AND seq > $3 ORDER BY seq LIMIT $4";
 }
 
@@ -304,26 +293,6 @@ impl Audit<'_> {
         .into_iter()
         .map(Row::try_into)
         .collect()
-    }
-
-    /// Sums of the calls that ended at or after `since`.
-    pub async fn usage(
-        self,
-        organization: OrganizationId,
-        since: Timestamp,
-    ) -> Result<Vec<UsageCount>, StorageError> {
-        let rows = fetch_all!(
-            self.tx,
-            USAGE => (i64, Option<String>, Option<String>, i64),
-            organization.as_uuid(),
-            since.as_micros(),
-        )?;
-        rows.into_iter()
-            .map(|(day, target, outcome, calls)| {
-                let outcome = outcome.as_deref().map(|it| word(it, AuditOutcome::from_word, "audit outcome"));
-                Ok(UsageCount { day, target, outcome: outcome.transpose()?, calls })
-            })
-            .collect()
     }
 
     /// One writer's chain in order, at most `limit` entries after sequence number `after`: for verifying.

@@ -54,11 +54,12 @@ mod transaction;
 mod upstream_authorization;
 mod upstream_client;
 mod upstream_issuer;
+mod usage;
 mod webhook;
 
 pub use allowed_client::{AllowedClient, AllowedClients};
 pub use approval::{Approval, Approvals};
-pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter, UsageCount};
+pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter};
 pub use audit_head::{AuditHeads, SignedHead};
 pub use capability::{Capabilities, CapabilityRow, Definition, LightCapability};
 pub use changes::{Change, Changes};
@@ -101,6 +102,7 @@ pub use upstream_authorization::{
 };
 pub use upstream_client::{UpstreamClientKind, UpstreamClientRow, UpstreamClients};
 pub use upstream_issuer::{UpstreamIssuer, UpstreamIssuers};
+pub use usage::{QuotaUse, Usage, UsageBy, UsageKey, UsageSum, UsageTotal};
 pub use webhook::{Delivery, Webhook, Webhooks};
 
 pub use switchboard_vault::Sealed;
@@ -143,6 +145,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         upstream_authorization::ALL,
         upstream_client::ALL,
         upstream_issuer::ALL,
+        usage::ALL,
         webhook::ALL,
     ]
     .into_iter()

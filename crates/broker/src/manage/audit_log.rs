@@ -1,8 +1,6 @@
-//! Reading the audit log: in pages, as an export, in sums.
+//! Reading the audit log: in pages, as an export.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use switchboard_domain::{AuditOutcome, OrganizationId, Principal, Timestamp, WriterId};
 use switchboard_storage::{AuditCursor, AuditEntry, AuditFilter};
@@ -15,8 +13,6 @@ use super::{
 use crate::Broker;
 
 const EXPORT_PAGE: u32 = 500;
-const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
-const MAX_USAGE_DAYS: u32 = 92;
 
 /// Which entries; everything given must match.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -190,30 +186,6 @@ fn csv_cell(cell: &str) -> String {
     }
 }
 
-/// Calls of one connection on one day.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = UsageRow)]
-pub struct UsageRow {
-    /// `2026-11-21`, UTC.
-    pub day: String,
-    /// Slug as it stood in the calls' names.
-    pub connection: String,
-    pub calls: i64,
-    pub ok: i64,
-    /// The upstream's own errors.
-    pub tool_error: i64,
-    pub refused: i64,
-    pub failed: i64,
-}
-
-/// Calls by day and connection.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Usage)]
-pub struct UsageView {
-    pub days: u32,
-    pub rows: Vec<UsageRow>,
-}
-
 impl Broker {
     pub async fn read_audit(
         &self,
@@ -254,44 +226,6 @@ impl Broker {
             begun: false,
             done: false,
         })
-    }
-
-    /// Of the last `days` days, today included.
-    pub async fn read_usage(&self, principal: &Principal, days: Option<u32>) -> Result<UsageView, Refusal> {
-        let _allowed = authorize(principal, Operation::ReadUsage, Target::Organization)?;
-        let days = days.unwrap_or(7);
-        if days == 0 || days > MAX_USAGE_DAYS {
-            let mut violations = Violations::default();
-            violations.add("days", format!("Use 1 to {MAX_USAGE_DAYS}."));
-            violations.into_result()?;
-        }
-        let today = self.clock().now().as_micros().div_euclid(DAY_MICROS);
-        let since = Timestamp::from_micros((today - i64::from(days) + 1) * DAY_MICROS);
-        let counts = self.db().single().await?.audit().usage(principal.organization, since).await?;
-        let mut rows: BTreeMap<(i64, String), UsageRow> = BTreeMap::new();
-        for count in counts {
-            let target = count.target.unwrap_or_default();
-            let slug = target.split_once('.').map_or(target.as_str(), |(slug, _)| slug).to_owned();
-            let midnight = Timestamp::from_micros(count.day * DAY_MICROS).to_string();
-            let day = midnight.get(..10).unwrap_or_default().to_owned();
-            let row = rows.entry((-count.day, slug.clone())).or_insert_with(|| UsageRow {
-                day,
-                connection: slug,
-                calls: 0,
-                ok: 0,
-                tool_error: 0,
-                refused: 0,
-                failed: 0,
-            });
-            row.calls += count.calls;
-            match count.outcome {
-                Some(AuditOutcome::Ok) => row.ok += count.calls,
-                Some(AuditOutcome::ToolError) => row.tool_error += count.calls,
-                Some(AuditOutcome::Refused) => row.refused += count.calls,
-                Some(AuditOutcome::Failed) | None => row.failed += count.calls,
-            }
-        }
-        Ok(UsageView { days, rows: rows.into_values().collect() })
     }
 }
 

@@ -151,6 +151,8 @@ operations! {
     SignAuditHeads = "audit_heads.sign", Admin, Reads;
     VerifyAudit = "audit.verify", Admin, Reads;
     ReadUsage = "usage.read", Admin, Reads;
+    ReadQuotas = "quotas.read", Admin, Reads;
+    PutQuotas = "quotas.put", Admin, Writes;
     ListKnownServers = "known_server.list", Membership, Reads;
     /// Asks a server who it is and changes nothing.
     ProbeServer = "known_server.probe", Membership, Reads;

@@ -28,6 +28,7 @@ mod organization;
 mod page;
 mod people;
 mod policy;
+mod quota;
 mod record;
 mod refusal;
 mod review;
@@ -39,13 +40,14 @@ mod token;
 mod tool;
 mod tool_search;
 mod toolkit;
+mod usage;
 mod webhook;
 
 pub use allowed_client::AllowedClientView;
 pub use approval::{ApprovalDecision, ApprovalQuery, ApprovalView, InboxView};
 pub use audit_chain::{HeadView, HeadsView, VerifyAudit};
 pub(crate) use audit_log::entry_view;
-pub use audit_log::{AuditExport, AuditQuery, UsageRow, UsageView};
+pub use audit_log::{AuditExport, AuditQuery};
 pub use authorize::{Allowed, Needs, Operation, Target, authorize};
 pub use connection::{ConnectionFilter, ConnectionScope, CreatedConnection};
 pub use connection_authentication::{
@@ -68,6 +70,7 @@ pub use organization::{OrganizationEdit, OrganizationView, SettingsEdit, Setting
 pub use page::{Page, PageRequest};
 pub use people::{MemberView, NewTeam, TeamMembers, TeamView};
 pub use policy::{ExplainRequest, Rules};
+pub use quota::{QuotaView, QuotasView};
 pub(crate) use record::change_of;
 pub use refusal::{Refusal, RefusalKind, Violation};
 pub use review::{DifferenceView, ReviewDecision, ReviewDecisions, ReviewView, Verdict};
@@ -81,4 +84,5 @@ pub use token::{CreatedToken, NewToken, TokenView};
 pub use tool::{FindingView, RunError, ToolCall, ToolView};
 pub use tool_search::{FoundTool, FoundTools, ToolDetail, ToolQuery, WaitingConnection};
 pub use toolkit::{NewToolkit, SurfaceWord, ToolkitEdit, ToolkitView};
+pub use usage::{UsageOf, UsageQuery, UsageRow, UsageView};
 pub use webhook::{CreatedWebhook, NewWebhook, WebhookEdit, WebhookView, WebhooksView};

@@ -21,6 +21,7 @@ mod migrate;
 mod oauth_client;
 mod openapi;
 mod policy;
+mod quota;
 mod reference;
 mod rollout;
 mod search;
@@ -29,6 +30,7 @@ mod service_account;
 mod team;
 mod token;
 mod toolkit;
+mod usage;
 mod webhook;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -55,8 +57,8 @@ Run it
 Use it (--server, --token)
   login | logout       through the browser, instead of --token
   connection           add | list | show | check | connect | review | refresh | remove
-  grant | toolkit | policy | approval | member | team | service-account
-  rollout | identity-provider | oauth-client | client | token | webhook | audit
+  grant | toolkit | policy | approval | quota | rollout | webhook | audit | usage
+  member | team | service-account | identity-provider | oauth-client | client | token
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -94,6 +96,8 @@ enum Command {
     Toolkit(toolkit::Arguments),
     /// Rules on what may be called, and which of them decides
     Policy(policy::Arguments),
+    /// How many calls a day or month have room for
+    Quota(quota::Arguments),
     /// Connections that admins try out before everybody has them
     Rollout(rollout::Arguments),
     /// Calls that wait for a person
@@ -116,6 +120,8 @@ enum Command {
     Webhook(webhook::Arguments),
     /// Who did what, and how it was decided
     Audit(audit::Arguments),
+    /// How much is called, by day
+    Usage(usage::Arguments),
     /// What an agent would find
     Search(search::Arguments),
     /// Run a capability
@@ -189,6 +195,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Grant(arguments) => grant::run(&arguments),
         Command::Toolkit(arguments) => toolkit::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
+        Command::Quota(arguments) => quota::run(&arguments),
+        Command::Usage(arguments) => usage::run(&arguments),
         Command::Rollout(arguments) => rollout::run(&arguments),
         Command::Approval(arguments) => approval::run(&arguments),
         Command::Member(arguments) => member::run(&arguments),

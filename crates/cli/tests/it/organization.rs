@@ -160,3 +160,34 @@ fn the_audit_log_is_read_and_exported() {
     shell.run(&["audit", "export", "--format", "xml"]).fails_with(2, &["jsonl", "csv"]);
     shell.run(&["audit", "list", "--from", "yesterday"]).fails_with(1, &["from"]);
 }
+
+#[test]
+fn quotas_are_set_one_by_one_and_usage_is_shown() {
+    for place in Place::each() {
+        let shell = Shell::start(place);
+        assert!(shell.run(&["quota", "show"]).ok().is_empty());
+        shell.run(&["quota", "set", "5"]).fails_with(2, &["--every-member"]);
+        shell.run(&["quota", "set", "500", "--every-member"]).ok();
+        shell.run(&["quota", "set", "9", "--member", "BOB@example.com", "--per", "month"]).ok();
+        let shown = shell.run(&["quota", "set", "100", "--connection", "linear"]).ok();
+        assert!(shown.contains("every_member") && shown.contains("bob@example.com"), "{shown}");
+        let stored = shell
+            .run(&["quota", "set", "10", "--member", "bob@example.com", "--per", "month", "--json"])
+            .json();
+        let quotas = stored["items"].as_array().unwrap();
+        assert_eq!(quotas.len(), 3, "replaced, not doubled: {stored}");
+        assert!(
+            quotas.iter().any(|quota| quota["name"] == "bob@example.com"
+                && quota["calls"] == 10
+                && quota["used"] == 0)
+        );
+        shell
+            .run(&["quota", "remove", "--connection", "linear", "--per", "month"])
+            .fails_with(1, &["no such quota a month"]);
+        shell.run(&["quota", "remove", "--connection", "linear"]).ok();
+        assert!(!shell.run(&["quota", "show"]).ok().contains("linear"));
+        assert!(shell.run(&["usage"]).ok().is_empty());
+        assert_eq!(shell.run(&["usage", "--by", "member", "--json"]).json()["by"], "member");
+        shell.run(&["usage", "--by", "planet"]).fails_with(2, &["team"]);
+    }
+}

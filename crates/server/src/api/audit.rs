@@ -1,11 +1,11 @@
-//! `/audit` and `/usage`
+//! `/audit`
 
 use axum::{body::Body, http::StatusCode};
 use futures_util::stream;
 use serde::Deserialize;
 use switchboard_broker::{
     AuditReport,
-    manage::{AuditQuery, HeadsView, Operation, UsageView, VerifyAudit},
+    manage::{AuditQuery, HeadsView, Operation, VerifyAudit},
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -67,13 +67,6 @@ struct Filter {
     format: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, default)]
-struct UsageQuery {
-    /// How many days back, today included: 1 to 92; 7 without.
-    days: Option<u32>,
-}
-
 pub(super) fn routes() -> Vec<Route> {
     vec![
         get("/audit", Operation::ReadAudit, read)
@@ -95,10 +88,6 @@ pub(super) fn routes() -> Vec<Route> {
             .explains("Entries that were altered or removed are found by the chain itself, an end that is missing by the signed heads: the stored ones, and those that were kept elsewhere and are given here.")
             .takes::<VerifyAudit>()
             .answers::<AuditReport>(StatusCode::OK),
-        get("/usage", Operation::ReadUsage, usage)
-            .says("Sums of calls by day and connection")
-            .query::<UsageQuery>()
-            .answers::<UsageView>(StatusCode::OK),
     ]
 }
 
@@ -138,9 +127,4 @@ async fn sign_heads(call: Call) -> Result<Reply, Problem> {
 async fn verify(call: Call) -> Result<Reply, Problem> {
     let request: VerifyAudit = call.body()?;
     Reply::json(&call.broker().verify_audit(&call.principal, &request).await?)
-}
-
-async fn usage(call: Call) -> Result<Reply, Problem> {
-    let query: UsageQuery = call.query()?;
-    Reply::json(&call.broker().read_usage(&call.principal, query.days).await?)
 }

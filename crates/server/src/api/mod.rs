@@ -29,6 +29,7 @@ mod sessions;
 mod tokens;
 mod toolkits;
 mod tools;
+mod usage;
 mod webhooks;
 
 use std::sync::Arc;
@@ -69,6 +70,7 @@ fn routes() -> Vec<Route> {
         policies::routes(),
         approvals::routes(),
         audit::routes(),
+        usage::routes(),
         webhooks::routes(),
     ]
     .into_iter()

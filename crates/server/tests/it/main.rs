@@ -36,6 +36,7 @@ mod one_call;
 mod operator_rules;
 mod pages;
 mod protocol;
+mod quotas;
 mod rollout;
 mod sealed;
 mod search_size;

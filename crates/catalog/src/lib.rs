@@ -32,5 +32,5 @@ pub use search::{
     match_reasons,
 };
 pub use signature::{SIGNATURE_CHARS, Signature};
-pub use summary::{SUMMARY_CHARS, displayed, first_sentence};
+pub use summary::{SUMMARY_CHARS, displayed, first_sentence, is_invisible};
 pub use validation_cost::{TooCostly, ValidationCost};

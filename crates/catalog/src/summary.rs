@@ -6,7 +6,7 @@ pub const SUMMARY_CHARS: usize = 100;
 /// Characters that have no shape of their own and can hide or reorder text: format and bidirectional
 /// controls, zero-width characters, tags, variation selectors, blank fillers (Unicode categories Cf and
 /// Default_Ignorable_Code_Point).
-pub(crate) fn is_invisible(character: char) -> bool {
+pub const fn is_invisible(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -15,6 +15,7 @@ mod navigation;
 mod setup;
 pub(crate) mod sign_in;
 mod tools;
+mod visible;
 
 use askama::Template;
 use axum::{
@@ -23,6 +24,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
     routing::{get, post},
 };
+
+pub(crate) use visible::Visible;
 
 use crate::{ServerState, problem};
 

@@ -117,9 +117,10 @@ impl Broker {
         let permit = maintenance::listing(connection.organization, connection.id);
         debug_assert_eq!(permit.connection(), connection.id);
         let listing = listing::list_tools(&session, &self.upstreams().limits).await;
-        let listing = listing.map_err(|error| Stopped::Listing(error.without(&secrets)))?;
+        let mut listing = listing.map_err(|error| Stopped::Listing(error.without(&secrets)))?;
+        listing::list_others(&session, connection, &self.upstreams().limits, &mut listing).await;
         for excluded in &listing.excluded {
-            tracing::warn!(connection = %connection.slug, %excluded, "a tool is left out of the catalogue");
+            tracing::warn!(connection = %connection.slug, %excluded, "a definition is left out of the catalogue");
         }
         let now = self.clock().now();
         let changed = listing::store(self.db(), connection, session.greeting(), session.era(), &listing, now)
@@ -132,7 +133,7 @@ impl Broker {
             session,
             changed,
             excluded: listing.excluded.len(),
-            tools: listing.tools.len(),
+            tools: listing.tools(),
             ttl: listing.ttl_millis.map(Duration::from_millis),
         })
     }

@@ -363,11 +363,14 @@ impl Broker {
         });
     }
 
-    /// Tells whoever listens, and looks again at tools that changed.
+    /// Tells whoever listens, and looks again at lists that changed.
     fn heard(&self, news: upstream::News) {
         match news.what {
             Hint::ToolsChanged => self.refresh_soon(news.organization, news.connection),
-            Hint::PromptsChanged | Hint::ResourcesChanged => self.0.direct_items.invalidate_all(),
+            Hint::PromptsChanged | Hint::ResourcesChanged => {
+                self.0.direct_items.invalidate_all();
+                self.refresh_soon(news.organization, news.connection);
+            }
             Hint::ResourceUpdated(_) => {}
         }
         // Nobody listening is fine.

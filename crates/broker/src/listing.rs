@@ -1,18 +1,21 @@
-//! Reading an upstream's tools into the catalogue, and what the pin says of each.
+//! Reading what an upstream lists into the catalogue, and what the pin says of each definition.
 //!
 //! The first listing of a connection is trusted. What is added or changed later is held until an admin approves it;
-//! what is no longer listed is kept as gone. While an upstream is down nothing changes.
+//! what is no longer listed is kept as gone. While an upstream is down nothing changes. Prompts, resources and templates
+//! are pinned like tools (`listing/others.rs`).
 //!
-//! A definition is read by everybody who may search, so the credential it was listed with is taken out first; a tool
+//! A definition is read by everybody who may search, so the credential it was listed with is taken out first; one
 //! that has it in its text is held for an admin to see.
+
+mod others;
 
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use switchboard_catalog::{Definition, DefinitionLimits, ExcludedTool};
+use switchboard_catalog::{Definition, DefinitionLimits, Excluded};
 use switchboard_domain::{CapabilityKind, CapabilityState, Connection, Timestamp};
+use switchboard_mcp::RawObject;
 use switchboard_storage::{self as storage, CapabilityRow, Db, StorageError};
 
 use crate::{
@@ -20,70 +23,84 @@ use crate::{
     upstream::{Ask, Greeting, UpstreamError, UpstreamLimits, UpstreamSession},
 };
 
+pub(crate) use others::{list_others, pins_resources};
+
 /// What an upstream listed.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    pub(crate) tools: Vec<ListedTool>,
-    pub(crate) excluded: Vec<ExcludedTool>,
-    /// How long the upstream says its list stays good (2026-07-28, caching), in milliseconds.
+    pub(crate) items: Vec<Listed>,
+    /// Kinds whose lists were read to their end: only of those it is known what is gone.
+    pub(crate) kinds: Vec<CapabilityKind>,
+    pub(crate) excluded: Vec<Excluded>,
+    /// How long the upstream says its list of tools stays good (2026-07-28, caching), in milliseconds.
     pub(crate) ttl_millis: Option<u64>,
 }
 
-/// A tool as it is stored: without our credential, should the upstream have put it in.
+impl Listing {
+    pub(crate) fn tools(&self) -> usize {
+        self.items.iter().filter(|item| item.definition.kind() == CapabilityKind::Tool).count()
+    }
+}
+
+/// A definition as it is stored: without our credential, should the upstream have put it in.
 #[derive(Debug)]
-pub(crate) struct ListedTool {
+pub(crate) struct Listed {
     pub(crate) definition: Definition,
     pub(crate) raw: String,
     /// It repeated the credential: never trusted, not even in the first listing.
     pub(crate) repeats_credential: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page<'a> {
-    #[serde(borrow)]
-    tools: Vec<&'a RawValue>,
-    #[serde(default)]
-    next_cursor: Option<String>,
-    #[serde(default)]
-    ttl_ms: Option<f64>,
+/// One of an upstream's lists.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct List {
+    kind: CapabilityKind,
+    method: &'static str,
+    /// The member of a result that holds it, and the word for it.
+    member: &'static str,
 }
 
-/// Pages through `tools/list`, bounded in pages, tools and time; a cursor that comes back ends it.
+const TOOLS: List = List { kind: CapabilityKind::Tool, method: "tools/list", member: "tools" };
+
+/// `tools/list`, all pages.
 pub(crate) async fn list_tools(
     session: &UpstreamSession,
     limits: &UpstreamLimits,
 ) -> Result<Listing, UpstreamError> {
     let mut listing = Listing::default();
+    read(TOOLS, session, limits, &mut listing).await?;
+    listing.kinds.push(CapabilityKind::Tool);
+    Ok(listing)
+}
+
+/// Pages through a list, bounded in pages, definitions and time; a cursor that comes back ends it.
+async fn read(
+    list: List,
+    session: &UpstreamSession,
+    limits: &UpstreamLimits,
+    listing: &mut Listing,
+) -> Result<(), UpstreamError> {
+    let List { kind, method, member } = list;
+    let unreadable = |why: &dyn std::fmt::Display| {
+        UpstreamError::Protocol(format!("its list of {member} can't be read: {why}"))
+    };
     let mut names = HashSet::new();
     let mut cursors = HashSet::new();
-    let mut cursor: Option<String> = None;
+    let mut members = String::new();
     let instructions = session.greeting().instructions.clone();
     for _ in 0..limits.max_pages {
-        let members = match &cursor {
-            Some(cursor) => format!("\"cursor\":{}", serde_json::Value::from(cursor.as_str())),
-            None => String::new(),
-        };
-        let result = session
-            .request(&Ask {
-                method: "tools/list",
-                members: &members,
-                name: None,
-                params: &[],
-                identity: None,
-                deadline: limits.open,
-                deadline_name: "upstream.open_timeout",
-                max_bytes: limits.max_answer_bytes,
-                side: None,
-            })
-            .await?;
-        let page: Page<'_> = serde_json::from_slice(&result)
-            .map_err(|error| UpstreamError::Protocol(format!("its list of tools can't be read: {error}")))?;
-        listing.ttl_millis = page.ttl_ms.filter(|ttl| *ttl >= 0.0).map(|ttl| ttl as u64);
-        for raw in page.tools {
+        let result = session.request(&asked(method, &members, limits)).await?;
+        let page: RawObject<'_> = serde_json::from_slice(&result).map_err(|error| unreadable(&error))?;
+        let items = page.get(member).ok_or_else(|| unreadable(&format!("missing field `{member}`")))?;
+        let items: Vec<&RawValue> = serde_json::from_str(items.get()).map_err(|error| unreadable(&error))?;
+        if kind == CapabilityKind::Tool {
+            let ttl = page.read::<f64>("ttlMs").filter(|ttl| *ttl >= 0.0);
+            listing.ttl_millis = ttl.map(|ttl| ttl as u64);
+        }
+        for raw in items {
             if names.len() >= limits.max_tools {
                 return Err(UpstreamError::Protocol(format!(
-                    "it lists more than {} tools (limit `upstream.max_tools`)",
+                    "it lists more than {} {member} (limit `upstream.max_tools`)",
                     limits.max_tools
                 )));
             }
@@ -91,27 +108,42 @@ pub(crate) async fn list_tools(
             let clean = redact(sent.clone(), &session.auth.secrets);
             let repeats_credential = clean != sent;
             let raw = String::from_utf8_lossy(&clean).into_owned();
-            match Definition::parse(&raw, instructions.as_deref(), &DefinitionLimits::default()) {
-                // Of two tools of one name the first counts.
+            match Definition::parse_as(kind, &raw, instructions.as_deref(), &DefinitionLimits::default()) {
+                // Of two definitions of one name the first counts.
                 Ok(definition) if names.insert(definition.name().to_owned()) => {
-                    listing.tools.push(ListedTool { definition, raw, repeats_credential });
+                    listing.items.push(Listed { definition, raw, repeats_credential });
                 }
                 Ok(_) => {}
                 Err(excluded) => listing.excluded.push(excluded),
             }
         }
-        match page.next_cursor {
-            None => return Ok(listing),
-            Some(next) if !cursors.insert(next.clone()) => {
-                return Err(UpstreamError::Protocol("its pages of tools never end".into()));
-            }
-            Some(next) => cursor = Some(next),
+        let next = match page.get("nextCursor").filter(|raw| raw.get() != "null") {
+            None => return Ok(()),
+            Some(raw) => serde_json::from_str::<String>(raw.get()).map_err(|error| unreadable(&error))?,
+        };
+        members = format!("\"cursor\":{}", serde_json::Value::from(next.as_str()));
+        if !cursors.insert(next) {
+            return Err(UpstreamError::Protocol(format!("its pages of {member} never end")));
         }
     }
     Err(UpstreamError::Protocol(format!(
-        "it has more than {} pages of tools (limit `upstream.max_pages`)",
+        "it has more than {} pages of {member} (limit `upstream.max_pages`)",
         limits.max_pages
     )))
+}
+
+fn asked<'a>(method: &'a str, members: &'a str, limits: &UpstreamLimits) -> Ask<'a> {
+    Ask {
+        method,
+        members,
+        name: None,
+        params: &[],
+        identity: None,
+        deadline: limits.open,
+        deadline_name: "upstream.open_timeout",
+        max_bytes: limits.max_answer_bytes,
+        side: None,
+    }
 }
 
 /// What a listing changed.
@@ -121,6 +153,8 @@ pub(crate) struct Changed {
     pub(crate) held: usize,
     pub(crate) gone: usize,
 }
+
+type Key = (CapabilityKind, String);
 
 /// Compares a listing with what is stored and writes the difference in one transaction.
 pub(crate) async fn store(
@@ -133,36 +167,50 @@ pub(crate) async fn store(
 ) -> Result<Changed, StorageError> {
     let (organization, id) = (connection.organization, connection.id);
     let mut tx = db.write().await?;
-    let stored: HashMap<String, storage::Definition> = tx
+    let stored: HashMap<Key, storage::Definition> = tx
         .capabilities()
         .all_definitions(organization, id)
         .await?
         .into_iter()
-        .filter(|(kind, _, _)| *kind == CapabilityKind::Tool)
-        .map(|(_, name, definition)| (name, definition))
+        .map(|(kind, name, definition)| ((kind, name), definition))
         .collect();
-    let first = stored.is_empty();
+    let first_tools = !stored.keys().any(|(kind, _)| *kind == CapabilityKind::Tool);
+    let (prompts_listed, resources_listed) = tx.connections().listed(organization, id).await?;
+    let is_first = |kind| match kind {
+        CapabilityKind::Tool => first_tools,
+        CapabilityKind::Prompt => !prompts_listed,
+        CapabilityKind::Resource => !resources_listed,
+    };
     let mut changed = Changed::default();
     let mut rows = Vec::new();
-    for tool in &listing.tools {
-        let trusted = first && !tool.repeats_credential;
-        if let Some(row) = row_of(tool, stored.get(tool.definition.name()), trusted, now) {
+    let mut listed: HashSet<Key> = HashSet::with_capacity(listing.items.len());
+    for item in &listing.items {
+        let (kind, name) = (item.definition.kind(), item.definition.name());
+        let trusted = is_first(kind) && !item.repeats_credential;
+        let key = (kind, name.to_owned());
+        if let Some(row) = row_of(item, stored.get(&key), trusted, now) {
             match row.state {
                 CapabilityState::Held => changed.held += 1,
                 _ => changed.approved += 1,
             }
             rows.push(row);
         }
+        listed.insert(key);
     }
-    let listed: HashSet<&str> = listing.tools.iter().map(|tool| tool.definition.name()).collect();
     let gone: Vec<(CapabilityKind, &str)> = stored
         .iter()
-        .filter(|(name, row)| !listed.contains(name.as_str()) && row.state != CapabilityState::Gone)
-        .map(|(name, _)| (CapabilityKind::Tool, name.as_str()))
+        .filter(|((kind, _), row)| listing.kinds.contains(kind) && row.state != CapabilityState::Gone)
+        .filter(|(key, _)| !listed.contains(*key))
+        .map(|((kind, name), _)| (*kind, name.as_str()))
         .collect();
     changed.gone = gone.len();
     if connection.era != Some(era) || connection.instructions != greeting.instructions {
         tx.connections().set_era(organization, id, era, greeting.instructions.as_deref()).await?;
+    }
+    let read = |kind| !is_first(kind) || listing.kinds.contains(&kind);
+    let now_listed = (read(CapabilityKind::Prompt), read(CapabilityKind::Resource));
+    if now_listed != (prompts_listed, resources_listed) {
+        tx.connections().set_listed(organization, id, now_listed).await?;
     }
     tx.capabilities().apply_listing(organization, id, &rows, &gone, now).await?;
     tx.commit().await?;
@@ -171,12 +219,12 @@ pub(crate) async fn store(
 
 /// The row to write, if anything is to be written.
 fn row_of(
-    tool: &ListedTool,
+    item: &Listed,
     stored: Option<&storage::Definition>,
     trusted: bool,
     now: Timestamp,
 ) -> Option<CapabilityRow> {
-    let ListedTool { definition, raw, .. } = tool;
+    let Listed { definition, raw, .. } = item;
     let fingerprint = definition.fingerprint();
     let (state, approved_fingerprint, approved) = match stored {
         None if trusted => (CapabilityState::Approved, Some(fingerprint), Some(raw.clone())),
@@ -196,7 +244,7 @@ fn row_of(
         }
     };
     Some(CapabilityRow {
-        kind: CapabilityKind::Tool,
+        kind: definition.kind(),
         name: definition.name().to_owned(),
         state,
         fingerprint,

@@ -129,6 +129,10 @@ impl Broker {
         let known = snapshot.named(name.personal, &name.slug, member).ok_or_else(unknown)?;
         call.record.connection = Some(known.connection.id.to_string());
         let capability = resolve(known, &name, request).ok_or_else(|| {
+            // A connection that is older than its pins of prompts.
+            if request.via.kind() == CapabilityKind::Prompt && known.catalog.prompts.is_empty() {
+                self.refresh_soon(known.connection.organization, known.connection.id);
+            }
             if is_visible(call.context, &surface, known) {
                 not_yet_usable(self, known, call.context).unwrap_or_else(unknown)
             } else {
@@ -276,15 +280,19 @@ struct Prepared<'s> {
     name: CapabilityName,
 }
 
-/// The capability that a name means. Prompts and resources are listed live: what the catalogue would know of them is
-/// that their connection offers them.
+/// The capability that a name means. A resource need not be in any list: its connection's rules decide about it.
 fn resolve(known: &Known, name: &CapabilityName, request: &Execute<'_>) -> Option<Capability> {
-    if !matches!(request.via, Via::Tool) {
-        return Some(Capability::unlisted(request.via.kind()));
+    match request.via.kind() {
+        CapabilityKind::Tool => {
+            let found = known.catalog.capabilities.get(&name.name)?;
+            Some(Capability { state: pin_of(found, request.schema_digest.as_deref()), ..found.clone() })
+        }
+        CapabilityKind::Prompt => known.catalog.prompts.get(&name.name).cloned(),
+        CapabilityKind::Resource => {
+            let found = known.catalog.of_uri(&name.name).cloned();
+            Some(found.unwrap_or_else(|| Capability::unlisted(CapabilityKind::Resource)))
+        }
     }
-    let found = known.catalog.capabilities.get(&name.name)?;
-    (found.kind == CapabilityKind::Tool)
-        .then(|| Capability { state: pin_of(found, request.schema_digest.as_deref()), ..found.clone() })
 }
 
 /// Members of `params` as the upstream gets them.

@@ -8,7 +8,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, RwLock};
-use switchboard_catalog::{ConnectionLabel, Definition, DefinitionLimits, Index};
+use switchboard_catalog::{ConnectionLabel, Definition, DefinitionLimits, Index, fits_template};
 use switchboard_domain::{
     AuthType, CapabilityKind, CapabilityState, Connection, ConnectionId, ConnectionOwner, CredentialOwner,
     Fingerprint, Grants, MemberId, OrganizationId, Principal, Resource, Rollout, Slug, Timestamp,
@@ -39,7 +39,7 @@ pub struct Capability {
 }
 
 impl Capability {
-    /// Of a prompt or resource that no catalogue knows.
+    /// Of a resource that no list names: one that a result links to, or one in a member's own account.
     pub(crate) const fn unlisted(kind: CapabilityKind) -> Self {
         Self {
             kind,
@@ -51,11 +51,37 @@ impl Capability {
     }
 }
 
-/// Capabilities of one connection by the upstream's own name, at one version of its catalogue.
+/// What one connection lists, by the upstream's own names, at one version of its catalogue.
 #[derive(Debug, Default)]
 pub struct ConnectionCatalog {
     pub version: i64,
+    /// Its tools.
     pub capabilities: HashMap<Box<str>, Capability>,
+    pub(crate) prompts: HashMap<Box<str>, Capability>,
+    /// By URI, and templates by theirs.
+    pub(crate) resources: HashMap<Box<str>, Capability>,
+}
+
+impl ConnectionCatalog {
+    /// What is not a tool, by kind.
+    pub(crate) fn others(&self, kind: CapabilityKind) -> &HashMap<Box<str>, Capability> {
+        match kind {
+            CapabilityKind::Resource => &self.resources,
+            CapabilityKind::Tool | CapabilityKind::Prompt => &self.prompts,
+        }
+    }
+
+    /// What is known of a URI: its own definition, or that of a template that it may be of. An approved template lets it
+    /// through; a held one alone holds it.
+    pub(crate) fn of_uri(&self, uri: &str) -> Option<&Capability> {
+        self.resources.get(uri).or_else(|| {
+            let fitting = self
+                .resources
+                .iter()
+                .filter(|(template, _)| template.contains('{') && fits_template(template, uri));
+            fitting.map(|(_, found)| found).min_by_key(|found| found.state != CapabilityState::Approved)
+        })
+    }
 }
 
 /// A connection with everything around it.
@@ -303,8 +329,22 @@ fn index_connection(
     rows: Vec<(CapabilityKind, String, switchboard_storage::Definition)>,
 ) -> ConnectionCatalog {
     let mut capabilities = HashMap::with_capacity(rows.len());
+    let (mut prompts, mut resources) = (HashMap::new(), HashMap::new());
     let mut shown = Vec::with_capacity(rows.len());
     for (kind, name, row) in rows {
+        let fingerprint = row.approved_fingerprint.unwrap_or(row.fingerprint);
+        let pinned = Capability { state: row.state, fingerprint, ..Capability::unlisted(kind) };
+        match kind {
+            CapabilityKind::Tool => {}
+            CapabilityKind::Prompt => {
+                prompts.insert(name.into_boxed_str(), pinned);
+                continue;
+            }
+            CapabilityKind::Resource => {
+                resources.insert(name.into_boxed_str(), pinned);
+                continue;
+            }
+        }
         let raw = row.approved.as_deref().unwrap_or(&row.listed);
         let Ok(definition) =
             Definition::parse(raw, connection.instructions.as_deref(), &DefinitionLimits::default())
@@ -312,11 +352,9 @@ fn index_connection(
             continue;
         };
         let capability = Capability {
-            kind,
-            state: row.state,
-            fingerprint: row.approved_fingerprint.unwrap_or(row.fingerprint),
             read_only_hint: definition.read_only_hint(),
             destructive_hint: definition.destructive_hint(),
+            ..pinned
         };
         if capability.state == CapabilityState::Approved && connection.tools.admits(&name) {
             shown.push(definition);
@@ -326,7 +364,7 @@ fn index_connection(
     let prefix = connection.name_prefix();
     let label = ConnectionLabel { id: connection.id, slug: &prefix, name: &connection.name };
     index.replace(label, &shown);
-    ConnectionCatalog { version, capabilities }
+    ConnectionCatalog { version, capabilities, prompts, resources }
 }
 
 fn assemble(

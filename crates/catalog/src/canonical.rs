@@ -9,6 +9,9 @@
 //! Strings are compared code point by code point. Unicode normalisation would make `а` (Cyrillic) and
 //! its look-alikes differ but hide a change between composed and decomposed text.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use switchboard_domain::Fingerprint;
 
@@ -44,6 +47,33 @@ pub fn fingerprint(raw: &str, server_instructions: Option<&str>) -> Result<Finge
         }
     }
     Ok(Fingerprint(hash.finalize().into()))
+}
+
+/// The same for a resource, without what changes whenever its content does: `size` and `annotations.lastModified`.
+pub fn fingerprint_of_resource(
+    raw: &str,
+    server_instructions: Option<&str>,
+) -> Result<Fingerprint, NotCanonical> {
+    // Names that stand twice are refused before anything is left out.
+    let canonical = canonical_form(raw)?;
+    let Ok(mut members) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&canonical) else {
+        return fingerprint(raw, server_instructions);
+    };
+    members.remove("size");
+    let annotations = members.get("annotations").map(|raw| raw.get());
+    let annotations =
+        annotations.and_then(|raw| serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(raw).ok());
+    if let Some(mut annotations) = annotations {
+        annotations.remove("lastModified");
+        members.remove("annotations");
+        if let Some(Ok(kept)) =
+            (!annotations.is_empty()).then(|| serde_json::value::to_raw_value(&annotations))
+        {
+            members.insert("annotations".into(), kept);
+        }
+    }
+    let kept = serde_json::to_string(&members).unwrap_or(canonical);
+    fingerprint(&kept, server_instructions)
 }
 
 /// The canonical form of one JSON text.

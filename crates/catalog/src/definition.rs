@@ -1,4 +1,5 @@
-//! One tool as its upstream defines it (MCP `Tool`, 2026-07-28 and older).
+//! One tool, prompt, resource or template as its upstream defines it (MCP `Tool`, `Prompt`, `Resource`,
+//! `ResourceTemplate`, 2026-07-28 and older).
 //!
 //! The text on the wire is the truth: it is what is stored, fingerprinted and handed to agents who ask
 //! for the schema. What is parsed here is only what search, policy and people need, and it is parsed
@@ -6,7 +7,7 @@
 //! that is too large, ambiguous or unusable is excluded with a reason; its siblings stay.
 
 use serde_json::{Map, Value};
-use switchboard_domain::Fingerprint;
+use switchboard_domain::{CapabilityKind, Fingerprint};
 
 use crate::{
     canonical::{self, NotCanonical},
@@ -63,18 +64,20 @@ pub enum Exclusion {
     InvalidHeaderAnnotation { path: String, problem: &'static str },
 }
 
-/// A tool that is left out: what it is called, as far as that can be known and shown, and why.
+/// A definition that is left out: what it is called, as far as that can be known and shown, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("tool `{name}` is left out: {reason}")]
-pub struct ExcludedTool {
+#[error("{} `{name}` is left out: {reason}", kind.as_str())]
+pub struct Excluded {
+    pub kind: CapabilityKind,
     /// Escaped and shortened for display; empty when it could not be read.
     pub name: String,
     pub reason: Exclusion,
 }
 
-/// One readable tool definition.
+/// One readable definition.
 #[derive(Debug, Clone)]
 pub struct Definition {
+    kind: CapabilityKind,
     object: Map<String, Value>,
     fingerprint: Fingerprint,
 }
@@ -86,21 +89,34 @@ impl Definition {
         raw: &str,
         server_instructions: Option<&str>,
         limits: &DefinitionLimits,
-    ) -> Result<Self, ExcludedTool> {
+    ) -> Result<Self, Excluded> {
+        Self::parse_as(CapabilityKind::Tool, raw, server_instructions, limits)
+    }
+
+    /// Reads one element of the list of its kind: `prompts`, or `resources` and `resourceTemplates`.
+    pub fn parse_as(
+        kind: CapabilityKind,
+        raw: &str,
+        server_instructions: Option<&str>,
+        limits: &DefinitionLimits,
+    ) -> Result<Self, Excluded> {
         if raw.len() > limits.tool_bytes {
             let reason = Exclusion::TooLarge { bytes: raw.len(), limit: limits.tool_bytes };
-            return Err(ExcludedTool { name: name_of_oversized(raw), reason });
+            return Err(Excluded { kind, name: name_of_oversized(raw), reason });
         }
-        let unnamed = |reason| ExcludedTool { name: String::new(), reason };
-        let fingerprint =
-            canonical::fingerprint(raw, server_instructions).map_err(|error| unnamed(error.into()))?;
+        let unnamed = |reason| Excluded { kind, name: String::new(), reason };
+        let fingerprint = match kind {
+            CapabilityKind::Resource => canonical::fingerprint_of_resource(raw, server_instructions),
+            _ => canonical::fingerprint(raw, server_instructions),
+        };
+        let fingerprint = fingerprint.map_err(|error| unnamed(error.into()))?;
         let Ok(Value::Object(object)) = serde_json::from_str(raw) else {
             return Err(unnamed(Exclusion::NotAnObject));
         };
-        let definition = Self { object, fingerprint };
+        let definition = Self { kind, object, fingerprint };
         match definition.refusal(limits) {
             None => Ok(definition),
-            Some(reason) => Err(ExcludedTool { name: summary::displayed(definition.name(), 120), reason }),
+            Some(reason) => Err(Excluded { kind, name: summary::displayed(definition.name(), 120), reason }),
         }
     }
 
@@ -133,13 +149,25 @@ impl Definition {
         self.object.get("annotations")?.get(name)?.as_bool()
     }
 
-    pub fn name(&self) -> &str {
-        self.text("name").unwrap_or_default()
+    pub fn kind(&self) -> CapabilityKind {
+        self.kind
     }
 
-    /// `title`, or the older `annotations.title`, as sent.
+    /// What it is addressed by: a name, a URI, or the template of URIs.
+    pub fn name(&self) -> &str {
+        let named = match self.kind {
+            CapabilityKind::Resource => self.text("uri").or_else(|| self.text("uriTemplate")),
+            CapabilityKind::Tool | CapabilityKind::Prompt => self.text("name"),
+        };
+        named.unwrap_or_default()
+    }
+
+    /// `title`, or the older `annotations.title`, as sent; a resource also has a name beside its address.
     pub fn title(&self) -> Option<&str> {
-        let older = || self.object.get("annotations")?.get("title")?.as_str();
+        let older = || match self.kind {
+            CapabilityKind::Resource => self.text("name"),
+            _ => self.object.get("annotations")?.get("title")?.as_str(),
+        };
         self.text("title").or_else(older).filter(|title| !title.trim().is_empty())
     }
 

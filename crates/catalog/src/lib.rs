@@ -18,10 +18,11 @@ mod schema;
 pub mod search;
 mod signature;
 mod summary;
+mod uri_template;
 mod validation_cost;
 
 pub use canonical::{NotCanonical, canonical_form, fingerprint};
-pub use definition::{Definition, DefinitionLimits, ExcludedTool, Exclusion};
+pub use definition::{Definition, DefinitionLimits, Excluded, Exclusion};
 pub use difference::{Difference, differences};
 pub use findings::{Finding, Flag, REDACTED, in_text as flags_in_text};
 pub use known_server::{find_known_servers, host_of, known_servers, known_servers_checked_at};
@@ -33,4 +34,5 @@ pub use search::{
 };
 pub use signature::{SIGNATURE_CHARS, Signature};
 pub use summary::{SUMMARY_CHARS, displayed, first_sentence, is_invisible};
+pub use uri_template::fits_template;
 pub use validation_cost::{TooCostly, ValidationCost};

@@ -61,6 +61,9 @@ statements! {
     MOVE_ROLLOUT = "UPDATE connection SET rollout = $3, updated_at = $4, revision = revision + 1 WHERE organization_id = $1 AND rollout = $2";
     STATUS_WORD = { sqlite: "SELECT status FROM connection WHERE organization_id = $1 AND id = $2", postgres: "SELECT status FROM connection WHERE organization_id = $1 AND id = $2 FOR UPDATE" };
     SET_STATUS = "UPDATE connection SET status = $3, status_reason = $4, status_message = $5, status_since = $6, checked_at = $7, diagnosis = $8 WHERE organization_id = $1 AND id = $2";
+    /// Which lists beside the tools were read at least once.
+    LISTED = "SELECT prompts_listed, resources_listed FROM connection WHERE organization_id = $1 AND id = $2";
+    SET_LISTED = "UPDATE connection SET prompts_listed = $3, resources_listed = $4 WHERE organization_id = $1 AND id = $2";
     SET_ERA = "UPDATE connection SET era = $3, instructions = $4 WHERE organization_id = $1 AND id = $2";
     DELETE = "DELETE FROM connection WHERE organization_id = $1 AND id = $2";
 }
@@ -390,6 +393,26 @@ impl Connections<'_> {
     ) -> Result<bool, StorageError> {
         let (org, id) = (organization.as_uuid(), id.as_uuid());
         Ok(execute!(self.tx, SET_ERA, org, id, era.as_str(), instructions.map(text))? == 1)
+    }
+
+    /// Whether its prompts, and its resources, were ever listed.
+    pub async fn listed(
+        self,
+        organization: OrganizationId,
+        id: ConnectionId,
+    ) -> Result<(bool, bool), StorageError> {
+        let found = fetch_optional!(self.tx, LISTED => (bool, bool), organization.as_uuid(), id.as_uuid())?;
+        Ok(found.unwrap_or_default())
+    }
+
+    pub async fn set_listed(
+        self,
+        organization: OrganizationId,
+        id: ConnectionId,
+        (prompts, resources): (bool, bool),
+    ) -> Result<(), StorageError> {
+        execute!(self.tx, SET_LISTED, organization.as_uuid(), id.as_uuid(), prompts, resources)?;
+        Ok(())
     }
 
     /// Removes the connection with its grants, credentials and capabilities.

@@ -1,6 +1,7 @@
 //! What is not a tool on a direct surface: prompts, resources and their templates.
 //!
-//! They are listed live, with the caller's own credential, and shown as far as the same rules allow that decide calls. A
+//! They are listed live, with the caller's own credential, and shown as far as the same pins and rules allow that decide
+//! calls: a definition that is not the approved one is not there until an admin approved it. A
 //! connection's own endpoint keeps the upstream's names and URIs; on a toolkit a prompt is named like a tool, and a URI
 //! carries its connection in front of its scheme: `linear+file:///notes`. A slug has no `+`, so that is never ambiguous.
 
@@ -8,14 +9,18 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use switchboard_catalog::direct_names;
-use switchboard_domain::{CallError, Caller, CapabilityKind, CredentialMode, CredentialOwner, Resource};
+use switchboard_catalog::{Definition, DefinitionLimits, direct_names};
+use switchboard_domain::{
+    CallError, Caller, CapabilityKind, CapabilityState, CredentialMode, CredentialOwner, Resource,
+};
 use switchboard_mcp::RawObject;
 use switchboard_policy::Listed;
 
 use super::ViewKey;
 use crate::{
-    Broker, CallContext, maintenance,
+    Broker, CallContext,
+    listing::pins_resources,
+    maintenance,
     redact::redact,
     snapshot::{Capability, Known, Snapshot},
     surface::Surface,
@@ -124,8 +129,7 @@ impl Broker {
                 }
             };
             let prefix = known.connection.name_prefix();
-            for (name, item) in items {
-                let capability = Capability::unlisted(listing.kind());
+            for LiveItem { name, item, capability } in items {
                 if let Listed::Shown(_) = on.list(&name, &capability) {
                     shown.push(Item { slug: prefix.clone(), name, item });
                 }
@@ -215,13 +219,13 @@ impl Broker {
             .map_err(|_| UpstreamError::Timeout { after: limit, limit: "upstream.open_timeout" })?
     }
 
-    /// Names and definitions, all pages, without our credential.
+    /// All pages, without our credential, each with what its pin says.
     async fn listed_live(
         &self,
         context: &CallContext,
         known: &Known,
         listing: Listing,
-    ) -> Result<Vec<(String, String)>, UpstreamError> {
+    ) -> Result<Vec<LiveItem>, UpstreamError> {
         let session = self.listing_session(context, known).await?;
         if !listing.is_offered(session.greeting().offers) {
             return Ok(Vec::new());
@@ -250,13 +254,24 @@ impl Broker {
             for raw in serde_json::from_str::<Vec<&RawValue>>(list).map_err(unreadable)? {
                 let name = RawObject::parse(raw).ok().and_then(|item| item.read::<String>(listing.key()));
                 if let Some(name) = name.filter(|_| items.len() < limits.max_tools) {
-                    items.push((name, raw.get().to_owned()));
+                    let instructions = session.greeting().instructions.as_deref();
+                    let capability = pinned(known, listing, &name, (raw, instructions));
+                    items.push(LiveItem { name, item: raw.get().to_owned(), capability });
                 }
             }
             match page.read::<Option<String>>("nextCursor").flatten() {
                 Some(next) => members = format!("\"cursor\":{}", serde_json::Value::from(next)),
-                None => return Ok(items),
+                None => break,
             }
+        }
+        // Something is not as the catalogue has it: look again, so that an admin sees it.
+        let is_news = |item: &LiveItem| {
+            let known = known.catalog.others(listing.kind()).get(item.name.as_str());
+            item.capability.state == CapabilityState::Held
+                && known.is_none_or(|known| known.state == CapabilityState::Approved)
+        };
+        if items.iter().any(is_news) {
+            self.refresh_soon(known.connection.organization, known.connection.id);
         }
         Ok(items)
     }
@@ -272,6 +287,33 @@ pub(crate) fn included<'s>(snapshot: &'s Snapshot, surface: &Surface<'_>) -> Vec
 
 pub(super) fn is_renamed(context: &CallContext) -> bool {
     matches!(context.resource, Resource::Toolkit(_) | Resource::PersonalToolkit(_))
+}
+
+/// An item of a list as its upstream sent it just now.
+struct LiveItem {
+    name: String,
+    item: String,
+    capability: Capability,
+}
+
+/// What the catalogue says of an item that was listed just now. Not in it, or not as approved: held.
+fn pinned(
+    known: &Known,
+    listing: Listing,
+    name: &str,
+    (raw, instructions): (&RawValue, Option<&str>),
+) -> Capability {
+    let kind = listing.kind();
+    if listing == Listing::Resources && !pins_resources(&known.connection) {
+        return Capability::unlisted(kind);
+    }
+    let held = Capability { state: CapabilityState::Held, ..Capability::unlisted(kind) };
+    let Some(found) = known.catalog.others(kind).get(name) else { return held };
+    let limits = DefinitionLimits::default();
+    match Definition::parse_as(kind, raw.get(), instructions, &limits) {
+        Ok(now) if now.fingerprint() == found.fingerprint => found.clone(),
+        _ => Capability { state: CapabilityState::Held, ..found.clone() },
+    }
 }
 
 struct Item {

@@ -83,6 +83,8 @@ pub struct ConnectionView {
     pub tools_count: usize,
     /// Tools that wait for an admin's review.
     pub tools_held: usize,
+    /// Prompts, resources and templates that wait for a review.
+    pub others_held: usize,
     /// Whether there is a credential for this caller's calls.
     pub has_credential: bool,
     /// Managed by the operator's configuration file: read-only here.
@@ -124,6 +126,7 @@ impl Broker {
         let owner = credential_owner(known, principal);
         let shown = self.status_of(known, owner);
         let public_url = self.public_url().as_str().trim_end_matches('/');
+        let others = || known.catalog.prompts.values().chain(known.catalog.resources.values());
         let count = |state| {
             let capabilities = known.catalog.capabilities.iter();
             capabilities
@@ -184,6 +187,7 @@ impl Broker {
             checked_at: connection.status.checked_at,
             tools_count: count(CapabilityState::Approved),
             tools_held: count(CapabilityState::Held),
+            others_held: others().filter(|it| it.state == CapabilityState::Held).count(),
             has_credential: known.credential(owner).is_some(),
             read_only: is_read_only(connection.transport),
             callback_url: format!("{public_url}/oauth/callback/{}", connection.id),

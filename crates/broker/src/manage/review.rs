@@ -11,7 +11,7 @@ use super::{
     FindingView, Operation, Page, PageRequest, Refusal, Target, authorize,
     record::Change,
     refusal::Violations,
-    tool::{findings, parse},
+    tool::{findings, parse_as},
 };
 use crate::{Broker, Known};
 
@@ -33,6 +33,10 @@ pub struct DifferenceView {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Review)]
 pub struct ReviewView {
+    /// `tool`, `prompt` or `resource`; a template of resources is a `resource`.
+    #[schema(value_type = String)]
+    pub kind: CapabilityKind,
+    /// What it is called by: a name, a URI, or the template of URIs.
     pub name: String,
     /// `held` or `rejected`.
     #[schema(value_type = String)]
@@ -65,10 +69,18 @@ pub enum Verdict {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReviewDecision {
+    /// `tool` without.
+    #[serde(default = "tool")]
+    #[schema(value_type = Option<String>)]
+    pub kind: CapabilityKind,
     pub name: String,
     pub decision: Verdict,
     /// Of the definition that was looked at.
     pub fingerprint: String,
+}
+
+const fn tool() -> CapabilityKind {
+    CapabilityKind::Tool
 }
 
 /// Decisions about several definitions: all of them, or none.
@@ -91,8 +103,9 @@ impl Broker {
         let target = Target::Connection { connection: &known.connection, grants: &known.grants };
         let _allowed = authorize(principal, Operation::ReadReview, target)?;
         let rows = self.db().single().await?.capabilities().definitions(principal.organization, id).await?;
-        let shown = rows.into_iter().filter_map(|(_, name, row)| review_view(&known, name, row)).collect();
-        page.cut(shown, |review: &ReviewView| review.name.clone())
+        let shown =
+            rows.into_iter().filter_map(|(kind, name, row)| review_view(&known, (kind, name), row)).collect();
+        page.cut(shown, |review: &ReviewView| format!("{} {}", review.kind.as_str(), review.name))
     }
 
     /// Approving pins the definition that was looked at; rejecting keeps it out until it changes again.
@@ -139,8 +152,7 @@ impl Broker {
 
     async fn decide(&self, tx: &mut Tx, known: &Known, decision: &ReviewDecision) -> Result<Value, Refusal> {
         let (organization, id) = (known.connection.organization, known.connection.id);
-        let row =
-            tx.capabilities().definition(organization, id, CapabilityKind::Tool, &decision.name).await?;
+        let row = tx.capabilities().definition(organization, id, decision.kind, &decision.name).await?;
         let row = row.filter(|row| row.state != CapabilityState::Gone).ok_or_else(Refusal::not_found)?;
         if hex::encode(row.fingerprint.0) != decision.fingerprint {
             return Err(Refusal::stale());
@@ -150,16 +162,16 @@ impl Broker {
             violations.add("name", "This definition is approved already: there is nothing to decide.");
             violations.into_result()?;
         }
-        let definition = parse(&row.listed, known).ok_or_else(Refusal::unavailable)?;
+        let definition = parse_as(decision.kind, &row.listed, known).ok_or_else(Refusal::unavailable)?;
         let now = self.clock().now();
         let approve = decision.decision == Verdict::Approve;
         let details = json!({
-            "name": displayed(&decision.name, 200),
+            "kind": decision.kind.as_str(), "name": displayed(&decision.name, 200),
             "decision": decision.decision, "fingerprint": decision.fingerprint,
             "approved_before": row.approved_fingerprint.map(|it| hex::encode(it.0)),
         });
         let written = CapabilityRow {
-            kind: CapabilityKind::Tool,
+            kind: decision.kind,
             name: decision.name.clone(),
             state: if approve { CapabilityState::Approved } else { CapabilityState::Rejected },
             fingerprint: row.fingerprint,
@@ -176,7 +188,11 @@ impl Broker {
     }
 }
 
-fn review_view(known: &Known, name: String, row: storage::Definition) -> Option<ReviewView> {
+fn review_view(
+    known: &Known,
+    (kind, name): (CapabilityKind, String),
+    row: storage::Definition,
+) -> Option<ReviewView> {
     if !matches!(row.state, CapabilityState::Held | CapabilityState::Rejected) {
         return None;
     }
@@ -192,7 +208,9 @@ fn review_view(known: &Known, name: String, row: storage::Definition) -> Option<
         after: it.after,
     };
     Some(ReviewView {
-        findings: parse(&row.listed, known).map(|definition| findings(&definition)).unwrap_or_default(),
+        findings: parse_as(kind, &row.listed, known)
+            .map(|definition| findings(&definition))
+            .unwrap_or_default(),
         change,
         differences: found.unwrap_or_default().into_iter().map(view).collect(),
         instructions: known.connection.instructions.as_deref().map(revealed),
@@ -200,6 +218,7 @@ fn review_view(known: &Known, name: String, row: storage::Definition) -> Option<
         fingerprint: hex::encode(row.fingerprint.0),
         state: row.state,
         listed: serde_json::from_str(&row.listed).unwrap_or(Value::Null),
+        kind,
         name,
     })
 }

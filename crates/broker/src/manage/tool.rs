@@ -184,8 +184,13 @@ pub(super) fn seen(
     Some(tool_view(known, &definition, row, decision, reason))
 }
 
-pub(super) fn parse(raw: &str, known: &Known) -> Option<Definition> {
-    Definition::parse(raw, known.connection.instructions.as_deref(), &DefinitionLimits::default()).ok()
+fn parse(raw: &str, known: &Known) -> Option<Definition> {
+    parse_as(CapabilityKind::Tool, raw, known)
+}
+
+pub(super) fn parse_as(kind: CapabilityKind, raw: &str, known: &Known) -> Option<Definition> {
+    let instructions = known.connection.instructions.as_deref();
+    Definition::parse_as(kind, raw, instructions, &DefinitionLimits::default()).ok()
 }
 
 fn tool_view(

@@ -1,7 +1,7 @@
 //! `testdata/security`: what the pin must decide and what hostile definitions must meet.
 
 use serde_json::{Value, json};
-use switchboard_catalog::{Definition, DefinitionLimits, ExcludedTool, Exclusion, Flag, fingerprint};
+use switchboard_catalog::{Definition, DefinitionLimits, Excluded, Exclusion, Flag, fingerprint};
 
 use crate::file;
 
@@ -59,7 +59,7 @@ fn white_space_and_member_order_change_nothing_but_every_member_counts() {
     assert_ne!(fingerprint(before, None), fingerprint(before, Some("Be careful.")));
 }
 
-fn parse(tool: &Value) -> Result<Definition, ExcludedTool> {
+fn parse(tool: &Value) -> Result<Definition, Excluded> {
     Definition::parse(&tool.to_string(), None, &DefinitionLimits::default())
 }
 

@@ -163,7 +163,7 @@ on_both! {
             ("check", vec![]), ("enable", vec![]), ("credential", vec![("api_key", "k")]), ("disconnect", vec![]),
             ("client", vec![("client_id", "x")]), ("access", vec![("change", "groups"), ("everyone", "yes")]),
             ("tools", vec![("name", "echo"), ("on", "no")]),
-            ("review", vec![("decision", "approve"), ("name", "echo"), ("fingerprint", "00")]),
+            ("review", vec![("decision", "approve"), ("kind", "tool"), ("name", "echo"), ("fingerprint", "00")]),
             ("settings", vec![("name", "Mine"), ("availability", "default_on")]),
             ("end", vec![("what", "remove"), ("slug", "demo")]),
         ];
@@ -238,9 +238,9 @@ on_both! {
         assert!(!text.contains("<script>alert"), "{text}");
         assert!(owner.browser.get("/connections").await.text().contains("1 to review"));
         let fingerprint = waiting.hidden("fingerprint");
-        let stale = press(&owner.browser, &review, &review, &[("decision", "approve"), ("name", "echo"), ("fingerprint", "00")]).await;
+        let stale = press(&owner.browser, &review, &review, &[("decision", "approve"), ("kind", "tool"), ("name", "echo"), ("fingerprint", "00")]).await;
         assert_eq!(stale.status.as_u16(), 409);
-        let fields = [("decision", "approve"), ("name", "echo"), ("fingerprint", fingerprint.as_str())];
+        let fields = [("decision", "approve"), ("kind", "tool"), ("name", "echo"), ("fingerprint", fingerprint.as_str())];
         assert_eq!(press(&owner.browser, &review, &review, &fields).await.status.as_u16(), 303);
         assert!(owner.browser.get(&review).await.text().contains("Nothing waits for review"));
         app.stop().await;

@@ -35,6 +35,7 @@ mod oauth_vectors;
 mod one_call;
 mod operator_rules;
 mod pages;
+mod pinned;
 mod protocol;
 mod quotas;
 mod rollout;

@@ -110,7 +110,8 @@ impl McpClient {
         let mut headers = json_headers();
         headers.insert("mcp-protocol-version", HeaderValue::from_static("2026-07-28"));
         headers.insert("mcp-method", HeaderValue::from_str(method).expect("a method"));
-        if let Some(name) = params["name"].as_str() {
+        let named = ["name", "uri", "taskId"].iter().find_map(|member| params[member].as_str());
+        if let Some(name) = named {
             headers.insert("mcp-name", HeaderValue::from_str(name).expect("a name"));
         }
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });

@@ -15,11 +15,11 @@ const AT_ONCE: usize = 200;
 pub(super) struct Review {
     /// Slug or id
     connection: String,
-    /// Approve these tools as they are shown
-    #[arg(long, value_name = "TOOL")]
+    /// Approve these definitions as they are shown
+    #[arg(long, value_name = "NAME")]
     approve: Vec<String>,
     /// Keep these out until they change again
-    #[arg(long, value_name = "TOOL")]
+    #[arg(long, value_name = "NAME")]
     reject: Vec<String>,
     /// Approve everything that waits
     #[arg(long, conflicts_with_all = ["approve", "reject", "reject_all"])]
@@ -47,7 +47,7 @@ pub(super) async fn run(client: &Client, review: &Review, as_json: bool) -> Resu
 
 /// What to decide, each about the definition that was just read.
 fn decisions(review: &Review, held: &[Value]) -> Result<Vec<Value>, Failure> {
-    let decide = |found: &Value, word: &str| json!({ "name": found["name"], "decision": word, "fingerprint": found["fingerprint"] });
+    let decide = |found: &Value, word: &str| json!({ "kind": found["kind"], "name": found["name"], "decision": word, "fingerprint": found["fingerprint"] });
     if review.approve_all || review.reject_all {
         let word = if review.approve_all { "approve" } else { "reject" };
         return Ok(held
@@ -57,13 +57,17 @@ fn decisions(review: &Review, held: &[Value]) -> Result<Vec<Value>, Failure> {
             .collect());
     }
     let named = |names: &[String], word: &str| {
-        let one = |name: &String| {
-            let found = held.iter().find(|found| found["name"] == name.as_str());
-            found
-                .map(|found| decide(found, word))
-                .ok_or_else(|| Failure::failed(format!("`{}` does not wait for a decision.", plain(name))))
-        };
-        names.iter().map(one).collect::<Result<Vec<_>, _>>()
+        let mut all = Vec::new();
+        for name in names {
+            // A tool and a prompt may have one name: both were shown.
+            let found = held.iter().filter(|found| found["name"] == name.as_str());
+            let before = all.len();
+            all.extend(found.map(|found| decide(found, word)));
+            if all.len() == before {
+                return Err(Failure::failed(format!("`{}` does not wait for a decision.", plain(name))));
+            }
+        }
+        Ok(all)
     };
     let mut all = named(&review.approve, "approve")?;
     all.extend(named(&review.reject, "reject")?);
@@ -82,7 +86,8 @@ fn show(held: &[Value], as_json: bool) {
     let mut text = String::new();
     for found in held {
         let (name, change, state) = (cell(found, "name"), cell(found, "change"), cell(found, "state"));
-        text.push_str(&format!("{} ({change}, {state})\n", plain(&name)));
+        let kind = cell(found, "kind");
+        text.push_str(&format!("{} ({kind}, {change}, {state})\n", plain(&name)));
         for finding in found["findings"].as_array().into_iter().flatten() {
             text.push_str(&format!(
                 "  ! {} at {}\n",

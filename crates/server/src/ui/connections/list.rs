@@ -126,7 +126,7 @@ fn row(state: &ServerState, signed_in: &SignedIn, connection: ConnectionView) ->
         state: Shown::of(&connection),
         owner: connection.action_owner.map(|actor| actor_in_words(actor, manages)),
         tools: connection.tools_count,
-        held: if manages { connection.tools_held } else { 0 },
+        held: if manages { connection.tools_held + connection.others_held } else { 0 },
         checked: connection.checked_at.map(|at| Moment::ago(at, state.broker.clock().now())),
         step: Step::of(&connection, principal, manages),
         is_busy: matches!(connection.status, ConnectionStatus::Checking | ConnectionStatus::Authorizing),

@@ -13,6 +13,7 @@ use switchboard_broker::manage::{
     ReviewDecisions, ReviewView, Verdict,
 };
 use switchboard_catalog::{displayed, revealed};
+use switchboard_domain::CapabilityKind;
 
 use super::{
     frame::{Head, Subject, refused, status_of},
@@ -27,6 +28,7 @@ use crate::{
 const SHOWN: usize = 20;
 
 struct Item {
+    kind: &'static str,
     name: String,
     shown: String,
     fingerprint: String,
@@ -90,11 +92,12 @@ fn item(review: ReviewView) -> Item {
         shown: displayed(&review.name, 200),
         what: match review.change {
             "added" => "New since the first listing",
-            "instructions" => "The same tool; what the server says of itself changed",
+            "instructions" => "The same definition; what the server says of itself changed",
             _ => "Changed since it was approved",
         },
         is_rejected: review.state == switchboard_domain::CapabilityState::Rejected,
         listed: revealed(&text(&review.listed)),
+        kind: review.kind.as_str(),
         name: review.name,
         fingerprint: review.fingerprint,
         differences: review.differences,
@@ -108,7 +111,7 @@ pub(super) async fn decide(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let sent = match Sent::read_repeating(&state, request, &["name", "fingerprint"]).await {
+    let sent = match Sent::read_repeating(&state, request, &["kind", "name", "fingerprint"]).await {
         Ok(sent) => sent,
         Err(response) => return *response,
     };
@@ -117,13 +120,14 @@ pub(super) async fn decide(
         Some("reject") => Verdict::Reject,
         _ => return not_the_form(),
     };
-    let pairs = sent.fields.all("name").zip(sent.fields.all("fingerprint"));
-    let decisions = pairs.map(|(name, fingerprint)| ReviewDecision {
-        name: name.to_owned(),
-        decision,
-        fingerprint: fingerprint.to_owned(),
+    let kinds = sent.fields.all("kind").map(CapabilityKind::from_word);
+    let looked_at = kinds.zip(sent.fields.all("name").zip(sent.fields.all("fingerprint")));
+    let decisions = looked_at.map(|(kind, (name, fingerprint))| {
+        let (name, fingerprint) = (name.to_owned(), fingerprint.to_owned());
+        Some(ReviewDecision { kind: kind?, name, decision, fingerprint })
     });
-    let decisions = ReviewDecisions { decisions: decisions.collect() };
+    let Some(decisions) = decisions.collect() else { return not_the_form() };
+    let decisions = ReviewDecisions { decisions };
     let subject = match Subject::of(&state, sent.signed_in, sent.form_token, &id).await {
         Ok(subject) => subject,
         Err(response) => return *response,

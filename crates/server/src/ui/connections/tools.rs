@@ -88,7 +88,10 @@ async fn render(
         head: subject.head("/tools"),
         problem: refusal.map(|refusal| refusal.message.as_str()),
         rows: found.items.into_iter().map(|tool| row(&subject.connection, tool)).collect(),
-        held: if manages { subject.connection.tools_held } else { 0 },
+        held: match manages {
+            true => subject.connection.tools_held + subject.connection.others_held,
+            false => 0,
+        },
         may_switch: manages && !subject.connection.read_only,
         next: found.next_cursor.map(|cursor| format!("{}/tools?cursor={cursor}", subject.address())),
         is_later,

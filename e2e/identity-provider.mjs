@@ -1,5 +1,7 @@
 // An OpenID provider from npm, with the pages of its own where a person signs in and agrees. Everybody it knows is in
-// PEOPLE, by login; any password will do. Settings come in the environment: PORT, CLIENT_ID, CLIENT_SECRET, CALLBACK.
+// PEOPLE, by login; any password will do. Settings come in the environment: PORT, CLIENT_ID, CLIENT_SECRET, CALLBACK, and ISSUED, a
+// file for what was issued.
+import { appendFileSync } from 'node:fs';
 import Provider from 'oidc-provider';
 
 const { PORT, CLIENT_ID, CLIENT_SECRET, CALLBACK, PEOPLE, ACCESS_TOKEN_SECONDS = '3600' } = process.env;
@@ -24,4 +26,9 @@ const provider = new Provider(issuer, {
   ttl: { AccessToken: Number(ACCESS_TOKEN_SECONDS), Interaction: 600, Session: 3600, Grant: 3600, IdToken: 300 },
   cookies: { keys: ['a key of the tests'] },
 });
+if (process.env.ISSUED) {
+  provider.on('grant.success', ({ body }) => {
+    for (const name of ['access_token', 'refresh_token', 'id_token']) if (body[name]) appendFileSync(process.env.ISSUED, `${body[name]}\n`);
+  });
+}
 provider.listen(Number(PORT), '127.0.0.1', () => console.log(`${issuer} is ready`));

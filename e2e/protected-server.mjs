@@ -1,21 +1,25 @@
 // A real MCP server behind a real authorization server (oidc-provider from npm): the server wants a token, the provider
 // signs a person in on pages of its own. Settings come in the environment: PORT, MCP_URL, REGISTRATION (on, off),
 // DOCUMENTS (client ID metadata documents: on, off), ISSUER_PATH, TOKEN_LIFE (seconds), ISSUED (a file),
-// CLIENT_ID, CLIENT_SECRET, and CALLBACK unless nobody signs in there (client credentials).
+// CLIENT_ID, CLIENT_SECRET or CLIENT_KEY (a public JSON Web Key: private_key_jwt), and CALLBACK unless nobody signs in there (client
+// credentials); METHODS (how clients may prove themselves, with commas between).
 import { appendFileSync } from 'node:fs';
 import http from 'node:http';
 import Provider from 'oidc-provider';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 
 const { PORT, MCP_URL, REGISTRATION = 'on', DOCUMENTS = 'off', ISSUER_PATH = '', TOKEN_LIFE = '300' } = process.env;
-const { CLIENT_ID, CLIENT_SECRET, CALLBACK } = process.env;
+const { CLIENT_ID, CLIENT_SECRET, CLIENT_KEY, CALLBACK, METHODS } = process.env;
 const origin = `http://127.0.0.1:${PORT}`;
 const issuer = `${origin}${ISSUER_PATH}`;
 const resource = `${origin}/mcp`;
 const metadata = `${origin}/.well-known/oauth-protected-resource/mcp`;
 const clients = CLIENT_ID
   ? [{
-      client_id: CLIENT_ID, client_secret: CLIENT_SECRET, application_type: 'native',
+      client_id: CLIENT_ID, application_type: 'native',
+      ...(CLIENT_KEY
+        ? { token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [JSON.parse(CLIENT_KEY)] } }
+        : { client_secret: CLIENT_SECRET }),
       ...(CALLBACK
         ? { redirect_uris: [CALLBACK], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'] }
         : { redirect_uris: [], grant_types: ['client_credentials'], response_types: [] }),
@@ -44,6 +48,7 @@ const provider = new Provider(issuer, {
   },
   // Documents come from this machine, which the provider would not ask by itself.
   ...(DOCUMENTS === 'on' && { fetch: (url, { dispatcher, ...options }) => fetch(url, options) }),
+  ...(METHODS && { clientAuthMethods: METHODS.split(',') }),
   pkce: { required: () => true },
   issueRefreshToken: async () => true,
   // Strict: a refresh token that is used twice takes everything of its grant along.
@@ -51,6 +56,7 @@ const provider = new Provider(issuer, {
   ttl: { Interaction: 600, Session: 3600, Grant: 3600 },
   cookies: { keys: ['a key of the tests'] },
 });
+provider.on('grant.success', ({ oidc }) => console.log(`grant.success ${oidc.params.grant_type}`));
 // What was issued, for tests that look for it where it must not be.
 if (process.env.ISSUED) {
   provider.on('grant.success', ({ body }) => {

@@ -34,9 +34,8 @@ class Admin:
         body = {"slug": f"c{secrets.token_hex(6)}", "url": url, "auth_type": "oauth"}
         scenario = os.environ.get("MCP_CONFORMANCE_SCENARIO", "")
         if scenario.startswith("auth/client-credentials"):
-            body |= {"auth_type": "client_credentials", "client_credentials": {
-                "client_id": context["client_id"], "client_secret": context["client_secret"],
-            }}
+            proof = {"client_secret": context["client_secret"]} if "client_secret" in context else {"private_key": context["private_key_pem"]}
+            body |= {"auth_type": "client_credentials", "client_credentials": {"client_id": context["client_id"], **proof}}
         elif "client_id" in context:
             body["oauth"] = {
                 "registration": "static", "client_id": context["client_id"],

@@ -1,6 +1,7 @@
 """The page `docs/reference/conformance.md`, from what was measured."""
 
 from exceptions import EXCEPTIONS
+from signing_in import SCENARIOS
 from suite import NEWEST, STABLE, version
 
 HEAD = """# Conformance
@@ -30,12 +31,23 @@ def page(tables: list[tuple[str, dict, dict]], clients: dict[str, dict]) -> str:
         lines = [f"## Client, {revision}\n", "| scenario | Switchboard as the client |", "|---|---|"]
         lines += [f"| `{name}` | {scenario} |" for name, scenario in sorted(scenarios.items())]
         parts.append("\n".join(lines) + "\n")
+    parts.append(signing_in())
     parts.append(exceptions())
     return "\n".join(parts)
 
 
 def count(scenarios: dict) -> str:
     return f"{sum(scenario.ok for scenario in scenarios.values())} of {len(scenarios)}"
+
+
+def signing_in() -> str:
+    """Each is a test of its own, so that none can fail and be listed."""
+    lines = ["## Client, signing in\n", "Each is a test of its own that has to pass, without exceptions.\n", "| scenario | revisions |", "|---|---|"]
+    for name in sorted({name for name, _ in SCENARIOS}):
+        otherwise = "2025-03-26" if "2025-03-26" in name else "extension"
+        revisions = [revision or otherwise for scenario, revision in SCENARIOS if scenario == name]
+        lines.append(f"| `{name}` | {', '.join(revisions)} |")
+    return "\n".join(lines) + "\n"
 
 
 def exceptions() -> str:

@@ -12,7 +12,7 @@ SLUG = "company"
 
 
 class IdentityProvider:
-    def __init__(self, directory: Path, switchboard: Switchboard, people: dict[str, dict]):
+    def __init__(self, directory: Path, switchboard: Switchboard, people: dict[str, dict], **settings: str):
         port = free_port()
         self.issuer = f"http://127.0.0.1:{port}"
         self.client_id = "switchboard"
@@ -24,7 +24,7 @@ class IdentityProvider:
             env=os.environ | {
                 "PORT": str(port), "CLIENT_ID": self.client_id, "CLIENT_SECRET": self.client_secret,
                 "CALLBACK": f"{switchboard.url}/sign-in/callback/{self.path}", "PEOPLE": json.dumps(people),
-            },
+            } | settings,
         )
         self.process.wait_for_port(port)
 

@@ -1,6 +1,7 @@
 """A real MCP server behind a real authorization server is connected from its address, as a person does it."""
 
 import datetime
+import json
 import os
 import ssl
 import time
@@ -9,7 +10,7 @@ import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 from harness.person import forms_of
 from harness.process import NODE_MODULES, ROOT, Process, free_port, node
@@ -28,8 +29,8 @@ CONFIGURATIONS = {
 
 
 class Protected:
-    def __init__(self, directory, mcp_url: str, **settings: str):
-        self.port = free_port()
+    def __init__(self, directory, mcp_url: str, port: int = 0, **settings: str):
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}/mcp"
         env = os.environ | {"PORT": str(self.port), "MCP_URL": mcp_url} | settings
         script = str(ROOT / "e2e" / "protected-server.mjs")
@@ -118,6 +119,94 @@ def test_a_server_is_called_as_a_client_of_its_own(servers, tmp_path):
         protected.process.stop()
     finally:
         switchboard.stop()
+
+
+def test_a_client_proves_itself_with_a_key_through_a_whole_connection(servers, tmp_path):
+    """The provider verifies each assertion: at the sign-in, when tokens are renewed, when they are taken back."""
+    switchboard = Switchboard(tmp_path).start()
+    try:
+        port = free_port()
+        connection = switchboard.api("POST", "/connections", {
+            "slug": "vendor", "url": f"http://127.0.0.1:{port}/mcp", "auth_type": "oauth",
+            "oauth": {"registration": "static", "client_id": "switchboard", "token_endpoint_auth_method": "private_key_jwt"},
+        })
+        protected = Protected(
+            tmp_path, servers["everything"].url, port, REGISTRATION="off", TOKEN_LIFE="2", METHODS="private_key_jwt",
+            CLIENT_ID="switchboard", CLIENT_KEY=json.dumps(connection["oauth"]["public_key"]), CALLBACK=connection["callback_url"],
+        )
+        connect(switchboard, connection)
+        before = refreshed(protected)
+        time.sleep(2)
+        path = f"/connections/{connection['id']}"
+        switchboard.api("PUT", f"{path}/grants", {"everyone": True})
+        done = switchboard.api("POST", f"{path}/tools/echo/call", {"arguments": {"message": "hi"}})
+        assert "hi" in str(done), done
+        assert refreshed(protected) > before
+        taken = switchboard.api("DELETE", f"{path}/credential")
+        assert taken["provider"]["confirmed"] == 1, taken
+        # Another key than the provider's proves nothing.
+        switchboard.api("PATCH", path, {"oauth": {"private_key": None}})
+        assert connect(switchboard, connection, expects="error")["reason"] == "client_rejected"
+        protected.process.stop()
+    finally:
+        switchboard.stop()
+
+
+def test_a_provider_that_registers_keys_only_is_given_one(servers, tmp_path):
+    protected = Protected(tmp_path, servers["everything"].url, METHODS="private_key_jwt")
+    switchboard = Switchboard(tmp_path).start()
+    try:
+        connection = switchboard.api("POST", "/connections", {"slug": "vendor", "url": protected.url, "auth_type": "oauth"})
+        connect(switchboard, connection)
+        assert switchboard.wait_for(connection["id"], "connected")["tools_count"] == 13
+        protected.process.stop()
+    finally:
+        switchboard.stop()
+
+
+@pytest.mark.parametrize("kind", ["made here", "P-256", "Ed25519", "RSA"])
+def test_a_program_proves_itself_with_a_key(servers, tmp_path, kind):
+    switchboard = Switchboard(tmp_path).start()
+    try:
+        port = free_port()
+        proof = {"token_endpoint_auth_method": "private_key_jwt"} if kind == "made here" else {"private_key": private_key(kind)}
+        connection = switchboard.api("POST", "/connections", {
+            "slug": "vendor", "url": f"http://127.0.0.1:{port}/mcp", "auth_type": "client_credentials",
+            "client_credentials": {"client_id": "reports"} | proof,
+        })
+        protected = Protected(
+            tmp_path, servers["everything"].url, port, REGISTRATION="off", CLIENT_ID="reports",
+            CLIENT_KEY=json.dumps(connection["client_credentials"]["public_key"]),
+        )
+        switchboard.api("POST", f"/connections/{connection['id']}/check")
+        assert switchboard.wait_for(connection["id"], "connected")["tools_count"] == 13
+        protected.process.stop()
+    finally:
+        switchboard.stop()
+
+
+def connect(switchboard, connection: dict, expects: str = "connected") -> dict:
+    started = switchboard.api("POST", f"/connections/{connection['id']}/authorize")
+    end = sign_in(switchboard, started["authorization_url"], "jo")
+    became = switchboard.api("GET", f"/authorizations/{started['state_id']}")
+    assert became["status"] == expects, (became, end.text)
+    return became
+
+
+def refreshed(protected) -> int:
+    """Tokens that the provider issued for a refresh token."""
+    return protected.process.log.read_text().count("grant.success refresh_token")
+
+
+def private_key(kind: str) -> str:
+    key = {
+        "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+        "Ed25519": ed25519.Ed25519PrivateKey.generate,
+        "RSA": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    }[kind]()
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption(),
+    ).decode()
 
 
 class HttpsFront:

@@ -11,6 +11,7 @@ use switchboard_domain::{
     CredentialMode, CredentialOwner, Diagnosis, OrganizationId, Stage, Status,
 };
 use switchboard_oauth::upstream::BearerChallenge;
+use switchboard_policy::MaintenancePermit;
 use switchboard_storage::{CredentialHealth, CredentialInfo, StorageError};
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     listing::{self, Changed},
     maintenance,
     snapshot::Known,
-    upstream::{Proof, UpstreamError, UpstreamSession},
+    upstream::{Proof, UpstreamAuth, UpstreamError, UpstreamSession},
 };
 
 /// Why a connection could not even be checked.
@@ -105,15 +106,12 @@ impl Broker {
             .unlock_for_maintenance(&permit, &known.connection, info.as_ref())
             .await
             .map_err(Stopped::Credential)?;
-        let secrets = auth.secrets.clone();
+        let (opened, auth) = self.open_renewed(&permit, &known.connection, info.as_ref(), auth).await?;
+        let secrets = auth.secrets;
         if let Some(info) = info {
             info.generation = auth.generation;
         }
-        let session = self
-            .upstreams()
-            .fresh_session(Proof::Background(&permit), connection, auth)
-            .await
-            .map_err(|error| Stopped::Upstream(error.without(&secrets)))?;
+        let session = opened.map_err(|error| Stopped::Upstream(error.without(&secrets)))?;
         let permit = maintenance::listing(connection.organization, connection.id);
         debug_assert_eq!(permit.connection(), connection.id);
         let listing = listing::list_tools(&session, &self.upstreams().limits).await;
@@ -136,6 +134,30 @@ impl Broker {
             tools: listing.tools(),
             ttl: listing.ttl_millis.map(Duration::from_millis),
         })
+    }
+
+    /// A session, and what it was opened with: when the server refuses a token before its time, another one, once.
+    async fn open_renewed(
+        &self,
+        permit: &MaintenancePermit,
+        connection: &Arc<Connection>,
+        info: Option<&CredentialInfo>,
+        auth: UpstreamAuth,
+    ) -> Result<(Result<UpstreamSession, UpstreamError>, UpstreamAuth), Stopped> {
+        let open =
+            |auth: UpstreamAuth| self.upstreams().fresh_session(Proof::Background(permit), connection, auth);
+        let opened = open(auth.clone()).await;
+        let refused = matches!(opened, Err(UpstreamError::Unauthorized { status: 401, .. }));
+        let Some(info) = info.filter(|it| it.health == CredentialHealth::Healthy && has_tokens(connection))
+        else {
+            return Ok((opened, auth));
+        };
+        if !refused {
+            return Ok((opened, auth));
+        }
+        let renewed = self.renew_for_maintenance(permit, connection, info.owner, &auth).await;
+        let auth = renewed.map_err(Stopped::Credential)?;
+        Ok((open(auth.clone()).await, auth))
     }
 
     fn judge(

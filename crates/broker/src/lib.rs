@@ -61,8 +61,7 @@ pub use context::{
     Again, AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search, Via,
 };
 pub use credentials::{
-    ClientAuthMethod, CredentialError, NewSecret, RevocationReport, UpstreamClient, UpstreamTokens,
-    sealed_context,
+    CredentialError, NewSecret, RevocationReport, UpstreamClient, UpstreamTokens, sealed_context,
 };
 pub use direct::{DirectItems, DirectTools, Listing, Offer};
 pub use intent::Meant;

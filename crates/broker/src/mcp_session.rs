@@ -29,6 +29,8 @@ pub struct McpSession {
     caller: String,
     client: String,
     resource: String,
+    /// Of the protocol, as agreed.
+    pub version: String,
     pub questions: Option<Box<RawValue>>,
     pub log_level: Option<Box<str>>,
 }
@@ -60,6 +62,7 @@ fn of_row(row: McpSessionRow) -> McpSession {
         caller: row.caller,
         client: row.client,
         resource: row.resource,
+        version: row.version,
         questions: row.questions.and_then(|text| RawValue::from_string(text).ok()),
         log_level: row.log_level.map(String::into_boxed_str),
     }

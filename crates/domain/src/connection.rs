@@ -164,6 +164,23 @@ words!(
     }
 );
 
+words!(
+    /// Whom the assertions of a client with a private key are for (RFC 7523 section 3).
+    AssertionAudience {
+        /// The authorization server, by its issuer.
+        Issuer = "issuer",
+        /// Its token endpoint, which older servers want.
+        TokenEndpoint = "token_endpoint",
+    }
+);
+
+#[expect(clippy::derivable_impls, reason = "the enum is written by a macro, which marks no variant")]
+impl Default for AssertionAudience {
+    fn default() -> Self {
+        Self::Issuer
+    }
+}
+
 /// How a connection of `auth_type: oauth` signs people in; nothing here is secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -174,6 +191,9 @@ pub struct OauthConfig {
     pub has_client_secret: bool,
     /// How that client authenticates at the token endpoint, when it is not to be found out.
     pub token_endpoint_auth_method: Option<String>,
+    /// Of the private key that the client proves itself with (`private_key_jwt`), as a JSON Web Key.
+    pub public_key: Option<BTreeMap<String, String>>,
+    pub assertion_audience: AssertionAudience,
     /// Instead of the scopes that the server asks for.
     pub scopes: Option<Vec<String>>,
     /// Both by hand, or both found by discovery.
@@ -192,6 +212,8 @@ impl Default for OauthConfig {
             client_id: None,
             has_client_secret: false,
             token_endpoint_auth_method: None,
+            public_key: None,
+            assertion_audience: AssertionAudience::Issuer,
             scopes: None,
             authorization_endpoint: None,
             token_endpoint: None,
@@ -207,6 +229,11 @@ pub struct ClientCredentialsConfig {
     pub client_id: String,
     /// What to ask for; `None` asks for what the server says is needed.
     pub scopes: Option<Vec<String>>,
+    /// Of the private key that it proves itself with instead of a secret (`private_key_jwt`), as a JSON Web Key.
+    #[serde(default)]
+    pub public_key: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    pub assertion_audience: AssertionAudience,
 }
 
 /// The part of the authentication set-up that is no secret; secrets are in the credential.
@@ -220,6 +247,14 @@ pub struct AuthConfig {
     pub member_headers: BTreeMap<String, String>,
     pub oauth: Option<OauthConfig>,
     pub client_credentials: Option<ClientCredentialsConfig>,
+}
+
+impl AuthConfig {
+    /// Of the private key that the connection's client proves itself with, as a JSON Web Key.
+    pub fn client_public_key(&self) -> Option<&BTreeMap<String, String>> {
+        let of_person = self.oauth.as_ref().and_then(|oauth| oauth.public_key.as_ref());
+        of_person.or_else(|| self.client_credentials.as_ref().and_then(|client| client.public_key.as_ref()))
+    }
 }
 
 /// A connection as stored. The secret it is called with is a credential, elsewhere.

@@ -26,9 +26,9 @@ pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditPhase, AuditRecord};
 pub use capability::{CapabilityKind, CapabilityState, Fingerprint};
 pub use clock::{Clock, FixedClock, SystemClock, Timestamp};
 pub use connection::{
-    ApiKeyHeader, AuthConfig, AuthType, Availability, ClientCredentialsConfig, ClientRegistration,
-    Connection, ConnectionOwner, CredentialMode, CredentialOwner, OauthConfig, ProtocolEra, Rollout,
-    Switches, ToolFilter, Transport,
+    ApiKeyHeader, AssertionAudience, AuthConfig, AuthType, Availability, ClientCredentialsConfig,
+    ClientRegistration, Connection, ConnectionOwner, CredentialMode, CredentialOwner, OauthConfig,
+    ProtocolEra, Rollout, Switches, ToolFilter, Transport,
 };
 pub use error::{Action, ActionType, Actor, CallError, ErrorCode, Retry};
 pub use id::{

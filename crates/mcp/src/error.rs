@@ -16,6 +16,8 @@ pub mod code {
     pub const HEADER_MISMATCH: i64 = -32020;
     /// The client did not declare a capability that the request needs (2026-07-28).
     pub const MISSING_CAPABILITY: i64 = -32021;
+    /// Of 2025-11-25 alone: the client is to open an address, then to try again.
+    pub const URL_ELICITATION_REQUIRED: i64 = -32042;
     pub const UNSUPPORTED_VERSION: i64 = -32022;
     /// What the legacy generation calls a resource that is not there.
     pub const RESOURCE_NOT_FOUND_LEGACY: i64 = -32002;

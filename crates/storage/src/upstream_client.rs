@@ -18,6 +18,8 @@ pub enum UpstreamClientKind {
     Static,
     /// We registered (RFC 7591).
     Dynamic,
+    /// By our metadata document; what is sealed is the key that it publishes the public half of.
+    Document,
 }
 
 impl UpstreamClientKind {
@@ -25,11 +27,12 @@ impl UpstreamClientKind {
         match self {
             Self::Static => "static",
             Self::Dynamic => "dynamic",
+            Self::Document => "document",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Static, Self::Dynamic].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Static, Self::Dynamic, Self::Document].into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -40,7 +43,7 @@ pub struct UpstreamClientRow {
     /// Where it is known; `None` until an admin's client was used for the first time.
     pub issuer: Option<String>,
     pub client_id: String,
-    /// `none`, `client_secret_basic`, `client_secret_post`.
+    /// `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`.
     pub authentication: String,
     pub redirect_uri: String,
     /// Counts replacements; the sealed value is bound to it.

@@ -7,11 +7,11 @@
 
 use std::fmt;
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ring::signature::{ED25519, UnparsedPublicKey};
 use switchboard_domain::{OrganizationId, Timestamp, WriterId};
 use zeroize::Zeroizing;
 
-use crate::{chain::derived, key::DataKey};
+use crate::{SigningKey, chain::derived, key::DataKey};
 
 const SALT: &[u8] = b"switchboard audit head v1";
 
@@ -65,9 +65,7 @@ impl HeadStatement {
     /// Whether this signature of this public key is for exactly this statement.
     #[must_use]
     pub fn is_signed(&self, public_key: &[u8; 32], signature: &[u8; 64]) -> bool {
-        VerifyingKey::from_bytes(public_key).is_ok_and(|key| {
-            key.verify_strict(self.text().as_bytes(), &Signature::from_bytes(signature)).is_ok()
-        })
+        UnparsedPublicKey::new(&ED25519, public_key).verify(self.text().as_bytes(), signature).is_ok()
     }
 }
 
@@ -78,16 +76,16 @@ impl HeadKey {
     #[must_use]
     pub fn derive(key: &DataKey, organization: OrganizationId) -> Self {
         let seed = Zeroizing::new(derived(SALT, key, organization));
-        Self(SigningKey::from_bytes(&seed))
+        Self(SigningKey::from_seed(&*seed).expect("a seed of 32 bytes"))
     }
 
     pub fn public(&self) -> [u8; 32] {
-        self.0.verifying_key().to_bytes()
+        self.0.public_key().try_into().expect("32 bytes (RFC 8032)")
     }
 
     #[must_use]
     pub fn sign(&self, statement: &HeadStatement) -> [u8; 64] {
-        self.0.sign(statement.text().as_bytes()).to_bytes()
+        self.0.sign(statement.text().as_bytes()).try_into().expect("64 bytes (RFC 8032)")
     }
 }
 
@@ -103,6 +101,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::key::SecretKey;
 
     fn statement() -> HeadStatement {
         HeadStatement {
@@ -139,6 +138,15 @@ mod tests {
         let again = HeadKey::derive(&data_key, said.organization);
         assert_eq!(again.public(), key.public());
         assert_ne!(HeadKey::derive(&DataKey::generate(&random), said.organization).public(), key.public());
+    }
+
+    /// Made by an independent implementation: data key 00…1f, organization 1. Heads that are stored stay good.
+    #[test]
+    fn known_answer() {
+        let key = SecretKey::from_slice(&(0..32).collect::<Vec<u8>>()).unwrap();
+        let key = HeadKey::derive(&DataKey(key), statement().organization);
+        let public: String = key.public().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(public, "5f17166961a36fa335f05e2375ffd524883af3310f3b9eb231dcea2e2951a280");
     }
 
     #[test]

@@ -13,13 +13,15 @@
 //!
 //! # What else is here
 //!
-//! [`SigningKey`]: keys that sign for others to verify. [`token`]: tokens that we issue. [`password`]: argon2id. [`chain`]: the keyed hash of the
+//! [`SigningKey`]: keys that sign for others to verify. [`ClientKey`]: those that we prove ourselves with at providers.
+//! [`token`]: tokens that we issue. [`password`]: argon2id. [`chain`]: the keyed hash of the
 //! audit chain. [`head`]: signed statements about where it ends.
 //!
 //! Nothing here knows SQL or the network; only [`key_file`] touches a file.
 
 mod chain;
 mod cipher;
+mod client_key;
 mod envelope;
 mod head;
 mod key;
@@ -31,6 +33,7 @@ mod startup;
 mod token;
 
 pub use chain::{ChainKey, chain_hash, hmac};
+pub use client_key::{ClientKey, ClientKeyError};
 pub use envelope::{OpenError, SealContext, Sealed, open, reseal, seal};
 pub use head::{HeadKey, HeadStatement, StatementKind};
 pub use key::{DataKey, KeyDigest};

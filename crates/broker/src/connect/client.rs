@@ -2,14 +2,16 @@
 //! registration (`registration.rs`), in this order (MCP authorization, client registration).
 
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{ClientRegistration, Connection, ConnectionId, OrganizationId, SecretValue};
+use switchboard_domain::{
+    AssertionAudience, ClientRegistration, Connection, ConnectionId, OrganizationId, SecretValue,
+};
 use switchboard_oauth::upstream::Authentication;
 use switchboard_storage::{Sealed, UpstreamClientKind, UpstreamClientRow};
 use switchboard_vault::{SealContext, open, seal};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{ConnectFailure, OperatorClient, discovery::Found, method_of};
-use crate::{Broker, ClientAuthMethod, UpstreamClient};
+use super::{ConnectFailure, OperatorClient, assertion_terms, discovery::Found};
+use crate::{Broker, UpstreamClient};
 
 /// How we are known there; kept while a person is away at the provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,14 +75,14 @@ impl Broker {
         use ClientRegistration as R;
         let choice = config.registration;
         if matches!(choice, R::Auto | R::Static)
-            && let Some(client) = self.operators_client(&found.server.issuer)
+            && let Some(client) = self.operators_client(found)
         {
-            return Ok(client);
+            return client;
         }
         let server = &found.server;
         if choice == R::ClientMetadata || (choice == R::Auto && server.reads_client_documents) {
             if let Some(address) = self.client_document_url(connection) {
-                let client = UpstreamClient { id: address, secret: None, method: ClientAuthMethod::None };
+                let client = self.documented_client(connection, address, found).await?;
                 return Ok(ReadyClient { client, redirect_uri: callback, known_as: KnownAs::Document });
             }
             if choice == R::ClientMetadata {
@@ -111,6 +113,7 @@ impl Broker {
         &self,
         connection: &Connection,
         (known_as, client_id): (&KnownAs, &str),
+        found: &Found,
     ) -> Result<UpstreamClient, ConnectFailure> {
         let gone = || {
             ConnectFailure::new(
@@ -119,28 +122,49 @@ impl Broker {
             )
         };
         let client = match known_as {
-            KnownAs::Document => {
-                UpstreamClient { id: client_id.to_owned(), secret: None, method: ClientAuthMethod::None }
-            }
+            KnownAs::Document => self.documented_client(connection, client_id.to_owned(), found).await?,
             KnownAs::Operator(name) => {
                 let client = self.0.connect.clients.iter().find(|client| client.name.as_str() == name);
-                operator_client(client.ok_or_else(gone)?)
+                operator_client(client.ok_or_else(gone)?, found)?
             }
             KnownAs::Stored => {
                 let row = self.stored_client(connection).await?.ok_or_else(gone)?;
-                self.opened(connection, &row).await?
+                self.opened(connection, &row, found).await?
             }
         };
         if client.id == client_id { Ok(client) } else { Err(gone()) }
     }
 
-    fn operators_client(&self, issuer: &str) -> Option<ReadyClient> {
-        let client = self.0.connect.clients.iter().find(|client| client.issuer == issuer)?;
-        Some(ReadyClient {
-            client: operator_client(client),
+    fn operators_client(&self, found: &Found) -> Option<Result<ReadyClient, ConnectFailure>> {
+        let client = self.0.connect.clients.iter().find(|client| client.issuer == found.server.issuer)?;
+        let ready = |opened| ReadyClient {
+            client: opened,
             redirect_uri: format!("{}/oauth/callback/client/{}", self.issuer(), client.name),
             known_as: KnownAs::Operator(client.name.to_string()),
-        })
+        };
+        Some(operator_client(client, found).map(ready))
+    }
+
+    /// As our document says: anybody, or whoever has the key that is published with it.
+    async fn documented_client(
+        &self,
+        connection: &Connection,
+        address: String,
+        found: &Found,
+    ) -> Result<UpstreamClient, ConnectFailure> {
+        let config = connection.auth.oauth.clone().unwrap_or_default();
+        if config.public_key.is_none() {
+            return Ok(UpstreamClient {
+                id: address,
+                secret: None,
+                method: Authentication::None,
+                terms: None,
+            });
+        }
+        let row = self.stored_client(connection).await?;
+        let row = row.filter(|row| row.kind == UpstreamClientKind::Document).ok_or_else(unreadable)?;
+        let client = self.opened(connection, &row, found).await?;
+        Ok(UpstreamClient { id: address, ..client })
     }
 
     async fn admins_client(
@@ -169,7 +193,7 @@ impl Broker {
             tx.upstream_clients().bind(organization, id, &found.server.issuer).await?;
             tx.commit().await?;
         }
-        let mut client = self.opened(connection, &row).await?;
+        let mut client = self.opened(connection, &row, found).await?;
         let chosen = connection.auth.oauth.as_ref().and_then(|it| it.token_endpoint_auth_method.as_deref());
         if chosen.is_none() {
             client.method = best_method(&found.server.authentication, client.secret.is_some());
@@ -178,14 +202,21 @@ impl Broker {
         Ok(ReadyClient { client, redirect_uri, known_as: KnownAs::Stored })
     }
 
-    /// Stores the client that an admin made at the provider, in place of any other.
-    pub(crate) async fn put_static_client(
+    /// Stores the client that an admin made at the provider, or the key that goes with our document, in place of any
+    /// other.
+    pub(crate) async fn put_client(
         &self,
         connection: &Connection,
         secret: Option<&SecretValue>,
     ) -> Result<(), ConnectFailure> {
         let config = connection.auth.oauth.clone().unwrap_or_default();
-        let Some(client_id) = config.client_id else { return Ok(()) };
+        let (kind, client_id) = match config.client_id {
+            Some(client_id) => (UpstreamClientKind::Static, client_id),
+            None => {
+                let address = self.client_document_url(connection).unwrap_or_default();
+                (UpstreamClientKind::Document, address)
+            }
+        };
         let before = self.stored_client(connection).await?;
         let generation = before.as_ref().map_or(1, |row| row.generation + 1);
         let secrets = Secrets {
@@ -196,7 +227,7 @@ impl Broker {
             if secret.is_some() { Authentication::ClientSecretBasic } else { Authentication::None };
         let method = config.token_endpoint_auth_method.unwrap_or_else(|| otherwise.as_str().to_owned());
         let row = UpstreamClientRow {
-            kind: UpstreamClientKind::Static,
+            kind,
             issuer: None,
             client_id,
             authentication: method,
@@ -267,39 +298,60 @@ impl Broker {
         &self,
         connection: &Connection,
         row: &UpstreamClientRow,
+        found: &Found,
     ) -> Result<UpstreamClient, ConnectFailure> {
         let secrets = self.secrets((connection.organization, connection.id), row).await?;
-        let method = Authentication::from_word(&row.authentication).ok_or_else(unreadable)?;
-        Ok(UpstreamClient {
-            id: row.client_id.clone(),
-            secret: secrets.client_secret.as_deref().map(SecretValue::new),
-            method: method_of(method),
-        })
+        let config = connection.auth.oauth.clone().unwrap_or_default();
+        // What an admin chose since counts; of a registration, what was registered.
+        let chosen = config.token_endpoint_auth_method.filter(|_| row.kind != UpstreamClientKind::Dynamic);
+        let method = chosen.as_deref().unwrap_or(&row.authentication);
+        let method = Authentication::from_word(method).ok_or_else(unreadable)?;
+        let id = row.client_id.clone();
+        client_of(
+            (id, secrets.client_secret.as_deref().map(SecretValue::new)),
+            method,
+            (config.assertion_audience, found),
+        )
     }
+}
+
+/// A client, ready to prove itself at the provider that was found.
+fn client_of(
+    (id, secret): (String, Option<SecretValue>),
+    method: Authentication,
+    (audience, found): (AssertionAudience, &Found),
+) -> Result<UpstreamClient, ConnectFailure> {
+    let terms = match (method, &secret) {
+        (Authentication::PrivateKeyJwt, Some(key)) => Some(assertion_terms(key, audience, found)?),
+        (Authentication::PrivateKeyJwt, None) => return Err(unreadable()),
+        _ => None,
+    };
+    Ok(UpstreamClient { id, secret, method, terms })
 }
 
 fn unreadable() -> ConnectFailure {
     ConnectFailure::new(
         "client_unreadable",
-        "The stored OAuth client can't be opened. Enter its client id and secret again.",
+        "The stored OAuth client can't be opened. Enter its client id and secret or key again.",
     )
 }
 
-fn operator_client(client: &OperatorClient) -> UpstreamClient {
+fn operator_client(client: &OperatorClient, found: &Found) -> Result<UpstreamClient, ConnectFailure> {
     let otherwise = match client.client_secret {
-        Some(_) => ClientAuthMethod::ClientSecretBasic,
-        None => ClientAuthMethod::None,
+        Some(_) => Authentication::ClientSecretBasic,
+        None => Authentication::None,
     };
-    UpstreamClient {
-        id: client.client_id.clone(),
-        secret: client.client_secret.clone(),
-        method: client.authentication.unwrap_or(otherwise),
-    }
+    let proof = (client.client_id.clone(), client.client_secret.clone());
+    client_of(proof, client.authentication.unwrap_or(otherwise), (client.assertion_audience, found))
 }
 
-fn best_method(offered: &[Authentication], has_secret: bool) -> ClientAuthMethod {
-    let fits = |method: &&Authentication| (**method == Authentication::None) != has_secret;
-    let best = offered.iter().find(fits).copied();
+/// Of those that need no key: a key is somebody's choice.
+fn best_method(offered: &[Authentication], has_secret: bool) -> Authentication {
+    let fits = |method: &&Authentication| match method {
+        Authentication::ClientSecretBasic | Authentication::ClientSecretPost => has_secret,
+        Authentication::None => !has_secret,
+        Authentication::PrivateKeyJwt => false,
+    };
     let otherwise = if has_secret { Authentication::ClientSecretBasic } else { Authentication::None };
-    method_of(best.unwrap_or(otherwise))
+    offered.iter().find(fits).copied().unwrap_or(otherwise)
 }

@@ -8,15 +8,15 @@ use switchboard_egress::{ByteLimit, Deadlines, EgressError, Redirects, Request, 
 
 use crate::{Broker, connect::ConnectFailure};
 
-/// For one exchange with a provider.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// For one exchange with a provider. The lease of a renewal is longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// Servers of 2025-03-26 are told which revision asks for their metadata.
 const REVISION: HeaderValue = HeaderValue::from_static("2025-11-25");
 
 /// What was read, or what is not there.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
 }
 
 impl Broker {

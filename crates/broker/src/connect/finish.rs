@@ -273,7 +273,7 @@ impl Broker {
         code: &str,
     ) -> Result<UpstreamTokens, ConnectFailure> {
         let verifier = self.verifier(connection, found).await?;
-        let client = self.client_again(connection, (&kept.known_as, &kept.client_id)).await?;
+        let client = self.client_again(connection, (&kept.known_as, &kept.client_id), &kept.found).await?;
         let server = &kept.found.server;
         let fields = [
             ("grant_type", "authorization_code"),

@@ -9,6 +9,7 @@
 //! and tokens and clients stay with the issuer that they came from (O6).
 
 mod client;
+mod client_key;
 mod discovery;
 mod failure;
 mod fetch;
@@ -19,16 +20,20 @@ mod resolve;
 mod start;
 mod token_endpoint;
 
-use switchboard_domain::{Connection, SecretValue, Slug};
-use switchboard_oauth::upstream::{Authentication, ClientRequest};
+use switchboard_domain::{AssertionAudience, Connection, SecretValue, Slug};
+use switchboard_oauth::upstream::ClientRequest;
 
-use crate::{Broker, ClientAuthMethod};
+use crate::Broker;
+
+pub(crate) use client_key::{assertion_terms, new_key};
+pub use switchboard_oauth::upstream::Authentication;
 
 pub use failure::ConnectFailure;
+pub(crate) use fetch::PATIENCE;
 pub use finish::{Callback, Finished};
 pub use resolve::{Candidate, ResolveInput, ResolvedNow};
 pub use start::{AuthorizationView, StartedAuthorization};
-pub(crate) use token_endpoint::authenticated_form;
+pub(crate) use token_endpoint::{TokenRequestError, authenticated_form};
 
 /// What the operator decides about signing in at third-party servers.
 #[derive(Debug, Clone, Default)]
@@ -46,17 +51,10 @@ pub struct OperatorClient {
     pub name: Slug,
     pub issuer: String,
     pub client_id: String,
+    /// Its private key, with `private_key_jwt`.
     pub client_secret: Option<SecretValue>,
-    pub authentication: Option<ClientAuthMethod>,
-}
-
-/// How a method of ours is written in a protocol.
-pub(crate) const fn method_of(authentication: Authentication) -> ClientAuthMethod {
-    match authentication {
-        Authentication::None => ClientAuthMethod::None,
-        Authentication::ClientSecretBasic => ClientAuthMethod::ClientSecretBasic,
-        Authentication::ClientSecretPost => ClientAuthMethod::ClientSecretPost,
-    }
+    pub authentication: Option<Authentication>,
+    pub assertion_audience: AssertionAudience,
 }
 
 impl Broker {
@@ -81,17 +79,29 @@ impl Broker {
         redirect_uri: &'r str,
         authentication: Authentication,
     ) -> ClientRequest<'r> {
-        ClientRequest { name: "Switchboard", uri: self.public_url().as_str(), redirect_uri, authentication }
+        ClientRequest {
+            name: "Switchboard",
+            uri: self.public_url().as_str(),
+            redirect_uri,
+            authentication,
+            public_key: None,
+        }
     }
 
-    /// The client metadata document of a connection. It is made of its address alone: whether there is such a
-    /// connection is nobody's business.
+    /// The client metadata document of a connection. Without a key that an admin wanted for it, it is made of its address
+    /// alone: whether there is such a connection is nobody's business.
     pub fn client_document(&self, connection: switchboard_domain::ConnectionId) -> serde_json::Value {
         let address = match &self.0.connect.client_metadata_url {
             Some(template) => template.replace("{connection_id}", &connection.to_string()),
             None => format!("{}/oauth/client-metadata/{connection}.json", self.issuer()),
         };
         let callback = format!("{}/oauth/callback/{connection}", self.issuer());
-        self.client_request(&callback, Authentication::None).document(&address)
+        let keys = self.client_public_keys(connection).is_some();
+        let method = if keys { Authentication::PrivateKeyJwt } else { Authentication::None };
+        let mut document = self.client_request(&callback, method).document(&address);
+        if keys {
+            document["jwks_uri"] = serde_json::json!(self.client_keys_url(connection));
+        }
+        document
     }
 }

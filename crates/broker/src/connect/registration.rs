@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use switchboard_domain::{Connection, Timestamp};
-use switchboard_oauth::upstream::{Authentication, IssuedClient};
+use switchboard_oauth::upstream::{Authentication, ClientRequest, IssuedClient};
 use switchboard_storage::{UpstreamClientKind, UpstreamClientRow};
 
 use super::{
     ConnectFailure,
     client::{KnownAs, ReadyClient, Secrets},
+    client_key::new_key,
     discovery::Found,
     fetch,
 };
@@ -37,11 +38,10 @@ impl Broker {
             && row.redirect_uri == redirect_uri
             && row.expires_at.is_none_or(|at| at > now.plus(MARGIN))
         {
-            let client = self.opened(connection, row).await?;
+            let client = self.opened(connection, row, found).await?;
             return Ok(ReadyClient { client, redirect_uri, known_as: KnownAs::Stored });
         }
-        let authentication = found.server.authentication.first().copied().unwrap_or(Authentication::None);
-        let issued = self.register(endpoint, &redirect_uri, authentication).await?;
+        let issued = self.register(endpoint, &redirect_uri, wanted(connection, found)).await?;
         let generation = before.as_ref().map_or(1, |row| row.generation + 1);
         let row = self.row_of(connection, found, &issued, generation).await?;
         let mut tx = self.db().write().await?;
@@ -54,7 +54,7 @@ impl Broker {
             self.give_back(connection, Some(row));
         }
         let row = self.stored_client(connection).await?.ok_or_else(ConnectFailure::unavailable)?;
-        let client = self.opened(connection, &row).await?;
+        let client = self.opened(connection, &row, found).await?;
         Ok(ReadyClient { client, redirect_uri, known_as: KnownAs::Stored })
     }
 
@@ -67,7 +67,13 @@ impl Broker {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let body = self.client_request(redirect_uri, authentication).to_json().to_string();
+        let key = match authentication {
+            Authentication::PrivateKeyJwt => Some(new_key().ok_or_else(ConnectFailure::unavailable)?),
+            _ => None,
+        };
+        let request = self.client_request(redirect_uri, authentication);
+        let public_key = key.as_ref().map(|(_, public_key)| public_key);
+        let body = ClientRequest { public_key, ..request }.to_json().to_string();
         let most = self.0.egress.limits().registration_response_bytes();
         let answer = self.send_body(Method::POST, endpoint, (headers, body.into()), most).await;
         let answer = answer.map_err(|error| ConnectFailure::egress("the provider's registration", &error))?;
@@ -80,8 +86,12 @@ impl Broker {
             ));
         }
         let now = self.clock().now().as_secs();
-        IssuedClient::parse(&answer.body, authentication, now, &|url| self.may_ask(url))
-            .map_err(ConnectFailure::issued_client)
+        let mut issued = IssuedClient::parse(&answer.body, authentication, now, &|url| self.may_ask(url))
+            .map_err(ConnectFailure::issued_client)?;
+        if issued.authentication == Authentication::PrivateKeyJwt {
+            issued.client_secret = key.map(|(key, _)| key);
+        }
+        Ok(issued)
     }
 
     async fn row_of(
@@ -131,6 +141,13 @@ impl Broker {
             }
         });
     }
+}
+
+/// What an admin chose, or what the provider takes first.
+fn wanted(connection: &Connection, found: &Found) -> Authentication {
+    let chosen = connection.auth.oauth.as_ref().and_then(|it| it.token_endpoint_auth_method.as_deref());
+    let offered = || found.server.authentication.first().copied();
+    chosen.and_then(Authentication::from_word).or_else(offered).unwrap_or(Authentication::None)
 }
 
 /// What a provider says when it refuses, as far as it says anything.

@@ -1,15 +1,16 @@
-//! Asking a token endpoint (RFC 6749 section 3.2), as the client that we are there.
+//! The forms that a provider's endpoints take from us as their client (RFC 6749 section 3.2, RFC 7009 section 2).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use switchboard_domain::SecretValue;
 use switchboard_egress::EgressError;
-use switchboard_oauth::upstream::{TokenAnswer, TokenError};
+use switchboard_oauth::upstream::{Authentication, CLIENT_ASSERTION_TYPE, TokenAnswer, TokenError};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use crate::{Broker, ClientAuthMethod, UpstreamClient};
+use super::fetch::Answer;
+use crate::{Broker, UpstreamClient};
 
 /// Why there are no tokens.
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +29,26 @@ impl Broker {
         client: &UpstreamClient,
         fields: &[(&str, &str)],
     ) -> Result<TokenAnswer, TokenRequestError> {
-        let (headers, body) = authenticated_form(client, fields);
-        let most = self.0.egress.limits().token_response_bytes();
-        let answer = self.send_body(Method::POST, endpoint, (headers, body), most).await?;
+        let answer = self.send_form(endpoint, client, fields).await?;
         Ok(TokenAnswer::parse(answer.status, &answer.body)?)
+    }
+
+    /// Sends a form, authenticated as this client. Nothing is followed: a redirect is an answer like any other.
+    pub(crate) async fn send_form(
+        &self,
+        endpoint: &str,
+        client: &UpstreamClient,
+        fields: &[(&str, &str)],
+    ) -> Result<Answer, EgressError> {
+        let mut fields = fields.to_vec();
+        let assertion = self.assertion(client);
+        if let Some(assertion) = &assertion {
+            fields.push(("client_assertion_type", CLIENT_ASSERTION_TYPE));
+            fields.push(("client_assertion", assertion.expose()));
+        }
+        let form = authenticated_form(client, &fields);
+        let most = self.0.egress.limits().token_response_bytes();
+        self.send_body(Method::POST, endpoint, form, most).await
     }
 }
 
@@ -43,7 +60,7 @@ pub(crate) fn authenticated_form(client: &UpstreamClient, fields: &[(&str, &str)
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(fields);
     match (client.method, client.secret.as_ref().map(SecretValue::expose)) {
-        (ClientAuthMethod::ClientSecretBasic, Some(secret)) => {
+        (Authentication::ClientSecretBasic, Some(secret)) => {
             let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             let pair = Zeroizing::new(format!("{}:{}", encode(&client.id), encode(secret)));
             let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
@@ -52,10 +69,10 @@ pub(crate) fn authenticated_form(client: &UpstreamClient, fields: &[(&str, &str)
                 headers.insert(header::AUTHORIZATION, value);
             }
         }
-        (ClientAuthMethod::ClientSecretPost, Some(secret)) => {
+        (Authentication::ClientSecretPost, Some(secret)) => {
             form.append_pair("client_id", &client.id).append_pair("client_secret", secret);
         }
-        (ClientAuthMethod::None, _) | (_, None) => {
+        (Authentication::None | Authentication::PrivateKeyJwt, _) | (_, None) => {
             form.append_pair("client_id", &client.id);
         }
     }
@@ -66,8 +83,9 @@ pub(crate) fn authenticated_form(client: &UpstreamClient, fields: &[(&str, &str)
 mod tests {
     use super::*;
 
-    fn form(method: ClientAuthMethod) -> (Option<String>, String) {
-        let client = UpstreamClient { id: "a b".into(), secret: Some(SecretValue::new("s:ü")), method };
+    fn form(method: Authentication) -> (Option<String>, String) {
+        let client =
+            UpstreamClient { id: "a b".into(), secret: Some(SecretValue::new("s:ü")), method, terms: None };
         let (headers, body) = authenticated_form(&client, &[("grant_type", "refresh_token")]);
         let basic = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
         (basic, String::from_utf8(body.to_vec()).unwrap())
@@ -75,13 +93,15 @@ mod tests {
 
     #[test]
     fn the_client_proves_itself_in_one_place() {
-        let (basic, body) = form(ClientAuthMethod::ClientSecretBasic);
+        let (basic, body) = form(Authentication::ClientSecretBasic);
         let expected = format!("Basic {}", STANDARD.encode("a+b:s%3A%C3%BC"));
         assert_eq!((basic.as_deref(), body.as_str()), (Some(expected.as_str()), "grant_type=refresh_token"));
-        let (basic, body) = form(ClientAuthMethod::ClientSecretPost);
+        let (basic, body) = form(Authentication::ClientSecretPost);
         assert_eq!(basic, None);
         assert_eq!(body, "grant_type=refresh_token&client_id=a+b&client_secret=s%3A%C3%BC");
-        let (basic, body) = form(ClientAuthMethod::None);
-        assert_eq!((basic, body.as_str()), (None, "grant_type=refresh_token&client_id=a+b"));
+        for method in [Authentication::None, Authentication::PrivateKeyJwt] {
+            let (basic, body) = form(method);
+            assert_eq!((basic, body.as_str()), (None, "grant_type=refresh_token&client_id=a+b"));
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! Tokens for a program instead of a person (RFC 6749 section 4.4): our client at the provider asks for itself, with the
-//! secret that an admin gave. They are got when the first call wants one, and again like any other tokens; there is
+//! secret or the private key that an admin gave. They are got when the first call wants one, and again like any other tokens; there is
 //! nothing to refresh.
 
 use switchboard_domain::{Connection, SecretValue};
 use switchboard_oauth::upstream::Authentication;
 
-use super::{ClientAuthMethod, UpstreamClient, UpstreamTokens, secret::Plain};
-use crate::{Broker, connect::ConnectFailure};
+use super::{UpstreamClient, UpstreamTokens, secret::Plain};
+use crate::{
+    Broker,
+    connect::{ConnectFailure, assertion_terms},
+};
 
 impl Broker {
     /// All that asking takes, as tokens that were not issued yet. Where to ask is found out anew each time, and another
@@ -24,9 +27,13 @@ impl Broker {
         // There is nobody whose absence a refresh token would bridge.
         let needed = || found.scopes.iter().filter(|scope| *scope != "offline_access").cloned().collect();
         let scopes = config.scopes.clone().unwrap_or_else(needed);
-        let method = match found.server.authentication.first() {
-            Some(Authentication::ClientSecretPost) => ClientAuthMethod::ClientSecretPost,
-            _ => ClientAuthMethod::ClientSecretBasic,
+        let (method, terms) = match (&config.public_key, found.server.authentication.first()) {
+            (Some(_), _) => {
+                let terms = assertion_terms(&secret, config.assertion_audience, &found)?;
+                (Authentication::PrivateKeyJwt, Some(terms))
+            }
+            (None, Some(Authentication::ClientSecretPost)) => (Authentication::ClientSecretPost, None),
+            (None, _) => (Authentication::ClientSecretBasic, None),
         };
         Ok(UpstreamTokens {
             access_token: SecretValue::new(""),
@@ -36,7 +43,7 @@ impl Broker {
             issuer: found.server.issuer,
             token_endpoint: found.server.token_endpoint,
             revocation_endpoint: found.server.revocation_endpoint,
-            client: UpstreamClient { id: config.client_id.clone(), secret: Some(secret), method },
+            client: UpstreamClient { id: config.client_id.clone(), secret: Some(secret), method, terms },
             resource: Some(found.resource),
             expires_at: None,
         })

@@ -5,7 +5,6 @@
 mod client_credentials;
 mod connection_key;
 mod identity_token;
-mod provider;
 mod renewal;
 pub(crate) mod revocation;
 mod sealed;
@@ -30,7 +29,7 @@ pub(crate) use connection_key::ConnectionKey;
 pub(crate) use identity_token::of_accounts;
 pub use revocation::RevocationReport;
 pub use secret::NewSecret;
-pub use tokens::{ClientAuthMethod, UpstreamClient, UpstreamTokens};
+pub use tokens::{UpstreamClient, UpstreamTokens};
 
 use crate::{
     Broker,
@@ -206,7 +205,8 @@ impl Credentials {
     /// Takes no new renewals and waits for those under way: what they get can't be asked for again.
     pub(crate) async fn finish(&self) {
         self.tasks.close();
-        let _ = tokio::time::timeout(provider::PATIENCE + Duration::from_secs(5), self.tasks.wait()).await;
+        let _ =
+            tokio::time::timeout(crate::connect::PATIENCE + Duration::from_secs(5), self.tasks.wait()).await;
     }
 
     pub(crate) fn forget(&self, connection: ConnectionId) {

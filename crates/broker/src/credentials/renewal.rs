@@ -19,14 +19,14 @@ use switchboard_domain::{
     AuditOutcome, AuditPhase, AuditRecord, AuthType, Connection, CredentialId, CredentialOwner, Timestamp,
 };
 use switchboard_oauth::upstream::{TokenAnswer, TokenError};
-use switchboard_policy::Permit;
+use switchboard_policy::{MaintenancePermit, Permit};
 use switchboard_storage::{
     CredentialHealth, CredentialInfo, Lease, PutCredential, StorageError, StoredCredential,
 };
 use tokio::time::Instant;
 
-use super::{CredentialError, Opened, provider, secret::Plain, tokens::SealedTokens};
-use crate::{Broker, audit, upstream::UpstreamAuth};
+use super::{CredentialError, Opened, secret::Plain, tokens::SealedTokens};
+use crate::{Broker, audit, connect::TokenRequestError, upstream::UpstreamAuth};
 
 /// Longer than an exchange with a provider and the commit after it.
 const LEASE: Duration = Duration::from_secs(40);
@@ -169,6 +169,18 @@ impl Broker {
             return self.token_of_person(connection, permit.credential(), Some(refused)).await;
         }
         Ok(self.renewal(connection, permit.credential(), refused)?.await?.auth)
+    }
+
+    /// The same where nobody calls.
+    pub(crate) async fn renew_for_maintenance(
+        &self,
+        permit: &MaintenancePermit,
+        connection: &Arc<Connection>,
+        owner: CredentialOwner,
+        refused: &UpstreamAuth,
+    ) -> Result<UpstreamAuth, CredentialError> {
+        debug_assert_eq!(permit.connection(), connection.id);
+        Ok(self.renewal(connection, owner, refused)?.await?.auth)
     }
 
     /// Moved, damaged, or its key is gone: the connection says so from now on, and the audit log.
@@ -321,10 +333,11 @@ impl Broker {
         };
         let asked_at = self.clock().now();
         let client = tokens.client();
-        let answer = provider::send_form(&self.0.egress, tokens.token_endpoint(), &client, &grant).await;
+        let answer = self.request_tokens(tokens.token_endpoint(), &client, &grant).await;
         let answer = match answer {
-            Ok(answer) => TokenAnswer::parse(answer.status, &answer.body),
-            Err(error) => {
+            Ok(answer) => Ok(answer),
+            Err(TokenRequestError::Answer(error)) => Err(error),
+            Err(TokenRequestError::Egress(error)) => {
                 tracing::warn!(connection = %old.connection.slug, %error, "a provider can't be asked for new tokens");
                 return Err(NotRenewed::Later { after: self.next_pause(old.id) });
             }

@@ -8,7 +8,6 @@ use serde::Serialize;
 use switchboard_domain::{AuditOutcome, AuditPhase, AuditRecord, CredentialOwner, OrganizationId};
 use switchboard_storage::{Revocation, StorageError};
 
-use super::provider;
 use crate::{Broker, audit};
 
 /// For what somebody waits for; the rest is done in the background.
@@ -147,7 +146,7 @@ impl Broker {
         let client = tokens.client();
         for (hint, token) in tokens.to_revoke() {
             let form = [("token", token), ("token_type_hint", hint)];
-            match provider::send_form(&self.0.egress, endpoint, &client, &form).await {
+            match self.send_form(endpoint, &client, &form).await {
                 Ok(answer) if (200..300).contains(&answer.status) => {}
                 // Of a kind that it takes no word of (section 2.2.1), or a client that it no longer knows.
                 Ok(answer) if (400..500).contains(&answer.status) && ![408, 429].contains(&answer.status) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use switchboard_domain::{AuthType, Connection, Random, SecretValue, Timestamp};
-use switchboard_oauth::upstream::TokenAnswer;
+use switchboard_oauth::upstream::{AssertionTerms, Authentication, TokenAnswer};
 use zeroize::Zeroize as _;
 
 /// A fifth of their life ahead of the end tokens are due, and at most so long; each process at a time of its own.
@@ -15,22 +15,15 @@ const LONGEST_AHEAD: Duration = Duration::from_secs(300);
 /// Clocks differ, and a call takes a while: the last so much of a token's life is not used.
 const LEEWAY: Duration = Duration::from_secs(10);
 
-/// How our client proves itself at the provider's token endpoint (RFC 6749 section 2.3, RFC 7591 section 2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuthMethod {
-    /// A public client: it names itself and proves nothing.
-    None,
-    ClientSecretBasic,
-    ClientSecretPost,
-}
-
 /// Our client at a provider: tokens are bound to the one they were issued to.
 #[derive(Debug, Clone)]
 pub struct UpstreamClient {
     pub id: String,
+    /// Its private key, where it proves itself with assertions.
     pub secret: Option<SecretValue>,
-    pub method: ClientAuthMethod,
+    pub method: Authentication,
+    /// What its assertions have to be like there; only of a client with a private key.
+    pub terms: Option<AssertionTerms>,
 }
 
 /// Tokens of one owner at one provider.
@@ -70,7 +63,9 @@ pub(super) struct SealedTokens {
     client_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_secret: Option<String>,
-    client_auth_method: ClientAuthMethod,
+    client_auth_method: Authentication,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    assertion_terms: Option<AssertionTerms>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resource: Option<String>,
     /// Microseconds; with the expiry it says how long they live.
@@ -106,6 +101,7 @@ impl SealedTokens {
             client_id: tokens.client.id.clone(),
             client_secret: exposed(&tokens.client.secret),
             client_auth_method: tokens.client.method,
+            assertion_terms: tokens.client.terms.clone(),
             resource: tokens.resource.clone(),
             issued_at: issued_at.as_micros(),
         }
@@ -129,6 +125,7 @@ impl SealedTokens {
             id: self.client_id.clone(),
             secret: self.client_secret.as_deref().map(SecretValue::new),
             method: self.client_auth_method,
+            terms: self.assertion_terms.clone(),
         }
     }
 

@@ -29,14 +29,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use switchboard_domain::{SecretValue, Timestamp};
 use switchboard_egress::{Deadlines, Egress, EgressError, Redirects, Refused, Request};
+use switchboard_oauth::upstream::Authentication;
 use switchboard_storage::IdentityProvider;
 use url::Url;
 
 use super::{ProviderSettings, SignInError};
-use crate::{
-    connect::authenticated_form,
-    credentials::{ClientAuthMethod, UpstreamClient},
-};
+use crate::{connect::authenticated_form, credentials::UpstreamClient};
 
 /// For one request to a provider.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -402,11 +400,15 @@ impl Providers {
         let metadata = self.metadata(&known.provider.issuer).await?;
         let Some(endpoint) = &metadata.additional_metadata().revocation_endpoint else { return Ok(None) };
         let method = match is_basic(&metadata) {
-            true => ClientAuthMethod::ClientSecretBasic,
-            false => ClientAuthMethod::ClientSecretPost,
+            true => Authentication::ClientSecretBasic,
+            false => Authentication::ClientSecretPost,
         };
-        let client =
-            UpstreamClient { id: known.provider.client_id.clone(), secret: known.secret.clone(), method };
+        let client = UpstreamClient {
+            id: known.provider.client_id.clone(),
+            secret: known.secret.clone(),
+            method,
+            terms: None,
+        };
         let form = [("token", token.expose()), ("token_type_hint", kind)];
         let (headers, body) = authenticated_form(&client, &form);
         let mut request = HttpRequest::new(body.to_vec());

@@ -289,7 +289,7 @@ impl Broker {
     ) -> Result<(), Refusal> {
         match change {
             ClientChange::Keep => Ok(()),
-            ClientChange::Put(secret) => Ok(self.put_static_client(connection, secret.as_ref()).await?),
+            ClientChange::Put(secret) => Ok(self.put_client(connection, secret.as_ref()).await?),
             ClientChange::Drop => Ok(self.drop_client(connection).await?),
         }
     }

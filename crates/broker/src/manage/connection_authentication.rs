@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use switchboard_domain::{
-    ApiKeyHeader, AuthConfig, AuthType, ClientCredentialsConfig, CredentialMode, SecretValue,
+    ApiKeyHeader, AssertionAudience, AuthConfig, AuthType, ClientCredentialsConfig, CredentialMode,
+    SecretValue,
 };
 
-use super::refusal::Violations;
+use super::{
+    client_key::{PRIVATE_KEY_JWT, PublicKey, client_key},
+    refusal::Violations,
+};
 use crate::credentials::NewSecret;
 
 const MAX_TEXT_CHARACTERS: usize = 500;
@@ -76,8 +80,21 @@ pub struct MemberHeader {
 pub struct ClientCredentialsInput {
     pub client_id: String,
     /// Written, never read.
-    #[schema(value_type = String, write_only)]
-    pub client_secret: SecretValue,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, write_only)]
+    pub client_secret: Option<SecretValue>,
+    /// Instead of a secret: PEM (PKCS#8) or a JSON Web Key. Written, never read.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, write_only)]
+    pub private_key: Option<SecretValue>,
+    /// `private_key_jwt` without a `private_key`: one is made here, once for each `client_id`; its public half is then in
+    /// `public_key` and at `client_keys_url`.
+    #[serde(default)]
+    pub token_endpoint_auth_method: Option<String>,
+    /// For whom assertions signed with that key are: `issuer` (without), or `token_endpoint` for older providers.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub assertion_audience: AssertionAudience,
     /// What to ask for, instead of what the server says is needed.
     #[serde(default)]
     pub scopes: Option<Vec<String>>,
@@ -88,7 +105,26 @@ pub struct ClientCredentialsInput {
 #[schema(as = ClientCredentialsInfo)]
 pub struct ClientCredentialsView {
     pub client_id: String,
+    /// `private_key_jwt`, or null where a secret is stored.
+    pub token_endpoint_auth_method: Option<&'static str>,
+    /// Of the private key that is stored, as a JSON Web Key for the provider.
+    #[schema(value_type = Option<Object>)]
+    pub public_key: Option<PublicKey>,
+    #[schema(value_type = String)]
+    pub assertion_audience: AssertionAudience,
     pub scopes: Option<Vec<String>>,
+}
+
+impl From<&ClientCredentialsConfig> for ClientCredentialsView {
+    fn from(config: &ClientCredentialsConfig) -> Self {
+        Self {
+            client_id: config.client_id.clone(),
+            token_endpoint_auth_method: config.public_key.as_ref().map(|_| PRIVATE_KEY_JWT),
+            public_key: config.public_key.clone(),
+            assertion_audience: config.assertion_audience,
+            scopes: config.scopes.clone(),
+        }
+    }
 }
 
 /// How a connection is to authenticate, as written.
@@ -100,6 +136,8 @@ pub(crate) struct Authentication {
     pub(crate) headers: Option<BTreeMap<String, SecretValue>>,
     pub(crate) member_headers: Vec<MemberHeader>,
     pub(crate) client_credentials: Option<ClientCredentialsInput>,
+    /// The client whose key is stored already, where the connection leads to the same place as before.
+    pub(crate) known_client: Option<ClientCredentialsConfig>,
 }
 
 impl Authentication {
@@ -158,12 +196,12 @@ impl Authentication {
                 }
                 match self.client_credentials {
                     Some(input) => {
-                        check_client(&input, violations);
-                        let ClientCredentialsInput { client_id, client_secret, scopes } = input;
-                        auth.client_credentials = Some(ClientCredentialsConfig { client_id, scopes });
-                        secret = Some(NewSecret::ClientSecret(client_secret));
+                        let (config, given) = client(input, self.known_client, violations);
+                        auth.client_credentials = Some(config);
+                        secret = given.map(NewSecret::ClientSecret);
                     }
-                    None => violations.add("client_credentials", "Give `client_id` and `client_secret`."),
+                    None => violations
+                        .add("client_credentials", "Give `client_id` and `client_secret` or `private_key`."),
                 }
                 return (auth, secret);
             }
@@ -180,12 +218,65 @@ impl Authentication {
     }
 }
 
+/// The client to store in the open, and its secret or key to seal; `None` keeps the key that is there.
+fn client(
+    input: ClientCredentialsInput,
+    known: Option<ClientCredentialsConfig>,
+    violations: &mut Violations,
+) -> (ClientCredentialsConfig, Option<SecretValue>) {
+    check_client(&input, violations);
+    let mut config = ClientCredentialsConfig {
+        client_id: input.client_id,
+        scopes: input.scopes,
+        public_key: None,
+        assertion_audience: input.assertion_audience,
+    };
+    let method = input.token_endpoint_auth_method.as_deref();
+    match (input.client_secret, input.private_key) {
+        (Some(_), Some(_)) => {
+            violations.add("client_credentials.private_key", "Give a secret or a private key, not both.");
+            (config, None)
+        }
+        (Some(_), None) if method == Some(PRIVATE_KEY_JWT) => {
+            let path = "client_credentials.client_secret";
+            violations.add(path, "With `private_key_jwt` the client has a private key and no secret.");
+            (config, None)
+        }
+        (Some(secret), None) => {
+            check_secret("client_credentials.client_secret", &secret, violations);
+            (config, Some(secret))
+        }
+        (None, None) if method != Some(PRIVATE_KEY_JWT) => {
+            let path = "client_credentials.client_secret";
+            violations
+                .add(path, "Give the client's secret, or say `token_endpoint_auth_method: private_key_jwt`.");
+            (config, None)
+        }
+        (None, key) => {
+            let kept = known.filter(|known| key.is_none() && known.client_id == config.client_id);
+            if let Some(public_key) = kept.and_then(|known| known.public_key) {
+                config.public_key = Some(public_key);
+                return (config, None);
+            }
+            let Some((key, public)) = client_key("client_credentials.private_key", key, violations) else {
+                return (config, None);
+            };
+            config.public_key = Some(public);
+            (config, Some(key))
+        }
+    }
+}
+
 fn check_client(input: &ClientCredentialsInput, violations: &mut Violations) {
     let visible = |text: &str| !text.is_empty() && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
     if !visible(&input.client_id) || input.client_id.len() > MAX_CLIENT_ID {
         violations.add("client_credentials.client_id", "Give the id as the provider shows it.");
     }
-    check_secret("client_credentials.client_secret", &input.client_secret, violations);
+    let known = [PRIVATE_KEY_JWT, "client_secret_basic", "client_secret_post"];
+    if input.token_endpoint_auth_method.as_deref().is_some_and(|method| !known.contains(&method)) {
+        let path = "client_credentials.token_endpoint_auth_method";
+        violations.add(path, "Use `private_key_jwt` for a client with a private key, or leave it out.");
+    }
     let scopes = input.scopes.iter().flatten();
     if scopes.clone().count() > MAX_SCOPES
         || scopes.clone().any(|scope| !visible(scope) || scope.contains(' '))

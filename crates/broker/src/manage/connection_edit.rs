@@ -252,6 +252,7 @@ impl Broker {
                 headers: edit.headers,
                 member_headers,
                 client_credentials: edit.client_credentials,
+                known_client: before.auth.client_credentials.clone().filter(|_| after.url == before.url),
             };
             let keeps_headers = !headers_given && before.auth_type == AuthType::Headers;
             let (auth, given) = if keeps_headers && after.auth_type == AuthType::Headers {
@@ -269,6 +270,10 @@ impl Broker {
             secret = given;
         }
         let moved = after.url != before.url || after.auth_type != before.auth_type;
+        if let Some(client) = after.auth.client_credentials.as_mut().filter(|_| moved && secret.is_none()) {
+            // The key is taken away with everything else that belonged to where it led.
+            client.public_key = None;
+        }
         let (oauth, mut change) =
             self.apply_oauth(Some(before), (after.auth_type, moved), edit.oauth, &mut violations);
         // Another client, or another place: whose tokens the server takes is found out anew.
@@ -283,6 +288,8 @@ impl Broker {
             || after.credential_mode != before.credential_mode
             || after.auth.member_headers != before.auth.member_headers
             || change.forgets_issuer;
+        // Asked for with the tokens, which are to be got anew.
+        let asks_otherwise = after.auth.client_credentials != before.auth.client_credentials;
         let enabled_now = after.switches.enabled && !before.switches.enabled;
         Ok(Edited {
             leads_elsewhere: elsewhere
@@ -290,6 +297,7 @@ impl Broker {
                 || secret.is_some()
                 || after.auth.api_key != before.auth.api_key
                 || change.differs
+                || asks_otherwise
                 || enabled_now,
             connection: after,
             secret,

@@ -198,6 +198,7 @@ impl Broker {
             headers: new.headers,
             member_headers: new.member_headers,
             client_credentials: new.client_credentials,
+            known_client: None,
         };
         let (mut auth, secret) = authentication.check(&mut violations);
         let (oauth, change) = self.apply_oauth(None, (new.auth_type, false), new.oauth, &mut violations);

@@ -3,10 +3,16 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use switchboard_domain::{AuthType, ClientRegistration, Connection, OauthConfig, SecretValue};
+use switchboard_domain::{
+    AssertionAudience, AuthType, ClientRegistration, Connection, OauthConfig, SecretValue,
+};
 use switchboard_oauth::upstream::Authentication;
 
-use super::{connection_authentication::check_secret, refusal::Violations};
+use super::{
+    client_key::{PRIVATE_KEY_JWT, PublicKey, client_key},
+    connection_authentication::check_secret,
+    refusal::Violations,
+};
 use crate::Broker;
 
 const MAX_SCOPES: usize = 100;
@@ -60,7 +66,17 @@ pub struct OauthInput {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, write_only)]
     pub client_secret: Option<Option<SecretValue>>,
-    /// `client_secret_basic`, `client_secret_post` or `none`; without, what the provider prefers.
+    /// Instead of a secret: PEM (PKCS#8) or a JSON Web Key. Written, never read. `null`, or none with
+    /// `private_key_jwt`, has one made here; its public half is then in `public_key` and at `client_keys_url`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, write_only)]
+    pub private_key: Option<Option<SecretValue>>,
+    /// For whom assertions signed with that key are: `issuer` (without), or `token_endpoint` for older providers.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub assertion_audience: Option<AssertionAudience>,
+    /// `client_secret_basic`, `client_secret_post`, `private_key_jwt` or `none`; without, what the provider prefers of
+    /// those that need no key.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub token_endpoint_auth_method: Option<Option<String>>,
@@ -94,6 +110,11 @@ pub struct OauthView {
     pub client_id: Option<String>,
     pub has_client_secret: bool,
     pub token_endpoint_auth_method: Option<String>,
+    /// Of the private key that is stored, as a JSON Web Key for the provider.
+    #[schema(value_type = Option<Object>)]
+    pub public_key: Option<PublicKey>,
+    #[schema(value_type = String)]
+    pub assertion_audience: AssertionAudience,
     pub scopes: Option<Vec<String>>,
     pub authorization_endpoint: Option<String>,
     pub token_endpoint: Option<String>,
@@ -108,6 +129,8 @@ impl From<&OauthConfig> for OauthView {
             client_id: config.client_id.clone(),
             has_client_secret: config.has_client_secret,
             token_endpoint_auth_method: config.token_endpoint_auth_method.clone(),
+            public_key: config.public_key.clone(),
+            assertion_audience: config.assertion_audience,
             scopes: config.scopes.clone(),
             authorization_endpoint: config.authorization_endpoint.clone(),
             token_endpoint: config.token_endpoint.clone(),
@@ -122,7 +145,7 @@ impl From<&OauthConfig> for OauthView {
 pub(crate) enum ClientChange {
     #[default]
     Keep,
-    /// The admin's, with this secret.
+    /// The admin's, or our document's, with this secret or key.
     Put(Option<SecretValue>),
     Drop,
 }
@@ -160,17 +183,21 @@ impl Broker {
             // Clients and their secrets belong to where the connection led (THREATS Z8).
             config = OauthConfig { registration: config.registration, ..OauthConfig::default() };
         }
-        let secret = merge(&mut config, input);
+        let (secret, key) = (input.client_secret.clone(), input.private_key.clone());
+        merge(&mut config, input);
+        if old.as_ref().is_some_and(|old| old.issuer != config.issuer) {
+            // The client is dropped with the authorization server that knew it, and its key with it.
+            config.public_key = None;
+        }
+        let secret = prove(&mut config, old.as_ref(), (secret, key), violations);
         check(&config, secret.as_ref(), violations);
         self.check_addresses(&config, violations);
         let was = old.clone().unwrap_or_default();
         let issuer_changed = config.issuer != was.issuer && config.issuer.is_some();
-        let client = if config.client_id != was.client_id
-            || config.token_endpoint_auth_method != was.token_endpoint_auth_method && secret.is_some()
-            || secret.is_some()
-        {
+        let client = if config.client_id != was.client_id || secret.is_some() {
             match (&config.client_id, secret) {
                 (Some(_), secret) => ClientChange::Put(secret.flatten()),
+                (None, Some(Some(key))) if config.public_key.is_some() => ClientChange::Put(Some(key)),
                 (None, _) => ClientChange::Drop,
             }
         } else if moved || issuer_changed || config.registration != was.registration {
@@ -178,9 +205,6 @@ impl Broker {
         } else {
             ClientChange::Keep
         };
-        if matches!(&client, ClientChange::Put(secret) if secret.is_none()) {
-            config.has_client_secret = false;
-        }
         let change = OauthChange {
             client,
             forgets_issuer: moved || issuer_changed,
@@ -206,16 +230,15 @@ impl Broker {
     }
 }
 
-/// The secret, when one was given or cleared.
-fn merge(config: &mut OauthConfig, input: OauthInput) -> Option<Option<SecretValue>> {
+fn merge(config: &mut OauthConfig, input: OauthInput) {
     config.registration = input.registration.unwrap_or(config.registration);
     if let Some(client_id) = input.client_id {
-        config.has_client_secret &= client_id == config.client_id;
         config.client_id = client_id.filter(|id| !id.is_empty());
     }
     if let Some(method) = input.token_endpoint_auth_method {
         config.token_endpoint_auth_method = method;
     }
+    config.assertion_audience = input.assertion_audience.unwrap_or(config.assertion_audience);
     if let Some(scopes) = input.scopes {
         config.scopes = scopes.map(|scopes| match scopes {
             ScopesInput::List(list) => list,
@@ -234,10 +257,53 @@ fn merge(config: &mut OauthConfig, input: OauthInput) -> Option<Option<SecretVal
     if let Some(issuer) = input.issuer {
         config.issuer = issuer;
     }
-    if let Some(secret) = &input.client_secret {
-        config.has_client_secret = secret.is_some();
+}
+
+/// What the client proves itself with from now on; `None` when that stays as it was, and `Some(None)` when it proves
+/// nothing. What was stored goes with the client that it was stored for.
+fn prove(
+    config: &mut OauthConfig,
+    before: Option<&OauthConfig>,
+    (secret, key): (Option<Option<SecretValue>>, Option<Option<SecretValue>>),
+    violations: &mut Violations,
+) -> Option<Option<SecretValue>> {
+    let is_same = before.is_some_and(|before| {
+        before.client_id == config.client_id && before.registration == config.registration
+    });
+    config.has_client_secret &= is_same;
+    config.public_key = config.public_key.take().filter(|_| is_same);
+    let (given_secret, given_key) =
+        (secret.as_ref().and_then(Option::as_ref), key.as_ref().and_then(Option::as_ref));
+    let method = config.token_endpoint_auth_method.as_deref();
+    let has_changed = before.and_then(|before| before.token_endpoint_auth_method.as_deref()) != method;
+    if given_secret.is_some() && given_key.is_some() {
+        violations.add("oauth.private_key", "Give a secret or a private key, not both.");
+    } else if given_key.is_some() && method.is_none() {
+        config.token_endpoint_auth_method = Some(PRIVATE_KEY_JWT.to_owned());
+    } else if given_secret.is_some() && method == Some(PRIVATE_KEY_JWT) && !has_changed {
+        config.token_endpoint_auth_method = None;
     }
-    input.client_secret
+    if config.token_endpoint_auth_method.as_deref() != Some(PRIVATE_KEY_JWT) {
+        if given_key.is_some() {
+            violations
+                .add("oauth.private_key", "It goes with `token_endpoint_auth_method: private_key_jwt`.");
+        }
+        let had_key = config.public_key.take().is_some();
+        config.has_client_secret = secret.as_ref().map_or(config.has_client_secret, Option::is_some);
+        return if had_key { Some(secret.flatten()) } else { secret };
+    }
+    if given_secret.is_some() {
+        violations
+            .add("oauth.client_secret", "With `private_key_jwt` the client has a private key and no secret.");
+    }
+    config.has_client_secret = false;
+    // At a registration it is made with it, and the provider is told.
+    if config.registration == ClientRegistration::Dynamic || (config.public_key.is_some() && key.is_none()) {
+        return None;
+    }
+    let (key, public_key) = client_key("oauth.private_key", key.flatten(), violations)?;
+    config.public_key = Some(public_key);
+    Some(Some(key))
 }
 
 fn check(config: &OauthConfig, secret: Option<&Option<SecretValue>>, violations: &mut Violations) {
@@ -271,24 +337,15 @@ fn check(config: &OauthConfig, secret: Option<&Option<SecretValue>>, violations:
     {
         violations.add("oauth.client_id", "It has characters that no client id has. Copy it again.");
     }
-    if let Some(Some(secret)) = secret {
+    if let Some(Some(secret)) = secret
+        && config.public_key.is_none()
+    {
         check_secret("oauth.client_secret", secret, violations);
         if config.client_id.is_none() {
             violations.add("oauth.client_secret", "It belongs to a `client_id`.");
         }
     }
-    match config.token_endpoint_auth_method.as_deref().map(Authentication::from_word) {
-        None => {}
-        Some(None) => violations.add(
-            "oauth.token_endpoint_auth_method",
-            "Use `client_secret_basic`, `client_secret_post` or `none`, or leave it out.",
-        ),
-        Some(Some(method)) if (method == Authentication::None) == config.has_client_secret => violations.add(
-            "oauth.token_endpoint_auth_method",
-            "`none` is for a client without a secret, the others for one with a secret.",
-        ),
-        Some(Some(_)) => {}
-    }
+    check_method(config, violations);
     check_parameters(&config.authorization_parameters, violations);
     let odd = |scope: &String| {
         scope.is_empty()
@@ -298,6 +355,31 @@ fn check(config: &OauthConfig, secret: Option<&Option<SecretValue>>, violations:
         violations
             .add("oauth.scopes", format!("Name at most {MAX_SCOPES} scopes, as the provider writes them."));
     }
+}
+
+fn check_method(config: &OauthConfig, violations: &mut Violations) {
+    let Some(word) = config.token_endpoint_auth_method.as_deref() else { return };
+    let wrong = match Authentication::from_word(word) {
+        None => {
+            "Use `client_secret_basic`, `client_secret_post`, `private_key_jwt` or `none`, or leave it out."
+        }
+        Some(Authentication::PrivateKeyJwt)
+            if config.client_id.is_none() && config.registration == ClientRegistration::Auto =>
+        {
+            "`private_key_jwt` goes with a `client_id` (`registration: static`), or with `registration: client_metadata` \
+             or `dynamic`."
+        }
+        Some(Authentication::None) if config.has_client_secret => {
+            "`none` is for a client without a secret, the others for one with a secret."
+        }
+        Some(Authentication::ClientSecretBasic | Authentication::ClientSecretPost)
+            if !config.has_client_secret =>
+        {
+            "`none` is for a client without a secret, the others for one with a secret."
+        }
+        Some(_) => return,
+    };
+    violations.add("oauth.token_endpoint_auth_method", wrong);
 }
 
 /// What we say ourselves is nobody's to change: a state or a redirect URI of somebody's choosing is an attack.

@@ -93,6 +93,9 @@ pub struct ConnectionView {
     /// Admins', with `send_identity`: where the key is that callers' identities are signed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity_keys_url: Option<String>,
+    /// Admins', with a client that proves itself with a private key: where the provider finds the public one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_keys_url: Option<String>,
     /// Admins': what the last check found, stage by stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -167,9 +170,14 @@ impl Broker {
             client_credentials: connection
                 .auth
                 .client_credentials
-                .clone()
+                .as_ref()
                 .filter(|_| full)
-                .map(|config| ClientCredentialsView { client_id: config.client_id, scopes: config.scopes }),
+                .map(ClientCredentialsView::from),
+            client_keys_url: connection
+                .auth
+                .client_public_key()
+                .filter(|_| full)
+                .map(|_| self.client_keys_url(connection.id)),
             member_headers: connection
                 .auth
                 .member_headers

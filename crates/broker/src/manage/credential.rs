@@ -159,8 +159,15 @@ impl Broker {
         let _allowed = authorize(principal, Operation::ListCredentials, Target::Organization)?;
         let snapshot = self.organization_snapshot(principal.organization)?;
         let stored = self.db().single().await?.credentials().list(principal.organization).await?;
+        // Members' sign-ins at the identity provider are kept for them, not for a connection.
+        let of_accounts = snapshot
+            .connections
+            .values()
+            .filter(|known| known.connection.auth_type == AuthType::UserOidc)
+            .flat_map(|known| known.credentials.iter().cloned());
         let mut shown: Vec<(String, CredentialView)> = stored
             .into_iter()
+            .chain(of_accounts)
             .filter(|info| connection.is_none_or(|wanted| wanted == info.connection))
             .filter_map(|info| {
                 let known = snapshot.connections.get(&info.connection)?;

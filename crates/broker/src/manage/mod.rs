@@ -11,6 +11,7 @@ mod approval;
 mod audit_chain;
 mod audit_log;
 mod authorize;
+mod client_key;
 mod connection;
 mod connection_authentication;
 mod connection_edit;

@@ -2,8 +2,8 @@
 
 use std::{borrow::Cow, path::PathBuf};
 
-use switchboard_broker::{ClientAuthMethod, connect::OperatorClient};
-use switchboard_domain::{SecretValue, Slug};
+use switchboard_broker::connect::{Authentication, OperatorClient};
+use switchboard_domain::{AssertionAudience, SecretValue, Slug};
 use toml::{Spanned, de::DeValue};
 use url::Url;
 
@@ -12,8 +12,16 @@ use super::{
     suggest::nearest,
 };
 
-const MEMBERS: [&str; 6] =
-    ["name", "issuer", "client_id", "client_secret", "client_secret_file", "token_endpoint_auth_method"];
+const MEMBERS: [&str; 8] = [
+    "name",
+    "issuer",
+    "client_id",
+    "client_secret",
+    "client_secret_file",
+    "private_key_file",
+    "token_endpoint_auth_method",
+    "assertion_audience",
+];
 
 /// One entry, as written.
 #[derive(Clone, Default)]
@@ -25,6 +33,9 @@ pub(crate) struct OauthClientEntry {
     /// Never shown.
     pub(crate) client_secret: Option<SecretValue>,
     pub(crate) client_secret_file: Option<PathBuf>,
+    /// Of a client that proves itself with a private key; read into `client_secret`.
+    pub(crate) private_key_file: Option<PathBuf>,
+    pub(crate) assertion_audience: AssertionAudience,
     pub(crate) token_endpoint_auth_method: Option<String>,
 }
 
@@ -61,9 +72,18 @@ impl OauthClientEntry {
             "client_id" => self.client_id = text,
             "client_secret" => self.client_secret = Some(SecretValue::new(text)),
             "client_secret_file" => self.client_secret_file = Some(PathBuf::from(text)),
-            _ if method(&text).is_some() => self.token_endpoint_auth_method = Some(text),
+            "private_key_file" => self.private_key_file = Some(PathBuf::from(text)),
+            "assertion_audience" => match AssertionAudience::from_word(&text) {
+                Some(audience) => self.assertion_audience = audience,
+                None => {
+                    let why = "is `issuer` or `token_endpoint`".into();
+                    return Err(Fault::Shape { origin, key, why });
+                }
+            },
+            _ if Authentication::from_word(&text).is_some() => self.token_endpoint_auth_method = Some(text),
             _ => {
-                let why = "is `client_secret_basic`, `client_secret_post` or `none`".into();
+                let why =
+                    "is `client_secret_basic`, `client_secret_post`, `private_key_jwt` or `none`".into();
                 return Err(Fault::Shape { origin, key, why });
             }
         }
@@ -87,16 +107,11 @@ impl OauthClientEntry {
             issuer: self.issuer.clone(),
             client_id: self.client_id.clone(),
             client_secret: self.client_secret.clone(),
-            authentication: self.token_endpoint_auth_method.as_deref().and_then(method),
+            authentication: match self.private_key_file {
+                Some(_) => Some(Authentication::PrivateKeyJwt),
+                None => self.token_endpoint_auth_method.as_deref().and_then(Authentication::from_word),
+            },
+            assertion_audience: self.assertion_audience,
         })
-    }
-}
-
-fn method(word: &str) -> Option<ClientAuthMethod> {
-    match word {
-        "client_secret_basic" => Some(ClientAuthMethod::ClientSecretBasic),
-        "client_secret_post" => Some(ClientAuthMethod::ClientSecretPost),
-        "none" => Some(ClientAuthMethod::None),
-        _ => None,
     }
 }

@@ -50,7 +50,9 @@ is that issuer, so that no admin has to paste them. Each has one callback of its
 | `issuer` | The provider's issuer, exactly as in its metadata; required. |
 | `client_id` | Required. |
 | `client_secret`, `client_secret_file` | Its secret, or the file that holds it; none for a public client. |
-| `token_endpoint_auth_method` | `client_secret_basic` (with a secret), `client_secret_post` or `none`. |
+| `private_key_file` | Instead of a secret: the file with the private key (PEM or JSON Web Key) that it proves itself with (`private_key_jwt`). |
+| `token_endpoint_auth_method` | `client_secret_basic` (with a secret), `client_secret_post`, `private_key_jwt` (with a key) or `none`. |
+| `assertion_audience` | For whom what the key signs is: `issuer`, or `token_endpoint` for older providers. |
 
 ## Client commands
 

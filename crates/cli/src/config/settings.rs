@@ -193,12 +193,20 @@ impl Settings {
         self.stdio = document.stdio;
         self.oauth_clients = document.oauth_clients;
         for entry in &mut self.oauth_clients {
-            let Some(secret) = &entry.client_secret_file else { continue };
+            let files = [
+                ("private_key_file", &entry.private_key_file),
+                ("client_secret_file", &entry.client_secret_file),
+            ];
+            let Some((member, secret)) =
+                files.into_iter().find_map(|(member, file)| Some((member, file.as_ref()?)))
+            else {
+                continue;
+            };
             let secret = path.parent().map_or_else(|| secret.clone(), |parent| parent.join(secret));
             match read_bounded(&secret, MAX_SECRET_BYTES) {
                 Ok(text) => entry.client_secret = Some(SecretValue::new(text.trim_end())),
                 Err(source) => {
-                    let named_by = format!("oauth_clients.client_secret_file (line {})", entry.line);
+                    let named_by = format!("oauth_clients.{member} (line {})", entry.line);
                     faults.push(Fault::SecretFile { named_by, path: secret, source });
                 }
             }

@@ -1,5 +1,7 @@
 //! Becoming known to an authorization server (RFC 7591), as the one who asks.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard_domain::SecretValue;
@@ -17,6 +19,8 @@ pub struct ClientRequest<'a> {
     pub uri: &'a str,
     pub redirect_uri: &'a str,
     pub authentication: Authentication,
+    /// With `private_key_jwt`: the public key, as a JSON Web Key.
+    pub public_key: Option<&'a BTreeMap<String, String>>,
 }
 
 impl ClientRequest<'_> {
@@ -24,7 +28,7 @@ impl ClientRequest<'_> {
     pub fn to_json(self) -> Value {
         // A program on somebody's own machine may be sent its answer over http; everything else is a web application.
         let loopback = self.redirect_uri.starts_with("http://");
-        json!({
+        let mut request = json!({
             "client_name": self.name,
             "client_uri": self.uri,
             "redirect_uris": [self.redirect_uri],
@@ -32,7 +36,12 @@ impl ClientRequest<'_> {
             "response_types": ["code"],
             "token_endpoint_auth_method": self.authentication.as_str(),
             "application_type": if loopback { "native" } else { "web" },
-        })
+        });
+        if let Some(key) = self.public_key {
+            request["jwks"] = json!({ "keys": [key] });
+            request["token_endpoint_auth_signing_alg"] = json!(key.get("alg"));
+        }
+        request
     }
 
     /// The document that is found at `client_id` (draft-ietf-oauth-client-id-metadata-document).
@@ -110,8 +119,13 @@ impl IssuedClient {
         let authentication = match (answer.token_endpoint_auth_method.as_deref(), &secret) {
             (Some(word), secret) => {
                 let method = Authentication::from_word(word).ok_or(E::Authentication)?;
-                if secret.is_none() { Authentication::None } else { method }
+                match (method, secret) {
+                    (Authentication::PrivateKeyJwt, _) if asked != method => return Err(E::Authentication),
+                    (Authentication::PrivateKeyJwt, _) | (_, Some(_)) => method,
+                    (_, None) => Authentication::None,
+                }
             }
+            (None, None) if asked == Authentication::PrivateKeyJwt => asked,
             (None, None) => Authentication::None,
             (None, Some(_)) if asked == Authentication::None => Authentication::ClientSecretBasic,
             (None, Some(_)) => asked,

@@ -4,13 +4,14 @@
 //! [`ProtectedResource`] metadata (RFC 9728) names authorization servers; the [`ServerMetadata`] of one of them (RFC
 //! 8414, OpenID Connect Discovery) names endpoints; a client becomes known there (RFC 7591, [`IssuedClient`]); a person
 //! is sent to it with an [`AuthorizationUrl`] and comes back with an [`AuthorizationAnswer`] (RFC 9207), whose code
-//! becomes tokens ([`TokenAnswer`]).
+//! becomes tokens ([`TokenAnswer`]). A client with a key of its own proves itself with a [`ClientAssertion`].
 //!
 //! Everything read here is the word of strangers. Whether a URL in it may be asked at all is the network guard's
 //! decision, which is passed in as [`Allowed`]: a document with a URL that may not be asked is refused whole.
 
 mod authorization;
 mod challenge;
+mod client_assertion;
 mod issued_client;
 mod protected_resource;
 mod server_metadata;
@@ -21,6 +22,7 @@ mod verifier;
 
 pub use authorization::{AnswerError, AuthorizationAnswer, AuthorizationUrl};
 pub use challenge::BearerChallenge;
+pub use client_assertion::{AssertionTerms, CLIENT_ASSERTION_TYPE, ClientAssertion};
 pub use issued_client::{ClientRequest, IssuedClient, IssuedClientError};
 pub use protected_resource::{ProtectedResource, ResourceError};
 pub use server_metadata::{Authentication, MetadataKind, ServerMetadata, ServerMetadataError};

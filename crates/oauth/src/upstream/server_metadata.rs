@@ -5,7 +5,6 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Allowed, is_object, scopes};
-use crate::ClientAuthentication;
 
 /// Under which of its two names a document was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +25,9 @@ pub struct ServerMetadata {
     pub scopes_supported: Vec<String>,
     /// How clients may prove who they are, best first.
     pub authentication: Vec<Authentication>,
+    /// What the assertions of clients may be signed with (`private_key_jwt`); empty when it does not say.
+    #[serde(default)]
+    pub signing_algorithms: Vec<String>,
     /// It reads client metadata documents.
     pub reads_client_documents: bool,
     /// It names itself in its answers (RFC 9207).
@@ -34,32 +36,33 @@ pub struct ServerMetadata {
     pub refreshes: bool,
 }
 
-/// Client authentication in stored form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How our client proves itself at an authorization server (RFC 6749 section 2.3, RFC 7591 section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Authentication {
     ClientSecretBasic,
     ClientSecretPost,
+    /// A public client: it names itself and proves nothing.
     None,
+    /// An assertion that it signs (RFC 7523); its secret is the private key.
+    PrivateKeyJwt,
 }
 
 impl Authentication {
-    pub const fn as_str(self) -> &'static str {
-        self.protocol().as_str()
-    }
+    /// Best first. A key comes last: it takes somebody to tell the provider of it.
+    const ALL: [Self; 4] = [Self::ClientSecretBasic, Self::ClientSecretPost, Self::None, Self::PrivateKeyJwt];
 
-    pub const fn protocol(self) -> ClientAuthentication {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::ClientSecretBasic => ClientAuthentication::SecretBasic,
-            Self::ClientSecretPost => ClientAuthentication::SecretPost,
-            Self::None => ClientAuthentication::None,
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::None => "none",
+            Self::PrivateKeyJwt => "private_key_jwt",
         }
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::ClientSecretBasic, Self::ClientSecretPost, Self::None]
-            .into_iter()
-            .find(|method| method.as_str() == word)
+        Self::ALL.into_iter().find(|method| method.as_str() == word)
     }
 }
 
@@ -101,6 +104,7 @@ struct Document {
     grant_types_supported: Option<Vec<Value>>,
     code_challenge_methods_supported: Option<Vec<Value>>,
     token_endpoint_auth_methods_supported: Option<Vec<Value>>,
+    token_endpoint_auth_signing_alg_values_supported: Option<Vec<Value>>,
     id_token_signing_alg_values_supported: Option<Vec<Value>>,
     client_id_metadata_document_supported: Option<Value>,
     authorization_response_iss_parameter_supported: Option<Value>,
@@ -153,6 +157,7 @@ impl ServerMetadata {
             revocation_endpoint: None,
             scopes_supported: Vec::new(),
             authentication: vec![Authentication::None, Authentication::ClientSecretPost],
+            signing_algorithms: Vec::new(),
             reads_client_documents: false,
             sends_issuer: false,
             refreshes: true,
@@ -170,6 +175,7 @@ impl ServerMetadata {
                 Authentication::ClientSecretBasic,
                 Authentication::ClientSecretPost,
                 Authentication::None,
+                Authentication::PrivateKeyJwt,
             ],
             ..Self::assumed(issuer)
         }
@@ -219,8 +225,10 @@ impl ServerMetadata {
         }
         let says = |value: &Option<Value>| value.as_ref() == Some(&Value::Bool(true));
         let words = document.scopes_supported.as_deref().unwrap_or_default();
+        let algorithms = document.token_endpoint_auth_signing_alg_values_supported.iter().flatten();
         Ok(Self {
             authentication: document.authentication()?,
+            signing_algorithms: algorithms.filter_map(Value::as_str).map(str::to_owned).take(50).collect(),
             reads_client_documents: says(&document.client_id_metadata_document_supported),
             sends_issuer: says(&document.authorization_response_iss_parameter_supported),
             refreshes: lists(document.grant_types_supported.as_deref(), "refresh_token", true),
@@ -287,10 +295,10 @@ impl Document {
         let Some(named) = &self.token_endpoint_auth_methods_supported else {
             return Ok(vec![Authentication::ClientSecretBasic, Authentication::None]);
         };
-        let order =
-            [Authentication::ClientSecretBasic, Authentication::ClientSecretPost, Authentication::None];
-        let known: Vec<_> =
-            order.into_iter().filter(|method| named.iter().any(|it| it == method.as_str())).collect();
+        let known: Vec<_> = Authentication::ALL
+            .into_iter()
+            .filter(|method| named.iter().any(|it| it == method.as_str()))
+            .collect();
         if known.is_empty() { Err(ServerMetadataError::NoAuthentication) } else { Ok(known) }
     }
 }

@@ -12,7 +12,7 @@ use switchboard_broker::{CallContext, CallFailure, Execute, Executed, Search};
 use switchboard_domain::{CallError, ErrorCode};
 use switchboard_mcp::{Era, ProtocolError, Request};
 
-use super::{definitions, dispatch, elicitation};
+use super::{definitions, dispatch, elicitation, session::LiveSession};
 use crate::ServerState;
 
 #[derive(Deserialize)]
@@ -27,6 +27,7 @@ pub(super) async fn call(
     state: &ServerState,
     context: &CallContext,
     request: &Request<'_>,
+    session: Option<&LiveSession>,
 ) -> Result<Response<Body>, ProtocolError> {
     let params: CallParams<'_> = dispatch::read_params(request)?;
     let arguments = params.arguments.map_or("{}", RawValue::get);
@@ -34,8 +35,8 @@ pub(super) async fn call(
         return Err(ProtocolError::invalid_params("`arguments` must be an object"));
     }
     match params.name.as_ref() {
-        definitions::SEARCH => Ok(search(state, context, request, arguments).await),
-        definitions::EXECUTE => Ok(execute(state, context, request, arguments).await),
+        definitions::SEARCH => Ok(search(state, context, request, arguments, session).await),
+        definitions::EXECUTE => Ok(execute(state, context, request, arguments, session).await),
         name => Err(unknown_tool(context, name)),
     }
 }
@@ -65,6 +66,7 @@ async fn search(
     context: &CallContext,
     request: &Request<'_>,
     arguments: &str,
+    session: Option<&LiveSession>,
 ) -> Response<Body> {
     let outcome = match serde_json::from_str::<Search>(arguments) {
         Ok(search) => state.broker.search(context, &search).await,
@@ -72,7 +74,7 @@ async fn search(
     };
     match outcome {
         Ok(found) => structured(context, request, &found, false),
-        Err(failure) => failed(state, context, request, &failure),
+        Err(failure) => failed(state, context, request, &failure, session),
     }
 }
 
@@ -81,12 +83,13 @@ async fn execute(
     context: &CallContext,
     request: &Request<'_>,
     arguments: &str,
+    session: Option<&LiveSession>,
 ) -> Response<Body> {
     let outcome = match serde_json::from_str::<Execute<'_>>(arguments) {
         Ok(execute) => state.broker.execute(context, &execute).await,
         Err(error) => Err(unreadable(definitions::EXECUTE, &error)),
     };
-    finish(state, context, request, outcome)
+    finish(state, context, request, outcome, session)
 }
 
 /// The upstream's result unchanged, or what went wrong.
@@ -95,6 +98,7 @@ pub(super) fn finish(
     context: &CallContext,
     request: &Request<'_>,
     outcome: Result<Executed, CallFailure>,
+    session: Option<&LiveSession>,
 ) -> Response<Body> {
     match outcome {
         Ok(done) => {
@@ -106,7 +110,7 @@ pub(super) fn finish(
             };
             super::json(StatusCode::OK, payload)
         }
-        Err(failure) => failed(state, context, request, &failure),
+        Err(failure) => failed(state, context, request, &failure, session),
     }
 }
 
@@ -128,9 +132,10 @@ pub(super) fn failed(
     context: &CallContext,
     request: &Request<'_>,
     failure: &CallFailure,
+    session: Option<&LiveSession>,
 ) -> Response<Body> {
-    if let Some(asked) = elicitation::to_connect(context, request, &failure.error) {
-        return dispatch::success(request, asked.to_string().into());
+    if let Some(asked) = elicitation::to_connect(context, request, &failure.error, session) {
+        return asked;
     }
     let mut response = structured(context, request, &failure.to_json(&context.request_id), true);
     if failure.error.code == ErrorCode::InsufficientScope {

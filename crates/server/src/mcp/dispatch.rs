@@ -14,7 +14,9 @@ use switchboard_mcp::{
     read_meta, uses_modern_meta, validate_mirrored,
 };
 
-use super::{call, definitions, direct, json as answer, listen, narrowing, protocol_error, session};
+use super::{
+    call, definitions, direct, elicitation, json as answer, listen, narrowing, protocol_error, session,
+};
 use crate::{RequestId as TraceId, ServerState};
 
 /// Deepest nesting of a client's message.
@@ -75,7 +77,7 @@ async fn serve(
             listen::subscribe(state, &context, asked, false).await
         }
         Era::Modern => modern(state, &context, request).await,
-        Era::Legacy => legacy(state, &context, request).await,
+        Era::Legacy => legacy(state, &context, &parts.headers, request).await,
     }
 }
 
@@ -159,7 +161,7 @@ async fn modern(
     match request.method.as_ref() {
         "server/discover" => Ok(success(request, discovery(server_description()).to_string().into())),
         "tools/list" => list(state, context, request).await,
-        "tools/call" => call::call(state, context, request).await,
+        "tools/call" => call::call(state, context, request, None).await,
         method => Err(no_such_method(method)),
     }
 }
@@ -204,13 +206,24 @@ pub(super) fn no_such_method_legacy(request: &Request<'_>) -> Response<Body> {
 async fn legacy(
     state: &ServerState,
     context: &CallContext,
+    headers: &HeaderMap,
     request: &Request<'_>,
 ) -> Result<Response<Body>, ProtocolError> {
     match request.method.as_ref() {
-        "initialize" => Ok(success(request, initialized(request, server_description())?.to_string().into())),
+        "initialize" => {
+            let result = initialized(request, server_description())?;
+            if elicitation::shows_addresses(request, &result) {
+                return session::open(state, context, request, &result).await;
+            }
+            Ok(success(request, result.to_string().into()))
+        }
         "ping" => Ok(success(request, Bytes::from_static(b"{}"))),
         "tools/list" => list(state, context, request).await,
-        "tools/call" => call::call(state, context, request).await,
+        "tools/call" => {
+            // Whoever comes without their session is served all the same, and is asked nothing.
+            let session = session::of_request(state, context, headers, request).await.unwrap_or_default();
+            call::call(state, context, request, session.as_deref()).await
+        }
         _ => Ok(no_such_method_legacy(request)),
     }
 }

@@ -13,7 +13,7 @@ use switchboard_broker::{Again, CallContext, CallFailure, Execute, Executed, Sid
 use switchboard_domain::{CapabilityKind, ErrorCode, Resource};
 use switchboard_mcp::{Era, ErrorObject, ProtocolError, RawObject, Request, code};
 
-use super::{call, direct::Outcome, dispatch, elicitation, json as answer};
+use super::{call, direct::Outcome, dispatch, elicitation, json as answer, session::LiveSession};
 use crate::ServerState;
 
 /// What stands beside the arguments of a request: an approval, and what an earlier try asked for.
@@ -253,6 +253,7 @@ pub(super) fn finish_tool(
     context: &CallContext,
     request: &Request<'_>,
     outcome: Outcome,
+    session: Option<&LiveSession>,
 ) -> Response<Body> {
     match &outcome {
         Err(failure)
@@ -262,6 +263,6 @@ pub(super) fn finish_tool(
         {
             failed(context, request, failure)
         }
-        _ => call::finish(state, context, request, outcome),
+        _ => call::finish(state, context, request, outcome, session),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A session is opened by `initialize` and bound to the principal, the client and the endpoint that opened it; what it
 //! says of its client is in the database, so that any process serves it. Requests without a session are served as well:
-//! they hear progress, and can't be asked.
+//! they hear progress, and can't be asked. Where there are only our two tools, a session is opened for clients that show
+//! addresses to their person, and for nothing else.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,13 +21,15 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use switchboard_broker::{CallContext, McpSession, NewMcpSession, SideReply};
+use switchboard_broker::{CallContext, McpSession, NewMcpSession, Offer, SideReply};
 use switchboard_domain::{Principal, Resource, Slug};
-use switchboard_mcp::{Answer, Era, Outcome, ProtocolError, RawObject, Request, RequestId, names};
+use switchboard_mcp::{
+    Answer, Era, LATEST_LEGACY, Outcome, ProtocolError, RawObject, Request, RequestId, names,
+};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch, listen, method_not_allowed, talk};
+use super::{dispatch, elicitation, listen, method_not_allowed, talk};
 use crate::{ServerState, problem};
 
 /// Sessions that this process has to do with, by id.
@@ -81,6 +84,12 @@ impl LiveSession {
 
     pub(super) fn capabilities(&self) -> Option<Box<RawValue>> {
         self.stored.read().questions.clone()
+    }
+
+    /// Whether the client opens addresses for its person (2025-11-25, elicitation in URL mode).
+    pub(super) fn shows_addresses(&self) -> bool {
+        let stored = self.stored.read();
+        stored.version == LATEST_LEGACY && stored.questions.as_deref().is_some_and(elicitation::is_by_address)
     }
 
     pub(super) fn log_level(&self) -> Option<Box<str>> {
@@ -303,7 +312,13 @@ pub(super) async fn other_method(
     match find(state, &principal, &resource, &parts.headers).await {
         Ok(Some(session)) if parts.method == Method::GET => {
             let context = dispatch::context_of_stream(principal, resource, organization, parts);
-            let opened = context.and_then(|context| listen::of_session(state, &context, parts, session));
+            let opened = context.and_then(|context| match state.broker.offer(&context) {
+                Ok(Offer::Direct) if context.resource != Resource::Default => {
+                    listen::of_session(state, &context, parts, session)
+                }
+                Ok(_) => Ok(method_not_allowed()),
+                Err(error) => Err(dispatch::refused(&error)),
+            });
             opened.unwrap_or_else(|error| super::protocol_error(&error))
         }
         Ok(Some(session)) => {

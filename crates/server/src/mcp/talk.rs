@@ -146,7 +146,7 @@ pub(super) async fn serve(
         if let (Some(session), Ok(_)) = (&session, &outcome) {
             session.subscribed(request);
         }
-        return Ok(finish(state, context, request, outcome));
+        return Ok(finish(state, context, request, outcome, session.as_deref()));
     };
     let speaker = speaker(state, context, asked, session);
     let work = Box::pin(owned(speaker.clone(), side));
@@ -202,9 +202,10 @@ fn finish(
     context: &CallContext,
     request: &Request<'_>,
     outcome: direct::Outcome,
+    session: Option<&LiveSession>,
 ) -> Response<Body> {
     match request.method.as_ref() {
-        "tools/call" => others::finish_tool(state, context, request, outcome),
+        "tools/call" => others::finish_tool(state, context, request, outcome, session),
         _ => others::finish(context, request, outcome),
     }
 }
@@ -408,7 +409,7 @@ impl Speaker {
                 if let (Some(session), Ok(_)) = (&self.session, &outcome) {
                     session.subscribed(&request);
                 }
-                finish(&self.state, &self.context, &request, outcome)
+                finish(&self.state, &self.context, &request, outcome, self.session.as_deref())
             }
             Err(error) => super::protocol_error(&error.for_request(&request.id)),
         }

@@ -39,6 +39,7 @@ pub(super) fn router() -> Router<ServerState> {
         .route("/oauth/callback/client/{name}", get(back_to_operator))
         .route("/oauth/client-metadata/{file}", get(client_metadata))
         .route("/oauth/jwks/{file}", get(public_keys))
+        .route("/oauth/client-jwks/{file}", get(client_public_keys))
 }
 
 #[derive(Template)]
@@ -236,6 +237,18 @@ async fn public_keys(State(state): State<ServerState>, Path(file): Path<String>)
             unavailable()
         }
     }
+}
+
+/// What the provider of a connection verifies us with, as its client.
+async fn client_public_keys(State(state): State<ServerState>, Path(file): Path<String>) -> Response<Body> {
+    let id = file.strip_suffix(".json").and_then(|id| id.parse::<ConnectionId>().ok());
+    let Some(keys) = id.and_then(|id| state.broker.client_public_keys(id)) else {
+        return problem::not_found();
+    };
+    let mut response = Json(keys).into_response();
+    // Not for long: a provider has to learn of a new key before somebody signs in with it.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
 }
 
 /// Who is signed in; everybody else signs in first and comes back.

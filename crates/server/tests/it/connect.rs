@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 use switchboard_broker::connect::{ConnectSettings, OperatorClient};
-use switchboard_domain::{ConnectionId, ConnectionStatus, Role, Scope};
+use switchboard_domain::{AssertionAudience, ConnectionId, ConnectionStatus, Role, Scope};
 use switchboard_testkit::{
     app::{App, AppOptions, Browser, McpReply},
     on_both,
@@ -178,6 +178,52 @@ on_both! {
         app.stop().await;
     }
 
+    async fn a_client_of_the_older_generation_is_told_the_address_in_the_way_it_said(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ProtectedUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        let mode = json!({ "credential_mode": "per_member" });
+        let connection = owner.add(&app, "vendor", &upstream, mode).await;
+        let id = id_of(&connection);
+        app.wait_for_status(id, ConnectionStatus::NeedsConnection).await;
+        app.grant_everyone(id).await;
+        let token = app.token(app.owner, &[Scope::McpRead, Scope::McpWrite]).await;
+        let call = json!({ "name": "execute_capability", "arguments": { "name": "vendor.echo", "arguments": { "text": "hi" } } });
+        let initialize = |version: &str, elicitation: Value| json!({
+            "protocolVersion": version, "capabilities": { "elicitation": elicitation },
+            "clientInfo": { "name": "older", "version": "1" },
+        });
+        let client = app.client(&token);
+        let opened = client.legacy("initialize", initialize("2025-11-25", json!({ "form": {}, "url": {} }))).await;
+        let session = opened.header("mcp-session-id").expect("a session").to_owned();
+        let client = client.with_header("mcp-session-id", &session);
+        let asked = client.legacy("tools/call", call.clone()).await;
+        assert_eq!((asked.status.as_u16(), &asked.json()["error"]["code"]), (200, &json!(-32042)), "{}", asked.text());
+        let question = asked.json()["error"]["data"]["elicitations"][0].clone();
+        assert_eq!((&question["mode"], &question["url"]), (&json!("url"), &json!(app.url(&format!("/connections/{id}/connect")))));
+        assert!(question["elicitationId"].as_str().unwrap().starts_with("connect-"), "{question}");
+        let get = client.send(Method::GET, http::HeaderMap::new(), "").await;
+        assert_eq!(get.status.as_u16(), 405, "there is nothing to hear");
+
+        // Who did not say so, or not in that revision, or in another's session, reads it in the result.
+        for (version, elicitation) in [("2025-11-25", json!({ "form": {} })), ("2025-11-25", json!({})), ("2025-06-18", json!({ "url": {} }))] {
+            let opened = app.client(&token).legacy("initialize", initialize(version, elicitation)).await;
+            assert_eq!(opened.header("mcp-session-id"), None, "{version}");
+        }
+        let other = app.token(app.owner, &[Scope::McpRead, Scope::McpWrite]).await;
+        for stranger in [app.client(&token), app.client(&other).with_header("mcp-session-id", &session), app.client(&token).with_header("mcp-session-id", "none-of-ours")] {
+            let told = stranger.legacy("tools/call", call.clone()).await.result();
+            assert_eq!(told["structuredContent"]["code"], "needs_connection", "{told}");
+        }
+        let started = owner.start(&app, &connection).await.json();
+        let back = owner.agree(&app, &started).await;
+        owner.browser.get(&back).await;
+        let done = client.legacy("tools/call", call).await.result();
+        assert_eq!(done["content"][0]["text"], "{\"text\":\"hi\"}", "{done}");
+        assert_eq!(client.send(Method::DELETE, http::HeaderMap::new(), "").await.status.as_u16(), 204);
+        app.stop().await;
+    }
+
     async fn an_operators_client_serves_every_connection_of_its_issuer(database) {
         let upstream = ProtectedUpstream::start().await;
         upstream.add_client("of-the-operator", Some("operators-secret-canary"));
@@ -187,6 +233,7 @@ on_both! {
             client_id: "of-the-operator".into(),
             client_secret: Some(switchboard_domain::SecretValue::new("operators-secret-canary")),
             authentication: None,
+            assertion_audience: AssertionAudience::Issuer,
         };
         let connect = ConnectSettings { clients: vec![client], ..ConnectSettings::default() };
         let app = App::start_with(database.db.clone(), AppOptions { connect, ..AppOptions::default() }).await;

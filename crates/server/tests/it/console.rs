@@ -126,6 +126,64 @@ on_both! {
         app.stop().await;
     }
 
+    async fn a_member_enters_replaces_and_takes_back_a_key_of_their_own(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::builder().require_header("authorization", "Bearer mias-second-key").start().await;
+        let owner = Person::owner(&app).await;
+        let mia = Person::member(&app, MIA).await;
+        let new = json!({
+            "slug": "keyed", "url": upstream.url(), "auth_type": "api_key", "credential_mode": "per_member",
+        });
+        let made = api(&app, &owner.token, Method::POST, "/connections", Some(new)).await.json();
+        let page = format!("/connections/{}", made["id"].as_str().unwrap());
+        app.grant_everyone(made["id"].as_str().unwrap().parse().unwrap()).await;
+        let shown = mia.browser.get(&page).await.text();
+        assert!(shown.contains("id=\"api_key\"") && shown.contains("Store it"), "{shown}");
+        for key in ["mias-first-key", "mias-second-key"] {
+            let stored = press(&mia.browser, &page, &format!("{page}/credential"), &[("api_key", key)]).await;
+            assert_eq!(stored.status.as_u16(), 303, "{}", stored.text());
+            let shown = mia.browser.get(&page).await.text();
+            assert!(shown.contains("Yours is stored") && shown.contains("Replace it"), "{shown}");
+            assert!(!shown.contains(key), "{shown}");
+        }
+        app.wait_for_status(made["id"].as_str().unwrap().parse().unwrap(), ConnectionStatus::Connected).await;
+        assert_eq!(upstream.log().all().last().unwrap().header("authorization"), Some("Bearer mias-second-key"));
+        // Whoever manages it sees that it is hers, and none of it; theirs is another one.
+        let shown = owner.browser.get(&page).await.text();
+        assert!(shown.contains("Who is connected") && shown.contains(MIA) && shown.contains("Store it"), "{shown}");
+        assert!(!shown.contains("-key</") && !shown.contains("mias-"), "{shown}");
+        let gone = press(&mia.browser, &page, &format!("{page}/disconnect"), &[]).await;
+        assert_eq!(gone.status.as_u16(), 303, "{}", gone.text());
+        assert!(mia.browser.get(&page).await.text().contains("Store it"));
+        let path = format!("{page}/credentials");
+        assert_eq!(read(&app, &owner.token, &path).await["items"], json!([]));
+        app.stop().await;
+    }
+
+    async fn a_client_with_a_private_key_is_set_up_on_the_connections_page(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ProtectedUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        let made = owner.add(&app, "vendor", &upstream, json!({})).await;
+        let page = format!("/connections/{}", made["id"].as_str().unwrap());
+        let fields = [("client_id", "ours"), ("client_secret", ""), ("private_key", ""), ("new_private_key", "yes")];
+        let saved = press(&owner.browser, &page, &format!("{page}/client"), &fields).await;
+        assert_eq!(saved.status.as_u16(), 303, "{}", saved.text());
+        let stored = read(&app, &owner.token, &page).await;
+        let key = stored["oauth"]["public_key"]["x"].as_str().unwrap();
+        let shown = owner.browser.get(&page).await.text();
+        assert!(shown.contains(key) && shown.contains(stored["client_keys_url"].as_str().unwrap()), "{shown}");
+        // Saving the form again keeps it; what is no key is said so.
+        let fields = [("client_id", "ours"), ("client_secret", ""), ("private_key", "")];
+        press(&owner.browser, &page, &format!("{page}/client"), &fields).await;
+        assert_eq!(read(&app, &owner.token, &page).await["oauth"]["public_key"]["x"], key);
+        let fields = [("client_id", "ours"), ("client_secret", ""), ("private_key", "no key at all")];
+        let refused = press(&owner.browser, &page, &format!("{page}/client"), &fields).await;
+        assert_eq!(refused.status.as_u16(), 422, "{}", refused.text());
+        assert!(refused.text().contains("neither a private key") && !refused.text().contains("no key at all"), "{}", refused.text());
+        app.stop().await;
+    }
+
     async fn every_page_and_form_with_every_caller(database) {
         let app = App::start(database.db.clone()).await;
         let upstream = ReferenceUpstream::start().await;

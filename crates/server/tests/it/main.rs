@@ -11,6 +11,7 @@ mod audited;
 mod call_identity;
 mod call_limits;
 mod client_documents;
+mod client_keys;
 mod connect;
 mod connect_attacks;
 mod console;

@@ -4,13 +4,13 @@ use http::Method;
 use serde_json::json;
 use switchboard_broker::sealed_context;
 use switchboard_domain::{DataKeyId, Role, Scope, SystemRandom};
-use switchboard_storage::{PolicyLayer, SealedColumn};
+use switchboard_storage::{KeyState, PolicyLayer, SealedColumn, SealedWith};
 use switchboard_testkit::{
-    identity_provider::ScriptedProvider,
+    identity_provider::{ProviderScript, ScriptedProvider},
     on_both,
     upstream::{ProtectedUpstream, ReferenceUpstream, Says},
 };
-use switchboard_vault::{DataKey, WrappedKey, open};
+use switchboard_vault::{DataKey, WrappedKey, open, reseal};
 
 use crate::{
     connect::{Person, api, id_of},
@@ -25,12 +25,27 @@ on_both! {
         // The secret of an identity provider, and somebody's tokens of it.
         let provider = ScriptedProvider::start().await;
         set_up(&app, &provider, json!({})).await;
-        provider.knows(json!({ "sub": "kai-1", "email": "kai@example.test", "email_verified": true }));
-        press(&app.browser(), &provider, BUTTON).await;
+        for name in ["kai", "zoe"] {
+            let email = format!("{name}@example.test");
+            provider.knows(json!({ "sub": name, "email": email, "email_verified": true }));
+            press(&app.browser(), &provider, BUTTON).await;
+        }
         // A client that we registered, tokens, tokens to revoke, a verifier, a key to sign with.
         let upstream = ProtectedUpstream::start().await;
         upstream.metadata(json!({ "revocation_endpoint": format!("{}/revoke", upstream.origin()) }));
         let owner = Person::owner(&app).await;
+        // Tokens of somebody who left, and a provider that can't be told of it.
+        provider.says(ProviderScript { revocation: 503, ..ProviderScript::default() });
+        let mut tx = app.db.read().await.unwrap();
+        let zoe = tx.members().find_by_email(organization, "zoe@example.test").await.unwrap().unwrap().id;
+        drop(tx);
+        let suspended = Some(json!({ "status": "suspended" }));
+        let left = api(&app, &owner.token, Method::PATCH, &format!("/members/{zoe}"), suspended).await;
+        assert_eq!(left.status.as_u16(), 200, "{}", left.text());
+        // The secret that a webhook is signed with.
+        let webhook = json!({ "name": "ours", "url": "https://hooks.example.com/x", "events": ["audit.entries"] });
+        let made = api(&app, &owner.token, Method::POST, "/webhooks", Some(webhook)).await;
+        assert_eq!(made.status.as_u16(), 201, "{}", made.text());
         let one = owner.add(&app, "one", &upstream, json!({ "send_identity": true })).await;
         for _ in 0..2 {
             let started = owner.start(&app, &one).await.json();
@@ -82,10 +97,7 @@ on_both! {
             })
             .collect();
         let nobody = DataKeyId::new(app.broker.clock(), &SystemRandom);
-        // Those of members who are gone have the envelope of identities; webhooks are tried by tests of their own.
-        let elsewhere = [SealedColumn::IdentityRevocation, SealedColumn::Webhook];
-        let made_here = SealedColumn::ALL.into_iter().filter(|it| !elsewhere.contains(it));
-        for column in made_here {
+        for column in SealedColumn::ALL {
             let rows = tx.sealed().not_with(column, organization, nobody, (None, 100)).await.unwrap();
             assert!(!rows.is_empty(), "nothing in {} to look at", column.table());
             assert_eq!(tx.sealed().count(column, organization).await.unwrap(), rows.len() as u64);
@@ -96,6 +108,37 @@ on_both! {
             }
         }
         drop(tx);
+        // And again after a rotation went through it.
+        let (new, new_key) = (DataKeyId::new(app.broker.clock(), &SystemRandom), DataKey::generate(&SystemRandom));
+        let wrapped = app.keyring.wrap(&new_key, organization, new, &SystemRandom);
+        let row = switchboard_storage::DataKey {
+            id: new,
+            organization,
+            key_encryption_key: wrapped.kek_id,
+            wrapped: switchboard_storage::Sealed(wrapped.bytes),
+            state: KeyState::Retired,
+            created_at: app.broker.clock().now(),
+        };
+        let mut tx = app.db.write().await.unwrap();
+        tx.keys().insert_data_key(&row).await.unwrap();
+        for column in SealedColumn::ALL {
+            let rows = tx.sealed().not_with(column, organization, new, (None, 100)).await.unwrap();
+            for row in &rows {
+                let (_, old) = keys.iter().find(|(id, _)| *id == row.value.data_key).unwrap();
+                let context = sealed_context(organization, column, row);
+                let sealed = reseal(old, &new_key, &context, &row.value.sealed, &SystemRandom).unwrap();
+                let with = SealedWith { data_key: new, sealed };
+                assert!(tx.sealed().swap(column, organization, row, &with).await.unwrap(), "{}", column.table());
+            }
+            assert!(tx.sealed().not_with(column, organization, new, (None, 100)).await.unwrap().is_empty());
+            let after = tx.sealed().not_with(column, organization, nobody, (None, 100)).await.unwrap();
+            assert_eq!(after.len(), rows.len(), "{}", column.table());
+            for row in &after {
+                let context = sealed_context(organization, column, row);
+                assert!(open(&new_key, &context, &row.value.sealed).is_ok(), "{}", column.table());
+            }
+        }
+        tx.commit().await.unwrap();
         app.stop().await;
     }
 }

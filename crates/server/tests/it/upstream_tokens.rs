@@ -4,10 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use switchboard_broker::{ClientAuthMethod, UpstreamClient, UpstreamTokens};
+use switchboard_broker::{UpstreamClient, UpstreamTokens};
 use switchboard_domain::{
     AuthType, Clock as _, ConnectionId, CredentialOwner, FixedClock, SecretValue, SystemClock, Timestamp,
 };
+use switchboard_oauth::upstream::Authentication;
 use switchboard_storage::{AuditFilter, Db};
 use switchboard_testkit::{
     app::{App, AppOptions, McpClient},
@@ -75,7 +76,12 @@ impl World {
             issuer: self.provider.origin(),
             token_endpoint: format!("{}/token", self.provider.origin()),
             revocation_endpoint: Some(format!("{}/revoke", self.provider.origin())),
-            client: UpstreamClient { id: "us".into(), secret: None, method: ClientAuthMethod::None },
+            client: UpstreamClient {
+                id: "us".into(),
+                secret: None,
+                method: Authentication::None,
+                terms: None,
+            },
             resource: Some(self.upstream.url()),
             expires_at: Some(self.clock.now().plus(Duration::from_secs(3600))),
         };
@@ -171,6 +177,20 @@ on_both! {
         futures_util::future::join_all(calls).await.iter().for_each(assert_ok);
         assert_eq!((world.provider.refreshes(), world.provider.replays()), (1, 0));
         assert_eq!(world.generation().await, 2);
+        world.stop().await;
+    }
+
+    async fn a_check_replaces_a_token_that_is_refused_early_too(database) {
+        let world = World::start(&database.db, 1).await;
+        let app = &world.apps[0];
+        world.provider.end_access();
+        let checked = app.broker.check(app.organization, world.id, None).await.unwrap();
+        assert_eq!((checked.failed, world.provider.refreshes()), (None, 1), "{}", checked.message);
+        assert_ok(&echo(&owner(app).await).await);
+        world.provider.revoke_all();
+        let checked = app.broker.check(app.organization, world.id, None).await.unwrap();
+        assert_eq!(checked.failed, Some(switchboard_domain::Stage::Auth), "{}", checked.message);
+        assert_eq!(code(&echo(&owner(app).await).await), "reauth_required");
         world.stop().await;
     }
 

@@ -51,6 +51,8 @@ on_both! {
         assert!(upstream.log().is_empty(), "nobody's token, no request");
         let mia = sign_in(&app, &provider, "mia", 3600).await;
         app.wait_for_status(id, ConnectionStatus::Connected).await;
+        // The check's end is on record before this process has read it again.
+        app.broker.refresh_snapshots().await.unwrap();
         let kai = sign_in(&app, &provider, "kai", 3600).await;
         for member in [mia, kai] {
             let client = app.client(&app.token(member, &READ_WRITE).await);
@@ -63,6 +65,14 @@ on_both! {
             assert_eq!(*sent, format!("Bearer {}", token(member).await.unwrap().access.expose()));
         }
         assert_ne!(sent[0], sent[1]);
+
+        // The admin sees who is connected, and nothing of what is theirs.
+        let listed = api(&app, "GET", &format!("/connections/{id}/credentials"), None).await;
+        let members: Vec<_> = listed.json()["items"].as_array().unwrap().iter().map(|it| it["member"].clone()).collect();
+        assert!(members.len() == 2 && members.contains(&json!(mia)) && members.contains(&json!(kai)), "{}", listed.text());
+        let all = api(&app, "GET", "/credentials", None).await;
+        assert_eq!(all.json()["items"].as_array().unwrap().len(), 2, "{}", all.text());
+        assert!(sent.iter().all(|bearer| !all.text().contains(bearer.trim_start_matches("Bearer "))), "{}", all.text());
 
         // Who came in with a password has none: told so, and where to go.
         let owner = app.client(&app.token(app.owner, &READ_WRITE).await);
@@ -85,6 +95,8 @@ on_both! {
         let id = add(&app, &upstream).await;
         let mia = sign_in(&app, &provider, "mia", 3600).await;
         app.wait_for_status(id, ConnectionStatus::Connected).await;
+        // The check's end is on record before this process has read it again.
+        app.broker.refresh_snapshots().await.unwrap();
         let client = app.client(&app.token(mia, &[Scope::McpRead, Scope::McpWrite, Scope::Api]).await);
         let call = || client.execute("directory.echo", json!({ "text": "hello" }));
         assert_eq!(call().await["isError"], false);

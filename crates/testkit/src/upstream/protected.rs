@@ -263,7 +263,7 @@ impl Server {
 fn register(state: &mut State, origin: &str, asked: &Value) -> Says {
     let id = state.next("client");
     let method = asked["token_endpoint_auth_method"].as_str().unwrap_or("client_secret_basic");
-    let secret = (method != "none").then(|| state.next("secret"));
+    let secret = method.starts_with("client_secret").then(|| state.next("secret"));
     state.clients.insert(id.clone(), secret.clone());
     let mut answer = asked.clone();
     answer["client_id"] = json!(id);

@@ -53,6 +53,8 @@ struct State {
     replays: usize,
     client_grants: usize,
     revoked: Vec<String>,
+    /// What came, and where to.
+    forms: Vec<(String, HashMap<String, String>)>,
 }
 
 impl State {
@@ -120,6 +122,7 @@ impl TokenProvider {
             replays: 0,
             client_grants: 0,
             revoked: Vec::new(),
+            forms: Vec::new(),
         }));
         let log = RequestLog::default();
         let (serving, logging) = (Arc::clone(&state), log.clone());
@@ -137,6 +140,12 @@ impl TokenProvider {
 
     pub fn log(&self) -> &RequestLog {
         &self.log
+    }
+
+    /// What was sent to one of its endpoints, in order.
+    pub fn forms(&self, path: &str) -> Vec<HashMap<String, String>> {
+        let state = self.state.lock();
+        state.forms.iter().filter(|(to, _)| to == path).map(|(_, form)| form.clone()).collect()
     }
 
     /// An access token and a refresh token, as a person's sign-in would give them.
@@ -246,6 +255,7 @@ fn metadata(host: &str) -> Value {
 
 fn work(state: &mut State, parts: &Parts, body: &Bytes, keep: bool) -> (u16, Value) {
     let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
+    state.forms.push((parts.uri.path().to_owned(), form.clone()));
     let field = |name: &str| form.get(name).map_or("", String::as_str);
     match (parts.uri.path(), field("grant_type")) {
         ("/token", "refresh_token") => state.refresh(field("refresh_token"), keep),

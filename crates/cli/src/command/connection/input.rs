@@ -35,6 +35,18 @@ pub(super) struct NewConnection {
     /// File with that client's secret; - for standard input
     #[arg(long, value_name = "FILE", requires = "client_id", hide_short_help = true)]
     client_secret_file: Option<PathBuf>,
+    /// File with that client's private key, instead of a secret; - for standard input
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "client_id",
+        conflicts_with = "client_secret_file",
+        hide_short_help = true
+    )]
+    private_key_file: Option<PathBuf>,
+    /// Has Switchboard make a private key for that client; it prints the public one, for the provider
+    #[arg(long, requires = "client_id", conflicts_with_all = ["client_secret_file", "private_key_file"], hide_short_help = true)]
+    new_private_key: bool,
     /// Ask the provider for this scope instead of those the server names; may be repeated
     #[arg(long = "scope", value_name = "SCOPE", hide_short_help = true)]
     scopes: Vec<String>,
@@ -147,9 +159,7 @@ fn body(new: &NewConnection) -> Result<Value, Failure> {
     } else if let Some(client_id) = &new.client_id {
         body["auth_type"] = json!("oauth");
         body["oauth"] = json!({ "registration": "static", "client_id": client_id });
-        if let Some(path) = &new.client_secret_file {
-            body["oauth"]["client_secret"] = json!(secret(path)?);
-        }
+        prove(new, &mut body["oauth"])?;
     }
     if !new.scopes.is_empty() && body["auth_type"] != "client_credentials" {
         body["auth_type"] = json!("oauth");
@@ -182,14 +192,32 @@ fn body(new: &NewConnection) -> Result<Value, Failure> {
 }
 
 fn client_credentials(new: &NewConnection) -> Result<Value, Failure> {
-    let (Some(client_id), Some(path)) = (&new.client_id, &new.client_secret_file) else {
-        return Err(Failure::usage("client_credentials takes --client-id and --client-secret-file."));
+    let has_proof = new.client_secret_file.is_some() || new.private_key_file.is_some() || new.new_private_key;
+    let Some(client_id) = new.client_id.as_ref().filter(|_| has_proof) else {
+        return Err(Failure::usage(
+            "client_credentials takes --client-id with --client-secret-file, --private-key-file or --new-private-key.",
+        ));
     };
-    let mut given = json!({ "client_id": client_id, "client_secret": secret(path)? });
+    let mut given = json!({ "client_id": client_id });
+    prove(new, &mut given)?;
     if !new.scopes.is_empty() {
         given["scopes"] = json!(new.scopes);
     }
     Ok(given)
+}
+
+/// What the client proves itself with.
+fn prove(new: &NewConnection, client: &mut Value) -> Result<(), Failure> {
+    if let Some(path) = &new.client_secret_file {
+        client["client_secret"] = json!(secret(path)?);
+    }
+    if let Some(path) = &new.private_key_file {
+        client["private_key"] = json!(secret(path)?);
+    }
+    if new.new_private_key {
+        client["token_endpoint_auth_method"] = json!("private_key_jwt");
+    }
+    Ok(())
 }
 
 fn secret(path: &PathBuf) -> Result<String, Failure> {

@@ -32,6 +32,12 @@ pub(super) fn facts(connection: &Value) -> String {
             text.push_str(&format!("{label:<10}  {}\n", plain(&value)));
         }
     }
+    let auth_type = cell(connection, "auth_type");
+    let key = &connection[auth_type.as_str()]["public_key"];
+    if key.is_object() {
+        text.push_str(&format!("public key  {}\n", plain(&key.to_string())));
+        text.push_str(&format!("also at     {}\n", plain(&cell(connection, "client_keys_url"))));
+    }
     if let Some(label) = connection["action"]["label"].as_str() {
         let who = cell(connection, "action_owner").replace('_', " ");
         let (kind, slug) = (cell(&connection["action"], "type"), cell(connection, "slug"));

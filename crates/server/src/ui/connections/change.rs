@@ -118,10 +118,18 @@ pub(super) async fn client(
     };
     let client_id = sent.fields.get("client_id").unwrap_or_default().trim().to_owned();
     let secret = sent.fields.secret("client_secret").filter(|secret| !secret.expose().is_empty());
+    let key = sent.fields.secret("private_key").filter(|key| !key.expose().trim().is_empty());
+    let is_new = sent.fields.get("new_private_key") == Some("yes");
+    let has_key = key.is_some() || is_new;
     let oauth = OauthInput {
         registration: Some(ClientRegistration::Static),
         client_id: Some(Some(client_id)),
         client_secret: secret.cloned().map(Some),
+        private_key: match key {
+            Some(key) => Some(Some(key.clone())),
+            None => is_new.then_some(None),
+        },
+        token_endpoint_auth_method: has_key.then(|| Some("private_key_jwt".to_owned())),
         ..OauthInput::default()
     };
     let edit = ConnectionEdit { oauth: Some(oauth), ..ConnectionEdit::default() };

@@ -38,6 +38,8 @@ struct Person {
 struct Client {
     id: String,
     has_secret: bool,
+    /// Of the private key that it proves itself with.
+    public_key: Option<String>,
     is_needed: bool,
 }
 
@@ -156,6 +158,7 @@ fn client(connection: &ConnectionView) -> Option<Client> {
     Some(Client {
         id: oauth.client_id.clone().unwrap_or_default(),
         has_secret: oauth.has_client_secret,
+        public_key: oauth.public_key.as_ref().and_then(|key| serde_json::to_string_pretty(key).ok()),
         is_needed: connection.status == ConnectionStatus::NeedsClient
             || oauth.registration == ClientRegistration::Static,
     })

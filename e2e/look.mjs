@@ -12,6 +12,8 @@ const validator = new HtmlValidate({
   rules: {
     // A key for another server is not a password that a browser should keep for this one.
     'autocomplete-password': 'off',
+    // Boxes of one kind have one name, as radio buttons do.
+    'form-dup-name': ['error', { shared: ['radio', 'button', 'reset', 'submit', 'checkbox'] }],
     // Matters of taste.
     'doctype-style': 'off',
     'void-style': 'off',

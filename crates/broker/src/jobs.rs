@@ -119,7 +119,8 @@ impl Broker {
         for snapshot in self.all_snapshots() {
             let organization = snapshot.organization.id;
             let mut tx = self.db().write().await?;
-            tx.sessions().forget(organization, now, unused).await?;
+            let known = crate::session::KNOWN_FOR;
+            tx.sessions().forget(organization, now.minus(known), unused.minus(known)).await?;
             tx.mcp_sessions().forget(organization, now.minus(crate::mcp_session::UNUSED)).await?;
             tx.tokens().forget_expired(organization, now).await?;
             tx.approvals().forget(organization, now.minus(self.settings().approval.kept)).await?;

@@ -441,7 +441,7 @@ impl Broker {
         &self.0.schedule
     }
 
-    pub(crate) fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         self.0.settings
     }
 }

@@ -32,6 +32,9 @@ impl Default for SessionSettings {
 /// How exactly `last_seen_at` is kept.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
+/// How long a session that is over is still known: a form that was left open over the weekend finds its owner.
+pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Whose session, opened how and from where.
 #[derive(Debug, Clone)]
 pub struct NewSession<'a> {
@@ -114,6 +117,14 @@ impl Broker {
             tx.commit().await?;
         }
         Ok(Some(signed_in(owner)))
+    }
+
+    /// Whose a session was that is over: so that what they sent in it can wait for them. It opens nothing.
+    pub async fn owner_of_ended_session(&self, cookie: &str) -> Option<MemberId> {
+        let parsed = parse(cookie).ok().filter(|parsed| parsed.kind == TokenKind::Session)?;
+        let mut tx = self.db().single().await.ok()?;
+        let owner = tx.sessions().find_by_hash(parsed.hash.as_bytes()).await.ok()??;
+        (owner.status == MemberStatus::Active).then_some(owner.session.member)
     }
 
     fn is_open(&self, owner: &SessionOwner, now: Timestamp) -> bool {

@@ -131,6 +131,11 @@ impl Fields {
         self.secret(name).map(SecretValue::expose)
     }
 
+    /// All of them, as they were sent.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = &(String, SecretValue)> {
+        self.0.iter()
+    }
+
     /// Every value of a field that may be repeated.
     pub(crate) fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.expose())
@@ -161,6 +166,13 @@ pub(crate) fn return_to(given: Option<&str>) -> &str {
             "/approvals",
             "/connections",
             "/tools",
+            "/members",
+            "/audit",
+            "/usage",
+            "/kept-form",
+            "/settings",
+            "/system",
+            "/connect-client",
         ];
         let plain = path.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\');
         plain && !path.starts_with("//") && known.iter().any(|start| path.starts_with(start))

@@ -34,6 +34,7 @@ pub use mcp::Talks;
 pub use ops::Readiness;
 pub use serve::{ServeError, serve};
 pub use trusted_proxies::{NotANetwork, TrustedProxies};
+pub use ui::KeptForms;
 
 /// What every handler can reach.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct ServerState {
     pub readiness: Arc<Readiness>,
     /// What is under way between clients and upstreams.
     pub talks: Arc<Talks>,
+    /// Forms that wait for their sender to sign in again.
+    pub kept: Arc<KeptForms>,
 }
 
 /// Id of one HTTP request, in logs and in the `x-request-id` of its answer.

@@ -43,6 +43,8 @@ pub struct AuditFilter {
     pub target: Option<String>,
     pub outcome: Option<AuditOutcome>,
     pub call_id: Option<String>,
+    /// Leaves out that a call began: how it ended says all of it again.
+    pub without_starts: bool,
     /// At or after.
     pub from: Option<Timestamp>,
     /// Before.
@@ -76,7 +78,7 @@ statements! {
     /// Per writer, its last entry: what a signed head covers. Goes from writer to writer in the index, however long their
     /// chains are.
     HEADS = "WITH RECURSIVE w (id) AS (SELECT (SELECT a.writer_id FROM audit_entry a WHERE a.organization_id = $1 ORDER BY a.writer_id LIMIT 1) UNION ALL SELECT (SELECT b.writer_id FROM audit_entry b WHERE b.organization_id = $1 AND b.writer_id > w.id ORDER BY b.writer_id LIMIT 1) FROM w WHERE w.id IS NOT NULL) SELECT w.id, e.seq, e.hash FROM w JOIN audit_entry e ON e.organization_id = $1 AND e.writer_id = w.id AND e.seq = (SELECT l.seq FROM audit_entry l WHERE l.organization_id = $1 AND l.writer_id = w.id ORDER BY l.seq DESC LIMIT 1) ORDER BY w.id";
-    PAGE = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND (at, writer_id, seq) < ($4, $5, $6) AND (CAST($7 AS TEXT) IS NULL OR actor = $7) AND (CAST($8 AS TEXT) IS NULL OR action = $8) AND (CAST($9 AS TEXT) IS NULL OR target = $9) AND (CAST($10 AS TEXT) IS NULL OR outcome = $10) AND (CAST($11 AS TEXT) IS NULL OR call_id = $11) ORDER BY at DESC, writer_id DESC, seq DESC LIMIT $12";
+    PAGE = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND (at, writer_id, seq) < ($4, $5, $6) AND (CAST($7 AS TEXT) IS NULL OR actor = $7) AND (CAST($8 AS TEXT) IS NULL OR action = $8) AND (CAST($9 AS TEXT) IS NULL OR target = $9) AND (CAST($10 AS TEXT) IS NULL OR outcome = $10) AND (CAST($11 AS TEXT) IS NULL OR call_id = $11) AND (CAST($13 AS TEXT) IS NULL OR phase <> $13) ORDER BY at DESC, writer_id DESC, seq DESC LIMIT $12";
     CHAIN = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND writer_id = $2 AND seq > $3 ORDER BY seq LIMIT $4";
 }
 
@@ -289,6 +291,7 @@ impl Audit<'_> {
             filter.outcome.map(AuditOutcome::as_str),
             filter.call_id.as_deref().map(text),
             i64::from(limit),
+            filter.without_starts.then_some(AuditPhase::Started.as_str()),
         )?
         .into_iter()
         .map(Row::try_into)

@@ -34,6 +34,7 @@ mod oauth_client;
 mod oauth_grant;
 mod oauth_request;
 mod organization;
+mod person;
 mod postgres;
 mod revocation;
 mod row;
@@ -49,6 +50,7 @@ mod sqlite_audit;
 mod statement;
 mod team;
 mod token;
+mod tool_usage;
 mod toolkit;
 mod transaction;
 mod upstream_authorization;
@@ -82,6 +84,7 @@ pub use oauth_client::{OauthClient, OauthClientKind, OauthClients};
 pub use oauth_grant::{OauthCode, OauthGrant, OauthGrants, OauthRefreshToken};
 pub use oauth_request::{OauthRequest, OauthRequests};
 pub use organization::{InsertOrganization, Organization, Organizations};
+pub use person::{Person, PersonFilter};
 pub use revocation::{Revocation, Revocations};
 pub use sealed::{SealedColumn, SealedRow, SealedValues};
 pub use seen_client::{SeenClient, SeenClients};
@@ -94,6 +97,7 @@ pub use sqlite::Faults;
 pub use statement::{Dialect, Statement};
 pub use team::{InsertTeam, Team, Teams};
 pub use token::{StoredToken, TokenGrant, TokenKind, TokenOwner, Tokens};
+pub use tool_usage::ToolCount;
 pub use toolkit::{Policies, PolicyDocument, PolicyLayer, Toolkit, ToolkitSurface, Toolkits};
 pub use transaction::Tx;
 pub use upstream_authorization::{
@@ -131,6 +135,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         oauth_grant::ALL,
         oauth_request::ALL,
         organization::ALL,
+        person::ALL,
         sealed::ALL,
         seen_client::ALL,
         revocation::ALL,
@@ -141,6 +146,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         sign_in::ALL,
         team::ALL,
         token::ALL,
+        tool_usage::ALL,
         toolkit::ALL,
         upstream_authorization::ALL,
         upstream_client::ALL,

@@ -70,7 +70,7 @@ statements! {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(crate) struct MemberRow {
     organization_id: Uuid,
     id: Uuid,
     email: String,
@@ -81,10 +81,10 @@ struct Row {
     updated_at: i64,
 }
 
-impl TryFrom<Row> for Member {
+impl TryFrom<MemberRow> for Member {
     type Error = StorageError;
 
-    fn try_from(row: Row) -> Result<Self, StorageError> {
+    fn try_from(row: MemberRow) -> Result<Self, StorageError> {
         Ok(Self {
             id: MemberId::from_uuid(row.id),
             organization: OrganizationId::from_uuid(row.organization_id),
@@ -144,8 +144,8 @@ impl Members<'_> {
         organization: OrganizationId,
         id: MemberId,
     ) -> Result<Option<Member>, StorageError> {
-        fetch_optional!(self.tx, FIND => Row, organization.as_uuid(), id.as_uuid())?
-            .map(Row::try_into)
+        fetch_optional!(self.tx, FIND => MemberRow, organization.as_uuid(), id.as_uuid())?
+            .map(MemberRow::try_into)
             .transpose()
     }
 
@@ -154,16 +154,16 @@ impl Members<'_> {
         organization: OrganizationId,
         email: &str,
     ) -> Result<Option<Member>, StorageError> {
-        fetch_optional!(self.tx, FIND_BY_EMAIL => Row, organization.as_uuid(), email_key(email))?
-            .map(Row::try_into)
+        fetch_optional!(self.tx, FIND_BY_EMAIL => MemberRow, organization.as_uuid(), email_key(email))?
+            .map(MemberRow::try_into)
             .transpose()
     }
 
     /// Everybody with this address, one per organization: for sign-in alone.
     pub async fn find_everywhere(self, email: &str) -> Result<Vec<Member>, StorageError> {
-        fetch_all!(self.tx, FIND_EVERYWHERE => Row, email_key(email))?
+        fetch_all!(self.tx, FIND_EVERYWHERE => MemberRow, email_key(email))?
             .into_iter()
-            .map(Row::try_into)
+            .map(MemberRow::try_into)
             .collect()
     }
 
@@ -175,9 +175,9 @@ impl Members<'_> {
         limit: u32,
     ) -> Result<Vec<Member>, StorageError> {
         let after = after.map(email_key).unwrap_or_default();
-        fetch_all!(self.tx, LIST => Row, organization.as_uuid(), after, i64::from(limit))?
+        fetch_all!(self.tx, LIST => MemberRow, organization.as_uuid(), after, i64::from(limit))?
             .into_iter()
-            .map(Row::try_into)
+            .map(MemberRow::try_into)
             .collect()
     }
 

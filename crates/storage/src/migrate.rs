@@ -35,7 +35,8 @@ pub const MIGRATIONS: &[Migration] = migrations![1 "0001_initial", 2 "0002_peopl
     5 "0005_oauth_clients", 6 "0006_owners_and_parents", 7 "0007_revocations",
     8 "0008_connect", 9 "0009_audit_heads", 10 "0010_rollout", 11 "0011_identity_revocations", 12 "0012_webhooks",
     13 "0013_connection_keys",
-    14 "0014_mcp_sessions", 15 "0015_usage", 16 "0016_pinned_kinds"
+    14 "0014_mcp_sessions", 15 "0015_usage", 16 "0016_pinned_kinds",
+    17 "0017_people_lists"
 ];
 
 impl Migration {

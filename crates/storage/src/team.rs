@@ -26,6 +26,7 @@ pub enum InsertTeam {
 statements! {
     INSERT = "INSERT INTO team (organization_id, id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
     LIST = "SELECT organization_id, id, name, created_at FROM team WHERE organization_id = $1 ORDER BY name";
+    RENAME = "UPDATE team SET name = $3 WHERE organization_id = $1 AND id = $2 AND NOT EXISTS (SELECT 1 FROM team o WHERE o.organization_id = $1 AND o.name = $3 AND o.id <> $2)";
     DELETE = "DELETE FROM team WHERE organization_id = $1 AND id = $2";
     ADD_MEMBER = "INSERT INTO team_member (organization_id, team_id, member_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     REMOVE_MEMBER = "DELETE FROM team_member WHERE organization_id = $1 AND team_id = $2 AND member_id = $3";
@@ -74,6 +75,16 @@ impl Teams<'_> {
 
     pub async fn list(self, organization: OrganizationId) -> Result<Vec<Team>, StorageError> {
         Ok(fetch_all!(self.tx, LIST => Row, organization.as_uuid())?.into_iter().map(Team::from).collect())
+    }
+
+    /// `false` when another team has the name, or there is no such team.
+    pub async fn rename(
+        self,
+        organization: OrganizationId,
+        team: TeamId,
+        name: &str,
+    ) -> Result<bool, StorageError> {
+        Ok(execute!(self.tx, RENAME, organization.as_uuid(), team.as_uuid(), text(name))? == 1)
     }
 
     /// Removes the team, its memberships and what was granted to it.

@@ -36,6 +36,9 @@ pub struct AuditQuery {
     pub cursor: Option<String>,
     /// For the export: `jsonl` (without) or `csv`.
     pub format: Option<String>,
+    /// Leaves out that a call began: how it ended says all of it again.
+    #[serde(skip)]
+    pub without_starts: bool,
 }
 
 impl AuditQuery {
@@ -47,6 +50,7 @@ impl AuditQuery {
             target: self.target.clone(),
             outcome: self.outcome,
             call_id: self.call_id.clone(),
+            without_starts: self.without_starts,
             from: self.from,
             to: self.to,
             after: page.after()?.map(|text| read_cursor(&text)).transpose()?,

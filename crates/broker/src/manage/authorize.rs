@@ -72,6 +72,7 @@ operations! {
     DeleteIdentityProvider = "identity_provider.delete", Admin, Writes;
     ListTeams = "team.list", Admin, Reads;
     CreateTeam = "team.create", Admin, Writes;
+    UpdateTeam = "team.update", Admin, Writes;
     DeleteTeam = "team.delete", Admin, Writes;
     PutTeamMembers = "team.members", Admin, Writes;
     ListServiceAccounts = "service_account.list", Admin, Reads;
@@ -153,6 +154,8 @@ operations! {
     ReadUsage = "usage.read", Admin, Reads;
     ReadQuotas = "quotas.read", Admin, Reads;
     PutQuotas = "quotas.put", Admin, Writes;
+    /// Beyond being an admin: of owners alone.
+    ReadSystem = "system.read", Admin, Reads;
     ListKnownServers = "known_server.list", Membership, Reads;
     /// Asks a server who it is and changes nothing.
     ProbeServer = "known_server.probe", Membership, Reads;

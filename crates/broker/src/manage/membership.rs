@@ -33,6 +33,17 @@ pub enum StatusWord {
     Suspended,
 }
 
+impl StatusWord {
+    pub const ALL: [Self; 2] = [Self::Active, Self::Suspended];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => MemberStatus::Active.as_str(),
+            Self::Suspended => MemberStatus::Suspended.as_str(),
+        }
+    }
+}
+
 impl From<StatusWord> for MemberStatus {
     fn from(word: StatusWord) -> Self {
         match word {

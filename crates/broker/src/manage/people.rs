@@ -55,6 +55,14 @@ pub struct NewTeam {
     pub members: Vec<MemberId>,
 }
 
+/// What to change of a team; an absent one stays.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TeamEdit {
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
 /// Who is in a team: a full replacement.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -63,7 +71,7 @@ pub struct TeamMembers {
     pub members: Vec<MemberId>,
 }
 
-fn member_view(member: Member, teams: Vec<TeamId>) -> MemberView {
+pub(super) fn member_view(member: Member, teams: Vec<TeamId>) -> MemberView {
     MemberView {
         id: member.id,
         email: member.email,
@@ -151,7 +159,7 @@ impl Broker {
         Ok(teams.into_iter().map(view).collect())
     }
 
-    async fn team(&self, organization: OrganizationId, id: TeamId) -> Result<TeamView, Refusal> {
+    pub(super) async fn team(&self, organization: OrganizationId, id: TeamId) -> Result<TeamView, Refusal> {
         let teams = self.teams(organization).await?;
         teams.into_iter().find(|team| team.id == id).ok_or_else(Refusal::not_found)
     }
@@ -195,6 +203,35 @@ impl Broker {
             tx.teams().add_member(principal.organization, id, *member).await?;
         }
         let details = json!({ "before": before.members, "after": wanted.members });
+        self.commit_change(&allowed, tx, Change::of(id).with(details)).await?;
+        self.team(principal.organization, id).await
+    }
+
+    pub async fn read_team(&self, principal: &Principal, id: TeamId) -> Result<TeamView, Refusal> {
+        let _allowed = authorize(principal, Operation::ListTeams, Target::Organization)?;
+        self.team(principal.organization, id).await
+    }
+
+    pub async fn update_team(
+        &self,
+        principal: &Principal,
+        id: TeamId,
+        edit: TeamEdit,
+    ) -> Result<TeamView, Refusal> {
+        let allowed = authorize(principal, Operation::UpdateTeam, Target::Organization)?;
+        let before = self.team(principal.organization, id).await?;
+        let name = edit.name.map_or_else(|| before.name.clone(), |name| name.trim().to_owned());
+        if name == before.name {
+            return Ok(before);
+        }
+        let mut violations = Violations::default();
+        check_name(&name, &mut violations);
+        violations.into_result()?;
+        let mut tx = self.db().write().await?;
+        if !tx.teams().rename(principal.organization, id, &name).await? {
+            return Err(Refusal::conflict("name_taken", format!("There is a team `{name}` already.")));
+        }
+        let details = json!({ "before": before.name, "after": name });
         self.commit_change(&allowed, tx, Change::of(id).with(details)).await?;
         self.team(principal.organization, id).await
     }

@@ -1,7 +1,9 @@
 //! `/members`, `/teams`
 
 use axum::http::StatusCode;
-use switchboard_broker::manage::{MemberEdit, MemberView, NewTeam, Operation, TeamMembers, TeamView};
+use switchboard_broker::manage::{
+    MemberEdit, MemberView, NewTeam, Operation, TeamEdit, TeamMembers, TeamView,
+};
 
 use super::{
     call::Call,
@@ -38,6 +40,10 @@ pub(super) fn routes() -> Vec<Route> {
             .says("Make a team")
             .takes::<NewTeam>()
             .answers::<TeamView>(StatusCode::CREATED),
+        patch("/teams/{id}", Operation::UpdateTeam, update_team)
+            .says("Rename a team")
+            .takes::<TeamEdit>()
+            .answers::<TeamView>(StatusCode::OK),
         delete("/teams/{id}", Operation::DeleteTeam, delete_team)
             .says("Remove a team with what was granted to it")
             .answers_nothing(),
@@ -75,6 +81,11 @@ async fn teams(call: Call) -> Result<Reply, Problem> {
 async fn create_team(call: Call) -> Result<Reply, Problem> {
     let team = call.broker().create_team(&call.principal, call.body()?).await?;
     Ok(Reply::json(&team)?.created(format!("/api/v1/teams/{}", team.id)))
+}
+
+async fn update_team(call: Call) -> Result<Reply, Problem> {
+    let edit = call.body()?;
+    Reply::json(&call.broker().update_team(&call.principal, call.path("id")?, edit).await?)
 }
 
 async fn delete_team(call: Call) -> Result<Reply, Problem> {

@@ -11,7 +11,7 @@ use switchboard_broker::{Browser, PasswordChange, Reauthentication, SignedIn, id
 use switchboard_domain::SecretValue;
 
 use super::{
-    done,
+    done, kept,
     navigation::Navigation,
     page,
     sign_in::{encoded, not_the_form, other_site, slow_down, too_many_attempts},
@@ -205,7 +205,13 @@ impl Sent {
         let (parts, body) = request.into_parts();
         let browser = browser::browser(&parts);
         let headers = parts.headers.clone();
-        let signed_in = person(state, &headers, &parts.uri).await?;
+        let signed_in = match person(state, &headers, &parts.uri).await {
+            Ok(signed_in) => signed_in,
+            Err(response) => {
+                let kept = kept::of_ended_session(state, &parts, body, repeated).await;
+                return Err(kept.map_or(response, Box::new));
+            }
+        };
         let fields = Fields::read(state, Request::from_parts(parts, body), repeated).await;
         let Some(fields) = fields.filter(|fields| browser::has_form_token(state, &headers, fields)) else {
             return Err(Box::new(not_the_form()));

@@ -2,20 +2,29 @@
 //! everything works without JavaScript, and the policy of the pages allows none but where a sign-in at a provider begins
 //! or ends.
 
+mod access;
 mod account;
 mod approval;
 mod assets;
+mod audit;
 mod connect;
+mod connect_client;
 mod connections;
 mod home;
 mod identities;
 mod identity;
 mod invitation;
+mod kept;
+mod members;
 mod navigation;
+mod refused;
+mod settings;
 mod setup;
 pub(crate) mod sign_in;
 mod tools;
 mod visible;
+
+pub use kept::KeptForms;
 
 use askama::Template;
 use axum::{
@@ -53,9 +62,15 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/approvals/{id}", get(approval::show).post(approval::decide))
         .route("/account/identities", get(identities::show).post(identities::change))
         .route("/setup/{token}", get(setup::show).post(setup::redeem))
+        .route(access::PATH, get(access::show).post(access::change))
+        .route(kept::PATH, get(kept::show).post(kept::discard))
         .route("/assets/{name}", get(assets::asset))
         .merge(connect::router())
         .merge(connections::router())
+        .merge(connect_client::router())
+        .merge(settings::router())
+        .merge(audit::router())
+        .merge(members::router())
         .merge(tools::router())
 }
 

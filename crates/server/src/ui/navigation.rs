@@ -2,7 +2,7 @@
 
 use switchboard_broker::SignedIn;
 
-use super::{connections, tools};
+use super::{audit, connections, members, settings, tools};
 use crate::ServerState;
 
 /// A page that the navigation leads to.
@@ -17,12 +17,20 @@ const fn everybody(path: &'static str, name: &'static str) -> Place {
     Place { path, name, admins: false }
 }
 
+const fn admins(path: &'static str, name: &'static str) -> Place {
+    Place { path, name, admins: true }
+}
+
 /// All of them, in order: a page that is not there yet is not listed.
 const PLACES: &[Place] = &[
     everybody("/", "Home"),
     everybody(connections::PATH, "Connections"),
     everybody(tools::PATH, "Tools"),
     everybody(APPROVALS, "Approvals"),
+    admins(members::PATH, "Members"),
+    admins(audit::PATH, "Audit log"),
+    admins(audit::USAGE, "Usage"),
+    admins(settings::PATH, "Settings"),
 ];
 
 const APPROVALS: &str = "/approvals";

@@ -199,6 +199,9 @@ on_both! {
             ("/connections/{id}/access", 404, 200), ("/connections/{id}/review", 404, 200),
             ("/connections/{id}/settings", 404, 200),
             ("/tools", 200, 200), ("/tools/tool?name=demo.echo", 200, 200),
+            ("/members", 404, 200), ("/members/invitations", 404, 200), ("/members/teams", 404, 200),
+            ("/audit", 404, 200), ("/usage", 404, 200), ("/account/access", 200, 200), ("/connect-client", 200, 200),
+            ("/settings", 404, 200), ("/settings/webhooks", 404, 200), ("/system", 404, 404), ("/kept-form", 404, 404),
         ];
         for (page, as_member, as_admin) in pages {
             let path = page.replace("{id}", &id.to_string());

@@ -76,7 +76,7 @@ on_both! {
         for part in ["No account: this server asks for none", "What to answer", "text, needed", "Input schema", "execute_capability", "curl -X POST"] {
             assert!(page.contains(part), "{part}: {page}");
         }
-        let done = run(&owner.browser, "demo.echo", &[("field.0", "<b>it's</b>\u{202e}"), ("how", "fields"), ("intent", "to see it")]).await;
+        let done = run(&owner.browser, "demo.echo", &[("field-0", "<b>it's</b>\u{202e}"), ("how", "fields"), ("intent", "to see it")]).await;
         let text = done.text();
         assert!(done.status.is_success() && text.contains("It ran"), "{text}");
         assert!(text.contains("&#60;b&#62;it&#39;s&#60;/b&#62;⟨U+202E⟩") && !text.contains("<b>it"), "{text}");
@@ -88,7 +88,7 @@ on_both! {
         assert_eq!((&entry["target"], &entry["outcome"], &entry["intent"]), (&json!("demo.echo"), &json!("ok"), &json!("to see it")));
         assert!(text.contains(entry["call_id"].as_str().unwrap()), "{entry}");
 
-        let wrong = run(&owner.browser, "demo.add", &[("field.0", "many"), ("field.1", "2"), ("how", "fields")]).await;
+        let wrong = run(&owner.browser, "demo.add", &[("field-0", "many"), ("field-1", "2"), ("how", "fields")]).await;
         assert_eq!(wrong.status.as_u16(), 422);
         assert!(wrong.text().contains("is not a number") && wrong.text().contains("value=\"many\""), "{}", wrong.text());
         let sum = run(&owner.browser, "demo.add", &[("raw", "{\"a\": 1, \"b\": 2}")]).await.text();
@@ -97,9 +97,9 @@ on_both! {
         assert!(broken.status.as_u16() == 422 && broken.text().contains("This is not JSON"), "{}", broken.text());
         let unfit = run(&owner.browser, "demo.add", &[("raw", "{\"a\": \"x\", \"b\": 2}")]).await.text();
         assert!(unfit.contains("The arguments don") && unfit.contains("/a"), "{unfit}");
-        let failed = run(&owner.browser, "demo.fail", &[("field.0", "no such thing"), ("how", "fields")]).await.text();
+        let failed = run(&owner.browser, "demo.fail", &[("field-0", "no such thing"), ("how", "fields")]).await.text();
         assert!(failed.contains("The tool reports an error") && failed.contains("no such thing"), "{failed}");
-        let refused = run(&owner.browser, "demo.refuse", &[("field.0", "no"), ("how", "fields")]).await.text();
+        let refused = run(&owner.browser, "demo.refuse", &[("field-0", "no"), ("how", "fields")]).await.text();
         assert!(refused.contains("The server refused the call"), "{refused}");
         let kinds = run(&owner.browser, "demo.content", &[("how", "fields")]).await.text();
         assert!(kinds.contains("[image, image/png") && kinds.contains("a note") && !kinds.contains("<img src=\"data"), "{kinds}");
@@ -124,16 +124,16 @@ on_both! {
         let blocked = run(&owner.browser, "demo.add", &[("raw", "{\"a\": 1, \"b\": 2}")]).await.text();
         assert!(blocked.contains("Blocked by a rule"), "{blocked}");
 
-        let held = run(&mia.browser, "demo.echo", &[("field.0", "careful"), ("how", "fields")]).await;
+        let held = run(&mia.browser, "demo.echo", &[("field-0", "careful"), ("how", "fields")]).await;
         let text = held.text();
         assert!(text.contains("It waits for approval") && text.contains("value=\"careful\""), "{text}");
         let approval = held.hidden("approval_id");
         assert!(text.contains(&format!("href=\"/approvals/{approval}\"")), "{text}");
-        let early = run(&mia.browser, "demo.echo", &[("field.0", "careful"), ("how", "fields"), ("approval_id", &approval)]).await;
+        let early = run(&mia.browser, "demo.echo", &[("field-0", "careful"), ("how", "fields"), ("approval_id", &approval)]).await;
         assert_eq!(early.hidden("approval_id"), approval);
         let approve = api(&app, &owner.token, Method::POST, &format!("/approvals/{approval}/approve"), None).await;
         assert!(approve.status.is_success(), "{}", approve.text());
-        let ran = run(&mia.browser, "demo.echo", &[("field.0", "careful"), ("how", "fields"), ("approval_id", &approval)]).await.text();
+        let ran = run(&mia.browser, "demo.echo", &[("field-0", "careful"), ("how", "fields"), ("approval_id", &approval)]).await.text();
         assert!(ran.contains("It ran") && ran.contains("careful"), "{ran}");
         let outcomes: Vec<Value> = ended(&app, &owner.token, 4).await.into_iter().map(|it| it["outcome"].clone()).collect();
         assert_eq!(outcomes, ["ok", "refused", "refused", "refused"]);

@@ -112,7 +112,12 @@ on_both! {
     }
 
     async fn a_session_that_is_over_opens_nothing_and_is_cleared_away(database) {
-        let settings = |session| AppOptions { settings: Settings { session, ..Settings::default() }, ..AppOptions::default() };
+        let clock = std::sync::Arc::new(switchboard_domain::FixedClock::at_micros(1_795_000_000_000_000));
+        let settings = |session| AppOptions {
+            settings: Settings { session, ..Settings::default() },
+            clock: Some(clock.clone()),
+            ..AppOptions::default()
+        };
         let short = Duration::from_micros(1);
         let usual = SessionSettings::default();
         for session in [SessionSettings { idle: short, ..usual }, SessionSettings { absolute: short, ..usual }] {
@@ -120,7 +125,9 @@ on_both! {
             let email = format!("{}@example.test", session.idle.as_secs());
             let member = app.member_with_password(&email, Role::Member).await;
             let browser = app.signed_in(&email).await;
+            clock.advance(short);
             assert_eq!(browser.get("/api/v1/organization").await.status.as_u16(), 401, "{session:?}");
+            clock.advance(Duration::from_secs(8 * 24 * 3600));
             app.broker.refresh_snapshots().await.unwrap();
             app.broker.forget_what_is_over().await.unwrap();
             let mut tx = app.db.single().await.unwrap();

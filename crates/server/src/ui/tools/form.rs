@@ -95,7 +95,7 @@ pub(super) fn fields(schema: Option<&Value>) -> Option<Vec<Field>> {
         .filter_map(Value::as_str)
         .collect();
     let field = |(place, (name, schema)): (usize, (&String, &Value))| Field {
-        key: format!("field.{place}"),
+        key: format!("field-{place}"),
         shown: displayed(name, NAME_CHARS),
         kind: kind_of(schema),
         is_required: required.contains(&name.as_str()),

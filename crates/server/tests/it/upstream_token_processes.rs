@@ -222,7 +222,10 @@ async fn killed(db: &Db, options: &Options, rounds: usize) {
         caller.has_called(1).await;
         let asked = world.provider.log().all().len();
         world.provider.end_access();
+        let mut looks = 0;
         while world.provider.log().all().len() == asked {
+            looks += 1;
+            assert!(looks < 30_000, "round {round}: nobody asks for another token: {:?}", caller.said);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         tokio::time::sleep(Duration::from_micros(u64::try_from(round * 1700 % 23_000).unwrap())).await;

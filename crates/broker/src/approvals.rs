@@ -14,7 +14,9 @@ use switchboard_domain::{
     ActionType, Actor, ApprovalId, ApprovalStatus, AuditOutcome, AuditPhase, AuditRecord, CallError, Caller,
     CapabilityName, DataKeyId, ErrorCode, Proof,
 };
-use switchboard_policy::{ApprovalRequirement, ConsumedApproval, Decider, Decision, Permit, Purpose, Trace};
+use switchboard_policy::{
+    ApprovalRequirement, Arguments, ConsumedApproval, Decider, Decision, Permit, Purpose, Trace,
+};
 use switchboard_storage::{Approval, MemberStatus};
 use switchboard_vault::{SealContext, open, seal};
 
@@ -96,7 +98,8 @@ impl Broker {
     ) -> Result<Permit, CallError> {
         let approval = self.approved(held, given).await?;
         let purpose = Purpose::ExecuteApproved(&approval);
-        match on.execute(&held.name.name, held.capability, held.arguments, purpose) {
+        let arguments = Arguments::Given(held.arguments);
+        match on.execute(&held.name.name, held.capability, arguments, purpose) {
             Decision::Allow(permit) => Ok(permit),
             Decision::RequireApproval { .. } | Decision::Deny(_) => Err(does_not_fit(held.name, approval.id)),
         }

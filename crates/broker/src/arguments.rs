@@ -50,7 +50,10 @@ impl CompiledTool {
     pub(crate) fn validate(&self, arguments: &Value, bytes: usize, max_steps: u64) -> Result<(), CallError> {
         let Some((validator, cost)) = &self.validator else { return Ok(()) };
         let steps = cost.steps(arguments, bytes, max_steps).map_err(|_| too_costly(max_steps))?;
-        if validator.is_valid(arguments) {
+        let fits = validator.is_valid(arguments)
+            || without_optional_nulls(&self.input_schema, arguments)
+                .is_some_and(|fewer| validator.is_valid(&fewer));
+        if fits {
             return Ok(());
         }
         if steps > max_steps / EXPLAINED {
@@ -72,6 +75,22 @@ impl CompiledTool {
         );
         Err(CallError::new(ErrorCode::InvalidArguments, message).details(json!({ "violations": violations })))
     }
+}
+
+/// The arguments without what is `null` and may be left out; `None` when there is nothing of that. Many clients write so
+/// what they leave out (MCP's mirrored headers treat both alike), and the server gets it as it was sent.
+fn without_optional_nulls(schema: &Value, arguments: &Value) -> Option<Value> {
+    let required = schema.get("required").and_then(Value::as_array);
+    let may_lack = |name: &str| {
+        schema.get("properties").is_some_and(|properties| properties.get(name).is_some())
+            && !required.is_some_and(|names| names.iter().any(|required| required == name))
+    };
+    let given = arguments.as_object()?;
+    let is_absent = |name: &str, value: &Value| value.is_null() && may_lack(name);
+    given.iter().any(|(name, value)| is_absent(name, value)).then(|| {
+        let kept = given.iter().filter(|(name, value)| !is_absent(name, value));
+        Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+    })
 }
 
 fn compile(schema: &Value) -> Option<Validator> {
@@ -115,6 +134,21 @@ mod tests {
 
     fn validate(tool: &CompiledTool, arguments: &Value) -> Result<(), CallError> {
         tool.validate(arguments, arguments.to_string().len(), 500_000)
+    }
+
+    #[test]
+    fn what_may_be_left_out_may_be_null() {
+        let schema = json!({
+            "type": "object",
+            "properties": { "a": { "type": "string" }, "b": { "type": "boolean" } },
+            "required": ["a"],
+            "additionalProperties": false,
+        });
+        let tool = CompiledTool::new(&json!({ "inputSchema": schema }));
+        assert!(validate(&tool, &json!({ "a": "x", "b": null })).is_ok());
+        assert!(validate(&tool, &json!({ "a": null, "b": true })).is_err(), "required");
+        assert!(validate(&tool, &json!({ "a": "x", "c": null })).is_err(), "unknown");
+        assert!(validate(&tool, &json!({ "a": "x", "b": "yes" })).is_err());
     }
 
     #[test]

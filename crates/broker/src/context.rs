@@ -9,7 +9,7 @@ use switchboard_domain::{CallError, CallId, CapabilityKind, ClientInfo, Principa
 use switchboard_mcp::{Era, ErrorObject};
 use switchboard_policy::{Mode, Requester};
 
-use crate::upstream::Side;
+use crate::{tasks::TaskUnderway, upstream::Side};
 
 /// Step 2 of a call: who, for which endpoint, through which client, narrowed how.
 #[derive(Debug, Clone)]
@@ -107,6 +107,8 @@ pub enum Via<'a> {
         kind: CapabilityKind,
         members: &'a str,
     },
+    /// About a task that a tool of this name runs as.
+    Task(&'a TaskUnderway),
 }
 
 impl Via<'_> {
@@ -118,17 +120,22 @@ impl Via<'_> {
             Self::Subscribe => "resources/subscribe",
             Self::Unsubscribe => "resources/unsubscribe",
             Self::Complete { .. } => "completion/complete",
+            Self::Task(task) => task.step.method(),
         }
     }
 
-    /// Whether `Mcp-Name` names it in a header.
-    pub(crate) const fn is_mirrored(&self) -> bool {
-        matches!(self, Self::Tool | Self::Prompt | Self::Resource)
+    /// What `Mcp-Name` says in a header, where it says something.
+    pub(crate) fn mirrored<'n>(&'n self, name: &'n str) -> Option<&'n str> {
+        match self {
+            Self::Tool | Self::Prompt | Self::Resource => Some(name),
+            Self::Task(task) => Some(&task.upstream_id),
+            Self::Subscribe | Self::Unsubscribe | Self::Complete { .. } => None,
+        }
     }
 
     pub(crate) const fn kind(&self) -> CapabilityKind {
         match self {
-            Self::Tool => CapabilityKind::Tool,
+            Self::Tool | Self::Task(_) => CapabilityKind::Tool,
             Self::Prompt => CapabilityKind::Prompt,
             Self::Resource | Self::Subscribe | Self::Unsubscribe => CapabilityKind::Resource,
             Self::Complete { kind, .. } => *kind,
@@ -144,6 +151,7 @@ impl Via<'_> {
             Self::Subscribe => "resource.subscribe",
             Self::Unsubscribe => "resource.unsubscribe",
             Self::Complete { .. } => "completion.complete",
+            Self::Task(task) => task.step.action(),
         }
     }
 }

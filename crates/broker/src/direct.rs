@@ -4,6 +4,7 @@
 //! The list is made from the catalogue and kept as bytes for as long as nothing changed, per caller: what is shown
 //! is decided by the same function that decides calls.
 
+mod addresses;
 mod others;
 
 use std::{collections::HashMap, sync::Arc};
@@ -17,7 +18,7 @@ use switchboard_policy::Listed;
 use switchboard_storage::ToolkitSurface;
 
 use crate::{
-    Broker, CallContext, Narrowing,
+    Broker, CallContext, Executed, Narrowing,
     intent::{Meant, take_intent, with_intent},
     snapshot::Snapshot,
     surface::Surface,
@@ -149,6 +150,15 @@ impl Broker {
         Ok(self.compiled(known, &name.name, found).await?.param_headers.clone())
     }
 
+    /// A result with the URIs in it as this endpoint names them, so that its client can read them here.
+    pub fn readdressed(&self, context: &CallContext, capability: &str, done: Executed) -> Executed {
+        let slug = capability.split_once('.').map(|(slug, _)| slug).filter(|_| others::is_renamed(context));
+        match slug.and_then(|slug| addresses::of_result(slug, &done.result)) {
+            Some(result) => Executed { result, ..done },
+            None => done,
+        }
+    }
+
     /// What a call of a direct tool means: on a connection with `model_intent`, the arguments without it.
     pub async fn meant(
         &self,
@@ -205,9 +215,9 @@ struct ShownTool {
     asks_why: bool,
 }
 
-fn render(shown: Vec<ShownTool>, renamed: bool) -> DirectTools {
+fn render(shown: Vec<ShownTool>, is_renamed: bool) -> DirectTools {
     let pairs = shown.iter().map(|tool| (tool.slug.as_str(), tool.name.as_str()));
-    let renamed: HashMap<(&str, &str), String> = if renamed {
+    let renamed: HashMap<(&str, &str), String> = if is_renamed {
         direct_names(pairs).into_iter().map(|(new, old)| (old, new)).collect()
     } else {
         pairs.map(|(slug, name)| ((slug, name), name.to_owned())).collect()
@@ -224,6 +234,10 @@ fn render(shown: Vec<ShownTool>, renamed: bool) -> DirectTools {
         };
         let Ok(mut object) = RawObject::parse(raw) else { continue };
         object.set("name", quoted);
+        let meta = object.get("_meta").filter(|_| is_renamed).and_then(|meta| addresses::of_tool(slug, meta));
+        if let Some(meta) = &meta {
+            object.set("_meta", meta);
+        }
         let schema = asks_why.then(|| with_intent(object.get("inputSchema"))).flatten();
         let schema = schema.and_then(|schema| RawValue::from_string(schema).ok());
         if let Some(schema) = &schema {

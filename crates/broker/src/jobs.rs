@@ -122,6 +122,9 @@ impl Broker {
             let known = crate::session::KNOWN_FOR;
             tx.sessions().forget(organization, now.minus(known), unused.minus(known)).await?;
             tx.mcp_sessions().forget(organization, now.minus(crate::mcp_session::UNUSED)).await?;
+            tx.mcp_tasks().forget(organization, now.minus(crate::tasks::UNUSED)).await?;
+            tx.mcp_relay().forget(organization, now.minus(crate::relay::KEPT)).await?;
+            tx.mcp_used_states().forget(organization, now).await?;
             tx.tokens().forget_expired(organization, now).await?;
             tx.approvals().forget(organization, now.minus(self.settings().approval.kept)).await?;
             tx.sign_ins().forget_expired(organization, now).await?;

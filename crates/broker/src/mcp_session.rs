@@ -36,6 +36,10 @@ pub struct McpSession {
 }
 
 impl McpSession {
+    pub fn organization(&self) -> OrganizationId {
+        self.organization
+    }
+
     /// Whether this principal, through this client, may use it at this endpoint.
     pub fn is_of(&self, principal: &Principal, resource: &Resource) -> bool {
         self.organization == principal.organization

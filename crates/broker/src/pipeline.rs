@@ -12,7 +12,7 @@ use switchboard_domain::{
     CapabilityState, CredentialOwner, ErrorCode, Timestamp,
 };
 use switchboard_mcp::{ErrorObject, param_values};
-use switchboard_policy::{Decision, Permit, Purpose};
+use switchboard_policy::{Arguments, Decision, Permit, Purpose};
 
 use crate::{
     Broker, CallContext, CallFailure, Execute, Executed, Via,
@@ -142,7 +142,12 @@ impl Broker {
         // 5. decide
         let on = surface.on(known, call.context);
         let arguments = read_arguments(request.arguments)?;
-        let decision = on.execute(&name.name, &capability, &arguments, Purpose::Execute);
+        let decision = match request.via {
+            Via::Task(task) => {
+                on.execute(&name.name, &capability, Arguments::Unknown, Purpose::GoOn(&task.underway))
+            }
+            _ => on.execute(&name.name, &capability, Arguments::Given(&arguments), Purpose::Execute),
+        };
         if let Decision::Deny(reason) = decision {
             call.record.decision = Some(format!("deny:{}", reason.as_str()));
             return Err(match reason.error_code() {
@@ -168,6 +173,15 @@ impl Broker {
         let permit = match decision {
             Decision::Allow(permit) => permit,
             Decision::Deny(_) => return Err(unknown()),
+            // Its arguments are those that were approved: the state is sealed with them.
+            Decision::RequireApproval { .. } if again.underway.is_some() => {
+                let purpose = again.underway.as_ref().map_or(Purpose::Execute, Purpose::GoOn);
+                self.use_up_state(call.context, request.again.request_state.unwrap_or_default()).await?;
+                match on.execute(&name.name, &capability, Arguments::Given(&arguments), purpose) {
+                    Decision::Allow(permit) => permit,
+                    Decision::RequireApproval { .. } | Decision::Deny(_) => return Err(unknown()),
+                }
+            }
             Decision::RequireApproval { requirement, trace } => {
                 call.record.decision = Some("require_approval".into());
                 call.record.rule = trace.source.map(|source| source.to_string());
@@ -194,13 +208,15 @@ impl Broker {
             }
         };
         call.record.decision = Some("allow".into());
+        call.record.approval = permit.approval().map(|id| id.to_string());
         call.record.rule = permit.trace().source.map(|source| source.to_string());
         call.record.credential = Some(match permit.credential() {
             CredentialOwner::Shared => "shared".into(),
             CredentialOwner::Member(id) => id.to_string(),
         });
         spent.keep();
-        Ok(Prepared { permit, known, members: members_of(request, &name.name), again, param_headers, name })
+        let members = members_of(request, &name.name);
+        Ok(Prepared { permit, known, members, again: again.members, param_headers, name })
     }
 
     /// The definition ready for use; read from the database the first time.
@@ -270,14 +286,14 @@ impl Broker {
 }
 
 /// A call that may happen.
-struct Prepared<'s> {
-    permit: Permit,
-    known: &'s Known,
+pub(crate) struct Prepared<'s> {
+    pub(crate) permit: Permit,
+    pub(crate) known: &'s Known,
     members: String,
     /// Answers and state of an earlier try, as members; empty without.
     again: String,
     param_headers: Vec<(String, String)>,
-    name: CapabilityName,
+    pub(crate) name: CapabilityName,
 }
 
 /// The capability that a name means. A resource need not be in any list: its connection's rules decide about it.
@@ -308,6 +324,7 @@ fn members_of(request: &Execute<'_>, name: &str) -> String {
         Via::Complete { kind: CapabilityKind::Prompt, members } => {
             format!("\"ref\":{{\"type\":\"ref/prompt\",\"name\":{quoted}}}{members}")
         }
+        Via::Task(task) => task.members(),
         Via::Complete { members, .. } => {
             format!("\"ref\":{{\"type\":\"ref/resource\",\"uri\":{quoted}}}{members}")
         }

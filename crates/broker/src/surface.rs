@@ -1,6 +1,5 @@
 //! Step 3 of a call: what an endpoint shows at all, and under which rules.
 
-use serde_json::Value;
 use switchboard_domain::{CapabilityPattern, ConnectionOwner, Principal, Resource};
 use switchboard_policy::{
     Arguments, CapabilityFacts, ConnectionPolicy, Decision, Listed, PolicySet, Purpose, Reason, RuleAction,
@@ -150,7 +149,7 @@ impl OnConnection<'_> {
         &self,
         name: &str,
         capability: &Capability,
-        arguments: &Value,
+        arguments: Arguments<'_>,
         purpose: Purpose<'_>,
     ) -> Decision {
         let order = |decision: &Decision| match decision {
@@ -159,7 +158,7 @@ impl OnConnection<'_> {
             Decision::Deny(reason) => denied(*reason),
         };
         let decide = |on: &ConnectionPolicy<'_>, facts: &CapabilityFacts<'_>| on.execute(facts, purpose);
-        let decision = self.most_permissive((name, capability, Arguments::Given(arguments)), decide, order);
+        let decision = self.most_permissive((name, capability, arguments), decide, order);
         decision.unwrap_or(Decision::Deny(Reason::NotOffered))
     }
 

@@ -127,6 +127,10 @@ ids! {
     ApprovalId "apr";
     /// One call through the pipeline; both of its audit entries carry it, errors show it as `reference_id`.
     CallId "call";
+    /// A task that runs at an upstream, as its client knows it.
+    McpTaskId "task";
+    /// What one process tells another about a client's request.
+    McpLetterId "let";
     /// One process that writes audit entries.
     WriterId "wr";
     /// One organization's data-encryption key.

@@ -33,9 +33,9 @@ pub use connection::{
 pub use error::{Action, ActionType, Actor, CallError, ErrorCode, Retry};
 pub use id::{
     ApprovalId, AuthorizationId, CallId, ConnectionId, CredentialId, DataKeyId, EventId, IdError, IdentityId,
-    IdentityProviderId, InvitationId, KeyEncryptionKeyId, MemberId, OauthClientId, OauthGrantId,
-    OrganizationId, RefreshTokenId, ServiceAccountId, SessionId, SetupLinkId, TeamId, TokenId, ToolkitId,
-    WebhookId, WriterId,
+    IdentityProviderId, InvitationId, KeyEncryptionKeyId, McpLetterId, McpTaskId, MemberId, OauthClientId,
+    OauthGrantId, OrganizationId, RefreshTokenId, ServiceAccountId, SessionId, SetupLinkId, TeamId, TokenId,
+    ToolkitId, WebhookId, WriterId,
 };
 pub use name::{CapabilityName, CapabilityPattern, NameError, Slug};
 pub use period::Period;

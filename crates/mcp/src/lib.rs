@@ -19,7 +19,7 @@ mod write;
 pub use error::{ErrorObject, ProtocolError, code};
 pub use headers::{decode_header_value, encode_header_value, names, validate_mirrored};
 pub use message::{Answer, Incoming, Outcome, Request, RequestId, parse_incoming, parse_upstream};
-pub use meta::{RequestMeta, offers_url_elicitation, read_meta, uses_modern_meta};
+pub use meta::{RequestMeta, TASKS, knows_tasks, offers_url_elicitation, read_meta, uses_modern_meta};
 pub use object::RawObject;
 pub use param_headers::{ParamHeader, param_headers, param_values};
 pub use sse::{SseDecoder, SseError, SseEvent, write_event};

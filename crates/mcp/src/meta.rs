@@ -6,6 +6,8 @@ use crate::{ProtocolError, RawObject};
 
 const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
+/// The extension in which calls go on as tasks (SEP-2663).
+pub const TASKS: &str = "io.modelcontextprotocol/tasks";
 const CLIENT_KEY: &str = "io.modelcontextprotocol/clientInfo";
 
 /// What a modern client says about itself, for this one request.
@@ -48,6 +50,15 @@ pub fn offers_url_elicitation(params: Option<&RawValue>) -> bool {
     };
     let capabilities = meta.get(CAPABILITIES_KEY).and_then(|raw| RawObject::parse(raw).ok());
     capabilities.and_then(|capabilities| inner(&capabilities, "elicitation")).unwrap_or(false)
+}
+
+/// Whether the client knows tasks, as it says with this request.
+pub fn knows_tasks(params: Option<&RawValue>) -> bool {
+    let Ok(Some(meta)) = meta_object(params) else { return false };
+    let within = |object: &RawObject<'_>, name: &str| object.get(name).map(RawValue::to_owned);
+    let capabilities = within(&meta, CAPABILITIES_KEY);
+    let extensions = capabilities.and_then(|raw| within(&RawObject::parse(&raw).ok()?, "extensions"));
+    extensions.is_some_and(|raw| RawObject::parse(&raw).is_ok_and(|all| all.contains(TASKS)))
 }
 
 /// Reads and checks the metadata that every modern request must carry.

@@ -43,6 +43,20 @@ pub struct ConsumedApproval {
     pub decided_by: Decider,
 }
 
+/// A call that was let through already and has not ended: a task that runs, or a call whose upstream asked for input
+/// first. `broker` makes it from what it stored or sealed when it let the call through; nothing else may.
+#[derive(Debug, Clone)]
+pub struct Underway {
+    pub organization: OrganizationId,
+    pub caller: Caller,
+    pub connection: ConnectionId,
+    /// The upstream's own name.
+    pub capability: String,
+    pub kind: CapabilityKind,
+    /// By which approval.
+    pub approval: Option<ApprovalId>,
+}
+
 impl ApprovalRequirement {
     pub(crate) fn add(&mut self, rule: &Rule) {
         match &rule.approvers {

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use switchboard_domain::{CapabilityKind, CapabilityState, ConnectionOwner, Scope};
 
 use crate::{
-    approval::{ApprovalRequirement, ConsumedApproval},
+    approval::{ApprovalRequirement, ConsumedApproval, Underway},
     condition::Facts,
     decision::{Decision, Reason, Source, Trace},
     permit::Permit,
     rule::RuleAction,
     set::{Layer, ListAnswer, ListOnConnection, Match, PolicySet},
-    subject::{CapabilityFacts, ConnectionFacts, Mode, Requester, Subject},
+    subject::{Arguments, CapabilityFacts, ConnectionFacts, Mode, Requester, Subject},
 };
 
 /// What an execute brings along.
@@ -20,6 +20,9 @@ pub enum Purpose<'a> {
     Execute,
     /// After a person approved exactly this call.
     ExecuteApproved(&'a ConsumedApproval),
+    /// Once more about a call that was let through and has not ended. What would ask a person was answered then; what
+    /// blocks, and what rules say without its arguments, holds today.
+    GoOn(&'a Underway),
 }
 
 /// The answer to a listing: what search shows as `decision`, or why it shows nothing.
@@ -120,7 +123,11 @@ impl ConnectionPolicy<'_> {
 
     /// Whether it may run now.
     pub fn execute(&self, capability: &CapabilityFacts<'_>, purpose: Purpose<'_>) -> Decision {
-        let strictest = |answers: &Answers<'_>| strictest(answers.strict());
+        let strictest = |answers: &Answers<'_>| match (purpose, capability.arguments) {
+            // Rules that look at arguments did so when the call was let through.
+            (Purpose::GoOn(_), Arguments::Unknown) => strictest(answers.mildest()),
+            _ => strictest(answers.strict()),
+        };
         let trace = match self.judge(capability, strictest) {
             Ok(trace) => trace,
             Err(reason) => return Decision::Deny(reason),
@@ -141,7 +148,10 @@ impl ConnectionPolicy<'_> {
             Purpose::ExecuteApproved(approval) if answers(approval, &subject, &requirement) => {
                 Decision::Allow(Permit::new(&subject, credential, trace, Some(approval.id)))
             }
-            Purpose::Execute | Purpose::ExecuteApproved(_) => {
+            Purpose::GoOn(underway) if is_of(underway, &subject) => {
+                Decision::Allow(Permit::new(&subject, credential, trace, underway.approval))
+            }
+            Purpose::Execute | Purpose::ExecuteApproved(_) | Purpose::GoOn(_) => {
                 Decision::RequireApproval { requirement, trace }
             }
         }
@@ -281,6 +291,16 @@ fn answers(approval: &ConsumedApproval, subject: &Subject<'_>, requirement: &App
         && *approval.capability.name == *capability.name
         && approval.kind == capability.kind
         && requirement.admits(&approval.decided_by, requester.caller)
+}
+
+/// Whether what goes on is this caller's, and of this capability.
+fn is_of(underway: &Underway, subject: &Subject<'_>) -> bool {
+    let Subject { requester, connection, capability } = subject;
+    underway.organization == requester.organization
+        && underway.caller == requester.caller
+        && underway.connection == connection.id
+        && underway.capability == capability.name
+        && underway.kind == capability.kind
 }
 
 #[cfg(test)]

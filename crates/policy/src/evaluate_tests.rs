@@ -387,6 +387,46 @@ fn an_approval_is_for_exactly_one_call_and_its_decider_must_still_satisfy_the_ru
 }
 
 #[test]
+fn what_was_let_through_goes_on_until_it_is_blocked() {
+    let slug = slug();
+    let mut subject = subject(&slug);
+    let set = held(Approvers::Admins);
+    let underway = Underway {
+        organization: subject.requester.organization,
+        caller: subject.requester.caller,
+        connection: subject.connection.id,
+        capability: subject.capability.name.to_owned(),
+        kind: subject.capability.kind,
+        approval: Some(ApprovalId::from_uuid(Uuid::from_u128(77))),
+    };
+    let go_on = |set: &PolicySet, subject: &Subject<'_>, underway: &Underway| {
+        evaluate(set, subject, Purpose::GoOn(underway))
+    };
+    assert_eq!(permit(go_on(&set, &subject, &underway)).approval(), underway.approval);
+    let others = [
+        Underway { organization: organization(2), ..underway.clone() },
+        Underway { caller: Caller::Member(member(2)), ..underway.clone() },
+        Underway { connection: ConnectionId::from_uuid(Uuid::from_u128(6)), ..underway.clone() },
+        Underway { capability: "delete_team".into(), ..underway.clone() },
+        Underway { kind: CapabilityKind::Prompt, ..underway.clone() },
+    ];
+    for (index, other) in others.iter().enumerate() {
+        let decision = go_on(&set, &subject, other);
+        assert!(matches!(decision, Decision::RequireApproval { .. }), "case {index}");
+    }
+    // Its arguments are not known any more: only what blocks without them does.
+    let condition = Some("args.dry_run".to_owned());
+    let depends = Rule { condition, ..Rule::new("linear.*".parse().unwrap(), RuleAction::Block) };
+    let depends = PolicySet::new(organization(1), Arc::new(RuleList::new(vec![depends])));
+    subject.capability.arguments = Arguments::Unknown;
+    assert!(matches!(go_on(&depends, &subject, &underway), Decision::Allow(_)));
+    let blocked = held(Approvers::Caller).with_member(rules(&[("*", RuleAction::Block)]));
+    assert!(matches!(go_on(&blocked, &subject, &underway), Decision::Deny(_)));
+    subject.requester.scopes = scopes(&[Scope::McpRead]);
+    assert!(matches!(go_on(&set, &subject, &underway), Decision::Deny(_)));
+}
+
+#[test]
 fn an_approval_opens_nothing_that_is_denied() {
     let slug = slug();
     let mut subject = subject(&slug);

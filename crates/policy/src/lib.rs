@@ -30,7 +30,7 @@ mod rule;
 mod set;
 mod subject;
 
-pub use approval::{ApprovalRequirement, ConsumedApproval, Decider};
+pub use approval::{ApprovalRequirement, ConsumedApproval, Decider, Underway};
 pub use condition::{Condition, ConditionProblem, MAX_CONDITION_BYTES};
 pub use decision::{Decision, Reason, Source, Trace};
 pub use evaluate::{ConnectionPolicy, Listed, Purpose, evaluate};

@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub write_timeout: Duration,
     /// Streams of changes that one caller may have open.
     pub max_streams_per_caller: usize,
+    /// Bytes of messages kept for clients of sessions that come back to a stream.
+    pub max_replay_bytes: usize,
     /// How long calls may go on after SIGTERM.
     pub drain: Duration,
     /// Bearer token for `/metrics` on the main listener; without one it is only on its own listener.
@@ -59,6 +61,7 @@ impl ServerConfig {
             max_connections_per_source: 1_000,
             write_timeout: Duration::from_secs(30),
             max_streams_per_caller: 32,
+            max_replay_bytes: 32 * 1024 * 1024,
             drain: Duration::from_secs(30),
             metrics_token: None,
         }

@@ -27,7 +27,10 @@ mod invitation;
 mod key;
 mod lease;
 mod leaving;
+mod mcp_relay;
 mod mcp_session;
+mod mcp_task;
+mod mcp_used_state;
 mod member;
 mod migrate;
 mod oauth_client;
@@ -77,7 +80,10 @@ pub use identity_revocation::{IdentityRevocation, IdentityRevocations};
 pub use invitation::{Invitation, Invitations};
 pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
 pub use lease::{Lease, Leases};
+pub use mcp_relay::{McpEvent, McpLetter, McpRelay};
 pub use mcp_session::{McpSessionRow, McpSessions};
+pub use mcp_task::{McpTask, McpTasks};
+pub use mcp_used_state::McpUsedStates;
 pub use member::{InsertMember, Member, MemberStatus, Members};
 pub use migrate::{MIGRATIONS, Migration, SchemaError, SchemaStatus};
 pub use oauth_client::{OauthClient, OauthClientKind, OauthClients};
@@ -140,7 +146,10 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         seen_client::ALL,
         revocation::ALL,
         service_account::ALL,
+        mcp_relay::ALL,
         mcp_session::ALL,
+        mcp_task::ALL,
+        mcp_used_state::ALL,
         session::ALL,
         setup_link::ALL,
         sign_in::ALL,

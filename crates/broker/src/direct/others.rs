@@ -3,7 +3,7 @@
 //! They are listed live, with the caller's own credential, and shown as far as the same pins and rules allow that decide
 //! calls: a definition that is not the approved one is not there until an admin approved it. A
 //! connection's own endpoint keeps the upstream's names and URIs; on a toolkit a prompt is named like a tool, and a URI
-//! carries its connection in front of its scheme: `linear+file:///notes`. A slug has no `+`, so that is never ambiguous.
+//! carries its connection (`addresses.rs`).
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,9 +16,12 @@ use switchboard_domain::{
 use switchboard_mcp::RawObject;
 use switchboard_policy::Listed;
 
-use super::ViewKey;
+use super::{
+    ViewKey,
+    addresses::{named_by_uri, uri_on_toolkit},
+};
 use crate::{
-    Broker, CallContext,
+    Again, Broker, CallContext, CallFailure, Execute, Via,
     listing::pins_resources,
     maintenance,
     redact::redact,
@@ -158,6 +161,26 @@ impl Broker {
             Resource::Connection(slug) => Some(format!("{slug}.{uri}").into()),
             _ => named_by_uri(uri).map(|(slug, uri)| format!("{slug}.{uri}").into()),
         }
+    }
+
+    /// Begins to watch a resource for a client that listens, or ends it: a call like any other.
+    pub async fn watch_resource(
+        &self,
+        context: &CallContext,
+        capability: &str,
+        begins: bool,
+    ) -> Result<(), CallFailure> {
+        let execute = Execute {
+            name: capability.into(),
+            arguments: None,
+            schema_digest: None,
+            intent: None,
+            approval_id: None,
+            via: if begins { Via::Subscribe } else { Via::Unsubscribe },
+            side: None,
+            again: Again::default(),
+        };
+        self.execute(context, &execute).await.map(drop)
     }
 
     /// What the upstreams behind this endpoint offer, together. Those that can't be asked offer nothing.
@@ -355,42 +378,4 @@ fn render(listing: Listing, shown: Vec<Item>, renamed: bool) -> DirectItems {
     }
     items.push(b']');
     DirectItems { items: items.into(), names }
-}
-
-/// A scheme begins with a letter and has no `~` (RFC 3986 section 3.1): a slug that could not stand there gets a prefix
-/// that no slug has.
-pub(crate) fn uri_on_toolkit(slug: &str, uri: &str) -> String {
-    match slug.strip_prefix('~') {
-        Some(own) => format!("own.{own}+{uri}"),
-        None if slug.starts_with(|first: char| first.is_ascii_digit()) => format!("all.{slug}+{uri}"),
-        None => format!("{slug}+{uri}"),
-    }
-}
-
-/// The slug, with `~` where it is a personal one, and the upstream's URI.
-fn named_by_uri(uri: &str) -> Option<(String, &str)> {
-    let (slug, rest) = uri.split_once('+')?;
-    let slug = match slug.split_once('.') {
-        Some(("own", slug)) => format!("~{slug}"),
-        Some(("all", slug)) => slug.to_owned(),
-        Some(_) => return None,
-        None => slug.to_owned(),
-    };
-    Some((slug, rest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn uris_of_toolkits_map_back() {
-        for slug in ["linear", "~notes", "2go", "~2go"] {
-            for uri in ["file:///a+b", "test://template/{id}/data", "x", "own.linear+file:///a"] {
-                let shown = uri_on_toolkit(slug, uri);
-                assert_eq!(named_by_uri(&shown), Some((slug.to_owned(), uri)), "{shown}");
-            }
-        }
-        assert_eq!(named_by_uri("file:///a"), None);
-    }
 }

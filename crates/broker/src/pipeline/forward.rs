@@ -11,12 +11,12 @@ use switchboard_mcp::{ErrorObject, RawObject};
 
 use super::{Call, Prepared, rounds};
 use crate::{
-    Broker, Execute, Executed,
+    Broker, Execute, Executed, Via,
     check::lacking_scopes,
     credentials::{CredentialError, renews},
     redact::{redact, redact_text},
     snapshot::Known,
-    upstream::{Ask, CallIdentity, RawResult, Side, UpstreamAuth, UpstreamError},
+    upstream::{Ask, CallIdentity, RawResult, Side, UpstreamAuth, UpstreamError, may_ask_all},
 };
 
 /// How often one call may ask its client.
@@ -52,9 +52,13 @@ impl Broker {
             Ok((result, peek)) => {
                 self.reached_again(known);
                 let result = redact(result, &secrets);
-                let result = match peek.is_input_required {
-                    true => self.sealed_state(call.context, prepared, request, result).await?,
-                    false => result,
+                let result = match (peek.kind, request.via) {
+                    (ResultKind::InputRequired, _) => {
+                        self.sealed_state(call.context, prepared, request, result).await?
+                    }
+                    (ResultKind::Task, _) => self.kept_task(call.context, prepared, result).await?,
+                    (ResultKind::Complete, Via::Task(task)) => task.named_by_us(result),
+                    (ResultKind::Complete, _) => result,
                 };
                 call.record.response_bytes = Some(result.len() as u64);
                 return Ok(Executed {
@@ -111,7 +115,7 @@ impl Broker {
             let ask = Ask {
                 method: request.via.method(),
                 members: &members,
-                name: request.via.is_mirrored().then_some(&*prepared.name.name),
+                name: request.via.mirrored(&prepared.name.name),
                 params: &prepared.param_headers,
                 identity,
                 deadline,
@@ -122,7 +126,7 @@ impl Broker {
             let connection = &*prepared.known.connection;
             let result = self.upstreams().request(&prepared.permit, connection, auth.clone(), &ask).await?;
             let peek = Peek::of(&result, side)?;
-            match side.filter(|side| peek.is_input_required && side.is_legacy) {
+            match side.filter(|side| peek.kind == ResultKind::InputRequired && side.is_legacy) {
                 Some(side) => again = Cow::Owned(rounds::asked_of_client(side, &result).await?),
                 None => return Ok((result, peek)),
             }
@@ -213,11 +217,20 @@ fn without_secrets(mut error: ErrorObject, secrets: &[SecretValue]) -> ErrorObje
     error
 }
 
+/// Which of the kinds of 2026-07-28 a result is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ResultKind {
+    Complete,
+    InputRequired,
+    /// Of the extension `io.modelcontextprotocol/tasks`.
+    Task,
+}
+
 /// What must be known of a result; the rest passes unseen.
 struct Peek {
     is_error: bool,
     has_result_type: bool,
-    is_input_required: bool,
+    kind: ResultKind,
 }
 
 impl Peek {
@@ -225,9 +238,16 @@ impl Peek {
         let object: RawObject<'_> = serde_json::from_slice(result)
             .map_err(|error| UpstreamError::Protocol(format!("its result can't be read: {error}")))?;
         let result_type: Option<String> = object.read("resultType");
-        let is_input_required = match result_type.as_deref() {
-            None | Some("complete") => false,
-            Some("input_required") if side.is_some_and(Side::takes_questions) => true,
+        let kind = match result_type.as_deref() {
+            None | Some("complete") => ResultKind::Complete,
+            Some("input_required") if side.is_some_and(Side::takes_questions) => {
+                if !may_ask_all(result) {
+                    let why = "it asks a person to open an address that is no web page";
+                    return Err(UpstreamError::Protocol(why.into()));
+                }
+                ResultKind::InputRequired
+            }
+            Some("task") if side.is_some_and(|side| side.knows_tasks) => ResultKind::Task,
             Some("input_required") => {
                 return Err(UpstreamError::Protocol(
                     "it asks for input from a person, which this endpoint can't pass on yet".into(),
@@ -238,7 +258,7 @@ impl Peek {
         Ok(Self {
             is_error: object.read("isError").unwrap_or(false),
             has_result_type: result_type.is_some(),
-            is_input_required,
+            kind,
         })
     }
 }

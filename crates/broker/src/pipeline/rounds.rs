@@ -11,8 +11,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use switchboard_domain::{CallError, CapabilityName, DataKeyId, ErrorCode};
+use switchboard_domain::{ApprovalId, CallError, CapabilityName, DataKeyId, ErrorCode};
 use switchboard_mcp::RawObject;
+use switchboard_policy::Underway;
 use switchboard_vault::{SealContext, Sealed, open, seal};
 
 use super::Prepared;
@@ -36,12 +37,25 @@ struct State {
     arguments: String,
     caller: String,
     expires: i64,
-    /// The upstream's own.
-    inner: String,
+    /// The upstream's own, where it gave one.
+    inner: Option<String>,
+    /// By which approval the call was let through: it is not asked for again.
+    #[serde(default)]
+    approval: Option<ApprovalId>,
+}
+
+/// What an earlier try left.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    /// Answers and state, as members; empty without.
+    pub(super) members: String,
+    /// The call that a person approved, which goes on.
+    pub(super) underway: Option<Underway>,
 }
 
 impl Broker {
-    /// An upstream's result with its state sealed; without a state, unchanged.
+    /// An upstream's result with its state sealed. Without a state it is unchanged, unless a person approved the call: then
+    /// that is the state.
     pub(super) async fn sealed_state(
         &self,
         context: &CallContext,
@@ -50,7 +64,11 @@ impl Broker {
         result: Bytes,
     ) -> Result<Bytes, CallError> {
         let Ok(mut members) = serde_json::from_slice::<RawObject<'_>>(&result) else { return Ok(result) };
-        let Some(inner) = members.read::<String>("requestState") else { return Ok(result) };
+        let inner = members.read::<String>("requestState");
+        let approval = prepared.permit.approval();
+        if inner.is_none() && approval.is_none() {
+            return Ok(result);
+        }
         let known = prepared.known;
         let state = State {
             capability: prepared.name.to_string(),
@@ -59,6 +77,7 @@ impl Broker {
             caller: context.principal.caller.to_string(),
             expires: self.clock().now().plus(LIFETIME).as_micros(),
             inner,
+            approval,
         };
         let key = self.data_keys().active(context.principal.organization).await.map_err(|error| {
             tracing::error!(%error, "a request state can't be sealed");
@@ -81,12 +100,14 @@ impl Broker {
         known: &Known,
         name: &CapabilityName,
         request: &Execute<'_>,
-    ) -> Result<String, CallError> {
+    ) -> Result<Opened, CallError> {
         let mut members = String::new();
         if let Some(responses) = request.again.input_responses {
             let _ = write!(members, "\"inputResponses\":{}", responses.get());
         }
-        let Some(sent) = request.again.request_state else { return Ok(members) };
+        let Some(sent) = request.again.request_state else {
+            return Ok(Opened { members, underway: None });
+        };
         let refused = || {
             CallError::new(
                 ErrorCode::InvalidArguments,
@@ -102,9 +123,42 @@ impl Broker {
         if !fits {
             return Err(refused());
         }
-        let comma = if members.is_empty() { "" } else { "," };
-        let _ = write!(members, "{comma}\"requestState\":{}", serde_json::Value::from(state.inner));
-        Ok(members)
+        if let Some(inner) = state.inner {
+            let comma = if members.is_empty() { "" } else { "," };
+            let _ = write!(members, "{comma}\"requestState\":{}", serde_json::Value::from(inner));
+        }
+        let underway = state.approval.map(|approval| Underway {
+            organization: context.principal.organization,
+            caller: context.principal.caller,
+            connection: known.connection.id,
+            capability: name.name.to_string(),
+            kind: request.via.kind(),
+            approval: Some(approval),
+        });
+        Ok(Opened { members, underway })
+    }
+
+    /// A state that stands in for an approval is good for one try, as the approval was.
+    pub(super) async fn use_up_state(&self, context: &CallContext, sent: &str) -> Result<(), CallError> {
+        let hash: [u8; 32] = Sha256::digest(sent.as_bytes()).into();
+        let expires_at = self.clock().now().plus(LIFETIME);
+        let used = async {
+            let mut tx = self.db().write().await?;
+            let used = tx.mcp_used_states().use_up(context.principal.organization, &hash, expires_at).await?;
+            tx.commit().await?;
+            Ok::<_, switchboard_storage::StorageError>(used)
+        };
+        match used.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(CallError::new(
+                ErrorCode::InvalidArguments,
+                "The `requestState` was used already, and the call had to be approved. Call again without it.",
+            )),
+            Err(error) => {
+                tracing::error!(%error, "a request state can't be used up");
+                Err(text::unavailable())
+            }
+        }
     }
 
     async fn open_state(

@@ -30,6 +30,8 @@ pub struct Offers {
     pub subscriptions: bool,
     pub completions: bool,
     pub logging: bool,
+    /// Calls may become tasks (2026-07-28).
+    pub tasks: bool,
 }
 
 impl Offers {
@@ -42,6 +44,7 @@ impl Offers {
             subscriptions: self.subscriptions || other.subscriptions,
             completions: self.completions || other.completions,
             logging: self.logging || other.logging,
+            tasks: self.tasks || other.tasks,
         }
     }
 }
@@ -92,6 +95,14 @@ struct Capabilities {
     resources: Option<Changing>,
     completions: Option<IgnoredAny>,
     logging: Option<IgnoredAny>,
+    extensions: Extensions,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Extensions {
+    #[serde(rename = "io.modelcontextprotocol/tasks")]
+    tasks: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]
@@ -110,6 +121,7 @@ impl Capabilities {
             subscriptions: self.resources.as_ref().is_some_and(|resources| resources.subscribe),
             completions: self.completions.is_some(),
             logging: self.logging.is_some(),
+            tasks: self.extensions.tasks.is_some(),
         }
     }
 
@@ -136,8 +148,13 @@ impl Said {
 }
 
 pub(super) fn read_initialized(result: &RawResult) -> Result<Greeting, UpstreamError> {
+    // Tasks of the older generation are others.
+    let legacy = |mut greeting: Greeting| {
+        greeting.offers.tasks = false;
+        greeting
+    };
     serde_json::from_slice::<Said>(result)
-        .map(Said::greeting)
+        .map(|said| legacy(said.greeting()))
         .map_err(|error| UpstreamError::Protocol(format!("its initialize result can't be read: {error}")))
 }
 

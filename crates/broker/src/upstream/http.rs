@@ -4,6 +4,7 @@ mod listening;
 mod stream;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -21,7 +22,7 @@ use switchboard_mcp::{
     Answer, ErrorObject, Incoming, LATEST_LEGACY, MODERN, Outcome, RequestId, encode_header_value, names,
     parse_upstream,
 };
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::{
     Ask, Hint, RawResult, UpstreamAuth, UpstreamError, UpstreamLimits,
@@ -56,6 +57,8 @@ pub(crate) struct HttpWire {
     modern_meta: String,
     hints: broadcast::Sender<Hint>,
     sides: Sides,
+    /// Resources whose changes the stream of changes tells of; it is opened anew when they change.
+    watched: watch::Sender<BTreeSet<String>>,
 }
 
 impl HttpWire {
@@ -76,7 +79,16 @@ impl HttpWire {
             modern_meta: modern_meta(),
             hints,
             sides,
+            watched: watch::Sender::default(),
         }
+    }
+
+    /// Adds a resource to what the stream of changes tells of, or takes it out.
+    pub(crate) fn watch(&self, uri: &str, begins: bool) {
+        self.watched.send_if_modified(|watched| match begins {
+            true => watched.insert(uri.to_owned()),
+            false => watched.remove(uri),
+        });
     }
 
     /// Sends `initialize` and keeps what it assigned; the raw result is the caller's to read.

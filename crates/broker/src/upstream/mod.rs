@@ -12,6 +12,7 @@ mod identity;
 mod in_process;
 mod legacy_sse;
 mod limits;
+mod proof;
 mod session;
 mod side;
 mod stdio;
@@ -24,7 +25,7 @@ use switchboard_domain::{
     Clock, Connection, ConnectionId, CredentialId, CredentialOwner, OrganizationId, ProtocolEra, Random,
 };
 use switchboard_egress::Egress;
-use switchboard_policy::{MaintenancePermit, Permit};
+use switchboard_policy::Permit;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 
 pub use error::UpstreamError;
@@ -34,8 +35,11 @@ pub use greeting::{Greeting, Offers};
 pub(crate) use identity::CallIdentity;
 pub use in_process::InProcessServer;
 pub use limits::UpstreamLimits;
+pub(crate) use proof::Proof;
+use proof::prove;
 pub use session::UpstreamSession;
 use session::{OwnSession, Target};
+pub(crate) use side::may_ask_all;
 pub use side::{Side, SideEvent, SideReply};
 pub use stdio::StdioCommand;
 pub use wire::Hint;
@@ -83,24 +87,6 @@ impl SessionKey {
             && (self.audience == other.audience
                 || (self.revision, self.credential, self.generation)
                     != (other.revision, other.credential, other.generation))
-    }
-}
-
-/// Why an upstream may be spoken to: a decision about a call, or work without a caller. Nothing gets a session
-/// without one of the two.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Proof<'p> {
-    Call(&'p Permit),
-    Background(&'p MaintenancePermit),
-}
-
-impl Proof<'_> {
-    fn is_for(&self, connection: &Connection) -> bool {
-        let (organization, id) = match self {
-            Self::Call(permit) => (permit.organization(), permit.connection()),
-            Self::Background(permit) => (permit.organization(), permit.connection()),
-        };
-        organization == connection.organization && id == connection.id
     }
 }
 
@@ -401,14 +387,6 @@ impl Upstreams {
     }
 }
 
-/// A permit for something else opens nothing.
-fn prove(proof: Proof<'_>, connection: &Connection) -> Result<(), UpstreamError> {
-    if proof.is_for(connection) {
-        return Ok(());
-    }
-    Err(UpstreamError::NotAllowed("the permit is for another connection".into()))
-}
-
 /// A modern request that meets a server which has forgotten the modern generation (a downgrade), or the reverse.
 fn changed_generation(session: &UpstreamSession, error: &UpstreamError) -> bool {
     match (session.era(), error) {
@@ -419,3 +397,7 @@ fn changed_generation(session: &UpstreamSession, error: &UpstreamError) -> bool 
         _ => false,
     }
 }
+
+#[cfg(test)]
+#[path = "isolation_tests.rs"]
+mod isolation_tests;

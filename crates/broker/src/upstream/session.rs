@@ -1,11 +1,13 @@
 //! A live session with one upstream: its generation found, its greeting read, ready for requests.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
+use serde_json::value::RawValue;
 use switchboard_domain::{ProtocolEra, Transport};
 use switchboard_egress::Egress;
-use switchboard_mcp::{LATEST_LEGACY, MODERN, code};
+use switchboard_mcp::{LATEST_LEGACY, MODERN, RawObject, code};
 use tokio::{
     sync::{broadcast, oneshot},
     time::Instant,
@@ -22,6 +24,23 @@ use super::{
     side::Sides,
     stdio,
 };
+
+/// Whether a client begins to watch a resource, or ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    Begins,
+    Ends,
+}
+
+impl Watch {
+    fn of(method: &str) -> Option<Self> {
+        match method {
+            "resources/subscribe" => Some(Self::Begins),
+            "resources/unsubscribe" => Some(Self::Ends),
+            _ => None,
+        }
+    }
+}
 
 #[derive(Debug)]
 enum Wire {
@@ -75,6 +94,8 @@ pub struct UpstreamSession {
     used: Mutex<Instant>,
     /// What the upstream was told to log.
     log_level: tokio::sync::Mutex<Option<Box<str>>>,
+    /// Resources that somebody watches over it, and how many do.
+    watched: tokio::sync::Mutex<HashMap<String, usize>>,
     hints: broadcast::Sender<Hint>,
     /// Ends what listens for this session.
     stop: CancellationToken,
@@ -125,6 +146,7 @@ impl UpstreamSession {
             own: target.client.clone(),
             used: Mutex::new(Instant::now()),
             log_level: tokio::sync::Mutex::default(),
+            watched: tokio::sync::Mutex::default(),
             hints,
             stop,
             _stop_on_drop,
@@ -135,11 +157,48 @@ impl UpstreamSession {
         if self.own.is_some() {
             *self.used.lock() = Instant::now();
         }
+        if let Some(watches) = Watch::of(ask.method) {
+            return self.watch(watches, ask).await;
+        }
+        self.send(ask).await
+    }
+
+    async fn send(&self, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
         match &self.wire {
             Wire::Http(wire) => wire.request(ask).await,
             Wire::Channel(wire) => wire.request(ask).await,
             Wire::InProcess(server) => server.handle(ask.method, ask.members).map_err(UpstreamError::Rpc),
         }
+    }
+
+    /// Several clients may watch a resource over one session: the upstream hears of the first and of the last. One of the
+    /// modern generation hears of it with the stream of changes.
+    async fn watch(&self, watch: Watch, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
+        let uri = RawValue::from_string(format!("{{{}}}", ask.members)).ok();
+        let uri = uri.and_then(|members| RawObject::parse(&members).ok()?.read::<String>("uri"));
+        let Some(uri) = uri else { return self.send(ask).await };
+        let mut watched = self.watched.lock().await;
+        let count = watched.get(&uri).copied().unwrap_or_default();
+        let (now, is_news) = match watch {
+            Watch::Begins => (count + 1, count == 0),
+            Watch::Ends => (count.saturating_sub(1), count == 1),
+        };
+        let result = match (&self.wire, self.era) {
+            (Wire::Http(wire), ProtocolEra::Modern) => {
+                if is_news {
+                    wire.watch(&uri, watch == Watch::Begins);
+                }
+                Bytes::from_static(b"{}")
+            }
+            // A second client is told whether it may by the upstream, too.
+            _ if is_news || watch == Watch::Begins => self.send(ask).await?,
+            _ => Bytes::from_static(b"{}"),
+        };
+        match now {
+            0 => drop(watched.remove(&uri)),
+            now => drop(watched.insert(uri, now)),
+        }
+        Ok(result)
     }
 
     pub(crate) fn greeting(&self) -> &Greeting {
@@ -154,7 +213,7 @@ impl UpstreamSession {
     /// client's own of what no request asked for. Ends with the session.
     pub(crate) fn listen(&self) -> Option<oneshot::Receiver<()>> {
         let asks = self.own.is_some() && self.era == ProtocolEra::Legacy;
-        let wanted = self.greeting.announces_changes || asks;
+        let wanted = self.greeting.announces_changes || self.greeting.offers.subscriptions || asks;
         if let (Wire::Http(wire), true) = (&self.wire, wanted) {
             return Some(wire.listen(self.stop.child_token()));
         }

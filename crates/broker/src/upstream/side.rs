@@ -3,12 +3,12 @@
 //! Ids and progress tokens that an upstream sees are ours: what it sends back is looked up by them, and reaches the
 //! one request that they were made for. An upstream request is answered on the session it came from.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
-use switchboard_mcp::{ErrorObject, MODERN, RawObject, Request, RequestId, code};
+use switchboard_mcp::{ErrorObject, MODERN, RawObject, Request, RequestId, TASKS, code};
 use tokio::sync::{mpsc, oneshot};
 
 const PROGRESS: &str = "notifications/progress";
@@ -44,6 +44,8 @@ pub struct Side {
     pub audience: Arc<str>,
     /// What it wants belongs to a session of the legacy generation, which must then be its own.
     pub wants_session: bool,
+    /// It knows tasks of the newer generation.
+    pub knows_tasks: bool,
     /// The client is of the older generation: an upstream that speaks both is spoken to in that one.
     pub is_legacy: bool,
 }
@@ -58,8 +60,22 @@ impl Side {
         self.capabilities.as_deref().map_or("{}", RawValue::get)
     }
 
+    /// The same with the extensions of the newer generation.
+    fn modern_capabilities(&self) -> Cow<'_, str> {
+        if !self.knows_tasks {
+            return self.capabilities().into();
+        }
+        let questions = self.capabilities().trim_start_matches('{').trim_end();
+        let comma = if questions == "}" { "" } else { "," };
+        format!("{{\"extensions\":{{\"{TASKS}\":{{}}}}{comma}{questions}").into()
+    }
+
     /// Asks the client and waits for what it says.
     pub(crate) async fn ask(&self, method: &str, params: Option<Box<RawValue>>) -> SideReply {
+        if !may_ask(method, params.as_deref()) {
+            let message = "it asks a person to open an address that is no web page".into();
+            return Err(ErrorObject { code: code::INVALID_PARAMS, message, data: None });
+        }
         let (reply, answer) = oneshot::channel();
         let question = SideEvent::Question { method: method.into(), params, reply };
         let gone =
@@ -77,7 +93,7 @@ impl Side {
                  \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"switchboard\",\"version\":\"{}\"}},\
                  \"io.modelcontextprotocol/clientCapabilities\":{}",
                 env!("CARGO_PKG_VERSION"),
-                self.capabilities()
+                self.modern_capabilities()
             ));
             if let Some(level) = &self.log_level {
                 members.push(format!(
@@ -94,6 +110,30 @@ impl Side {
         }
         (!members.is_empty()).then(|| format!("\"_meta\":{{{}}}", members.join(",")))
     }
+}
+
+/// Whether a question may reach a client: an address to open is one of a web page, whatever a client would do with another.
+pub(crate) fn may_ask(method: &str, params: Option<&RawValue>) -> bool {
+    let address = || RawObject::parse(params?).ok()?.read::<serde_json::Value>("url");
+    let is_page = |url: serde_json::Value| {
+        let url = url.as_str().and_then(|url| url::Url::parse(url).ok());
+        url.is_some_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+    };
+    method != "elicitation/create" || address().is_none_or(is_page)
+}
+
+/// Whether that is so of every question in a result that asks for input.
+pub(crate) fn may_ask_all(result: &[u8]) -> bool {
+    let Ok(members) = serde_json::from_slice::<RawObject<'_>>(result) else { return false };
+    let Some(questions) = members.get("inputRequests") else { return true };
+    RawObject::parse(questions).is_ok_and(|questions| {
+        questions.iter().all(|(_, raw)| {
+            RawObject::parse(raw).is_ok_and(|question| {
+                let method: String = question.read("method").unwrap_or_default();
+                may_ask(&method, question.get("params"))
+            })
+        })
+    })
 }
 
 /// The requests under way on one upstream session that somebody listens for, by our id.

@@ -38,6 +38,7 @@ fn main() -> Vec<Setting> {
         S("server.max_header_bytes", "MAX_HEADER_BYTES", Kind::Size, "32KiB", "Largest header section of a request."),
         S("server.max_connections", "MAX_CONNECTIONS", Kind::Count, "10000", "Connections at once. Beyond, a few are told to come back, and learn at /livez and /readyz how it is; others wait to be accepted."),
         S("server.max_streams_per_caller", "MAX_STREAMS_PER_CALLER", Kind::Count, "32", "Streams of changes that one caller may have open."),
+        S("server.max_replay_bytes", "MAX_REPLAY_BYTES", Kind::Size, "32MiB", "Messages that are kept, in memory, for clients of the older generation of MCP that come back to a stream that was cut (Last-Event-ID). Of streams that are over the oldest go first."),
         S("server.max_connections_per_source", "MAX_CONNECTIONS_PER_SOURCE", Kind::Count, "1000", "Connections at once of one source (an address; of IPv6 its /64); more are closed. Trusted proxies are not counted: they stand for many."),
         S("server.write_timeout", "WRITE_TIMEOUT", Kind::Duration, "30s", "How long an answer waits for a client that stopped reading before the connection is closed."),
         S("api.requests_per_minute", "API_REQUESTS_PER_MINUTE", Kind::Count, "1200", "Requests of the REST API a minute from one token or console session; so many may also come at once."),

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use switchboard_broker::{Again, CallContext, CallFailure, Execute, Executed, Listing, Side, Via};
-use switchboard_mcp::{Era, ProtocolError, Request, decode_header_value, names, param_values};
+use switchboard_mcp::{Era, ProtocolError, Request, TASKS, decode_header_value, names, param_values};
 
-use super::{call, definitions, dispatch, listen, others, session, talk};
+use super::{call, definitions, dispatch, listen, others, session, talk, tasks};
 use crate::ServerState;
 
 pub(super) async fn serve(
@@ -32,9 +32,16 @@ pub(super) async fn serve(
         | ("resources/subscribe" | "resources/unsubscribe", Era::Legacy) => {
             talk::serve(state, context, asked, session).await
         }
+        ("tasks/get" | "tasks/update" | "tasks/cancel", Era::Modern) => {
+            tasks::refuse_unknowing(request)?;
+            talk::serve(state, context, asked, session).await
+        }
         ("subscriptions/listen", Era::Modern) => listen::subscribe(state, context, asked, true).await,
         ("server/discover", Era::Modern) => {
-            let description = description(state, context).await;
+            let mut description = description(state, context).await;
+            if state.broker.direct_offers(context).await.tasks {
+                description["capabilities"]["extensions"] = json!({ TASKS: {} });
+            }
             Ok(dispatch::success(request, dispatch::discovery(description).to_string().into()))
         }
         ("initialize", Era::Legacy) => {
@@ -151,7 +158,8 @@ pub(super) async fn run(
         side,
         again: Again { input_responses, request_state: request_state.as_deref() },
     };
-    Ok(state.broker.execute(context, &execute).await)
+    let outcome = state.broker.execute(context, &execute).await;
+    Ok(outcome.map(|done| state.broker.readdressed(context, capability, done)))
 }
 
 /// Every annotated parameter stands in its header, with the same value, or the request is refused.

@@ -4,6 +4,8 @@
 //! What an upstream announces is passed on to whoever may use its connection here and asked for it. A stream ends with the
 //! token it was opened with, and the number of one caller's streams is bounded.
 
+mod watched;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     convert::Infallible,
@@ -33,9 +35,12 @@ use super::{
     talk,
 };
 use crate::ServerState;
+use watched::{Watched, watch};
 
 /// How often a stream looks whether something changed here, and whether its token still holds.
 const LOOK: Duration = Duration::from_millis(500);
+/// What begins the ids of events on a session's own stream.
+pub(super) const STREAM: &str = "changes";
 /// Looks between two signs of life.
 const KEEP_ALIVE: u32 = 30;
 
@@ -44,13 +49,13 @@ const KEEP_ALIVE: u32 = 30;
 pub(super) struct Streams(Mutex<HashMap<(OrganizationId, Caller), usize>>);
 
 /// A place among a caller's streams, given back when the stream ends.
-struct Place {
+pub(super) struct Place {
     state: ServerState,
     whose: (OrganizationId, Caller),
 }
 
 impl Place {
-    fn take(state: &ServerState, context: &CallContext) -> Option<Self> {
+    pub(super) fn take(state: &ServerState, context: &CallContext) -> Option<Self> {
         let whose = (context.principal.organization, context.principal.caller);
         let mut open = state.talks.streams.0.lock();
         let count = open.entry(whose).or_default();
@@ -131,7 +136,7 @@ pub(super) async fn subscribe(
         // The two tools never change, and there is nothing else.
         filter = Filter::default();
     }
-    filter.resource_subscriptions.retain(|uri| state.broker.direct_resource(context, uri).is_some());
+    let watched = watch(state, context, &mut filter).await;
     let id = request.id.to_string();
     let tag = format!("{{\"io.modelcontextprotocol/subscriptionId\":{id}}}");
     let ack = notification(
@@ -142,7 +147,14 @@ pub(super) async fn subscribe(
     let last = format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\",\"_meta\":{tag}}}}}"
     );
-    let wanted = Wanted { filter, tag: Some(tag), first: Some(ack), last: Some(last.into()), session: None };
+    let wanted = Wanted {
+        filter,
+        watched,
+        tag: Some(tag),
+        first: Some(ack),
+        last: Some(last.into()),
+        ..Wanted::default()
+    };
     open(state, context, asked.parts, wanted).ok_or_else(|| too_many(state).for_request(&request.id))
 }
 
@@ -151,9 +163,10 @@ pub(super) fn of_session(
     state: &ServerState,
     context: &CallContext,
     parts: &Parts,
-    session: Arc<LiveSession>,
+    (session, came_back): (Arc<LiveSession>, bool),
 ) -> Result<Response<Body>, ProtocolError> {
-    let opened = open(state, context, parts, Wanted { session: Some(session), ..Wanted::default() });
+    let wanted = Wanted { session: Some(session), came_back, ..Wanted::default() };
+    let opened = open(state, context, parts, wanted);
     opened.ok_or_else(|| too_many(state))
 }
 
@@ -161,13 +174,16 @@ pub(super) fn of_session(
 #[derive(Default)]
 struct Wanted {
     filter: Filter,
+    watched: Watched,
     tag: Option<String>,
     first: Option<Bytes>,
     last: Option<Bytes>,
     session: Option<Arc<LiveSession>>,
+    /// It takes up an earlier one: whatever was missed may have changed.
+    came_back: bool,
 }
 
-fn too_many(state: &ServerState) -> ProtocolError {
+pub(super) fn too_many(state: &ServerState) -> ProtocolError {
     let limit = state.config.max_streams_per_caller;
     let message =
         format!("you have {limit} streams open, which is the most (limit `server.max_streams_per_caller`)");
@@ -195,14 +211,18 @@ struct Listener {
     look: Interval,
     silent: u32,
     over: bool,
+    /// Of the last event that has an id: those of a session's stream do.
+    place: u64,
     _place: Place,
+    _watched: Watched,
 }
 
 fn open(state: &ServerState, context: &CallContext, parts: &Parts, wanted: Wanted) -> Option<Response<Body>> {
     let place = Place::take(state, context)?;
-    let Wanted { filter, tag, first, last, session } = wanted;
+    let Wanted { filter, watched, tag, first, last, session, came_back } = wanted;
     let filter = if session.is_some() { Filter::of_session() } else { filter };
-    let listener = Listener {
+    let mut listener = Listener {
+        place: 0,
         state: state.clone(),
         context: Arc::new(context.clone()),
         parts: parts.clone(),
@@ -218,7 +238,11 @@ fn open(state: &ServerState, context: &CallContext, parts: &Parts, wanted: Wante
         silent: 0,
         over: false,
         _place: place,
+        _watched: watched,
     };
+    if came_back {
+        listener.all_may_have_changed();
+    }
     let events = futures_util::stream::unfold(listener, |mut listener| async move {
         let event = listener.next().await?;
         Some((Ok::<_, Infallible>(event), listener))
@@ -317,11 +341,22 @@ impl Listener {
                 self.say(&format!("notifications/{kind}/list_changed"), "");
             }
         }
+        let resources = self.session.as_ref().map(|session| session.subscriptions()).unwrap_or_default();
+        for uri in resources {
+            self.say("notifications/resources/updated", &format!("\"uri\":{}", Value::from(uri)));
+        }
     }
 
     fn say(&mut self, method: &str, members: &str) {
         let message = notification(method, self.tag.as_deref(), members);
-        self.queue.push_back(talk::event_with(&message));
+        let event = match &self.session {
+            None => talk::event_with(&message),
+            Some(_) => {
+                self.place += 1;
+                talk::write(STREAM, self.place, &message)
+            }
+        };
+        self.queue.push_back(event);
     }
 }
 

@@ -13,6 +13,7 @@ mod narrowing;
 mod others;
 mod session;
 mod talk;
+mod tasks;
 
 pub use talk::Talks;
 

@@ -118,8 +118,11 @@ pub(super) async fn run(
     };
     let outcome = state.broker.execute(context, &execute).await;
     let renamed = matches!(context.resource, Resource::Toolkit(_) | Resource::PersonalToolkit(_));
+    let slug = capability.split_once('.').map_or("", |(slug, _)| slug);
+    let shown = |uri: &str| state.broker.direct_uri(context, slug, uri);
     Ok(match outcome {
-        Ok(done) if matches!(via, Via::Resource) => Ok(read(done, renamed.then_some(&*named))),
+        Ok(done) if matches!(via, Via::Resource) => Ok(read(done, renamed.then_some(&shown))),
+        Ok(done) if matches!(via, Via::Prompt) => Ok(state.broker.readdressed(context, &capability, done)),
         outcome => outcome,
     })
 }
@@ -143,18 +146,21 @@ fn unknown(is_prompt: bool, named: &str, era: Era) -> ProtocolError {
 
 /// What was read is for this caller alone, whatever its server says of caches; 2026-07-28 wants both said. On a toolkit
 /// its own URI is the one that it was asked for by.
-fn read(done: Executed, asked_as: Option<&str>) -> Executed {
-    let Some(result) = private(&done.result, asked_as) else { return done };
+fn read(done: Executed, shown: Option<Shown<'_>>) -> Executed {
+    let Some(result) = private(&done.result, shown) else { return done };
     Executed { result, has_result_type: true, ..done }
 }
 
-fn private(result: &Bytes, asked_as: Option<&str>) -> Option<Bytes> {
+/// How an endpoint shows a URI.
+type Shown<'f> = &'f dyn Fn(&str) -> String;
+
+fn private(result: &Bytes, shown: Option<Shown<'_>>) -> Option<Bytes> {
     let mut object: RawObject<'_> = serde_json::from_slice(result).ok()?;
     if object.read::<String>("resultType").is_some_and(|kind| kind != "complete") {
         return None;
     }
     let ttl = object.read::<f64>("ttlMs").filter(|ttl| *ttl >= 0.0).unwrap_or(0.0);
-    if asked_as.is_none() {
+    if shown.is_none() {
         // The head is new; what was read is not touched.
         let has_none = ["resultType", "ttlMs", "cacheScope"].iter().all(|member| !object.contains(member));
         if has_none && !object.is_empty() {
@@ -168,8 +174,8 @@ fn private(result: &Bytes, asked_as: Option<&str>) -> Option<Bytes> {
     let scope = RawValue::from_string("\"private\"".into()).ok()?;
     let kind = RawValue::from_string("\"complete\"".into()).ok()?;
     let ttl = RawValue::from_string(format!("{}", ttl as u64)).ok()?;
-    let contents = match (asked_as, object.get("contents")) {
-        (Some(uri), Some(contents)) => Some(renamed(contents, uri)?),
+    let contents = match (shown, object.get("contents")) {
+        (Some(shown), Some(contents)) => Some(renamed(contents, shown)?),
         _ => None,
     };
     if let Some(contents) = &contents {
@@ -183,13 +189,12 @@ fn private(result: &Bytes, asked_as: Option<&str>) -> Option<Bytes> {
     Some(out.into())
 }
 
-/// Contents with the prefix of the connection in front of each URI.
-fn renamed(contents: &RawValue, asked_as: &str) -> Option<Box<RawValue>> {
-    let (prefix, _) = asked_as.split_once('+')?;
+/// Contents with each URI as it is shown.
+fn renamed(contents: &RawValue, shown: Shown<'_>) -> Option<Box<RawValue>> {
     let mut items: Vec<Value> = serde_json::from_str(contents.get()).ok()?;
     for item in &mut items {
         if let Some(uri) = item["uri"].as_str() {
-            item["uri"] = Value::from(format!("{prefix}+{uri}"));
+            item["uri"] = Value::from(shown(uri));
         }
     }
     serde_json::value::to_raw_value(&items).ok()

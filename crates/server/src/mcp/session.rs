@@ -36,12 +36,25 @@ use crate::{ServerState, problem};
 #[derive(Debug)]
 pub(super) struct Sessions(moka::sync::Cache<Arc<str>, Arc<LiveSession>>);
 
+impl Sessions {
+    pub(super) fn find(&self, id: &str) -> Option<Arc<LiveSession>> {
+        self.0.get(id)
+    }
+
+    pub(super) fn forget(&self, id: &str) {
+        self.0.invalidate(id);
+    }
+}
+
 impl Default for Sessions {
     fn default() -> Self {
         let kept = moka::sync::Cache::builder().max_capacity(100_000);
         Self(kept.time_to_idle(std::time::Duration::from_secs(3600)).build())
     }
 }
+
+/// What begins the id of a question; process and number follow.
+const QUESTION: &str = "swb-";
 
 /// A session as this process sees it.
 #[derive(Debug)]
@@ -62,6 +75,8 @@ pub(super) struct Running {
     session: Arc<LiveSession>,
     id: RequestId,
     pub(super) cancelled: CancellationToken,
+    /// Its cancellation may come to another process.
+    _reads: talk::Reads,
 }
 
 impl Drop for Running {
@@ -102,10 +117,33 @@ impl LiveSession {
     }
 
     /// From now on the client can cancel this request.
-    pub(super) fn running(self: &Arc<Self>, id: &RequestId) -> Running {
+    pub(super) fn running(self: &Arc<Self>, state: &ServerState, id: &RequestId) -> Running {
         let cancelled = CancellationToken::new();
         self.running.lock().insert(id.clone(), cancelled.clone());
-        Running { session: Arc::clone(self), id: id.clone(), cancelled }
+        let _reads = talk::Reads::begin(state, self.stored.read().organization());
+        Running { session: Arc::clone(self), id: id.clone(), cancelled, _reads }
+    }
+
+    /// Whether the request was under way here.
+    pub(super) fn cancel(&self, id: &RequestId) -> bool {
+        let running = self.running.lock().remove(id);
+        running.inspect(CancellationToken::cancel).is_some()
+    }
+
+    pub(super) fn cancel_all(&self) {
+        self.running.lock().drain().for_each(|(_, cancelled)| cancelled.cancel());
+    }
+
+    /// An answer to a question that was asked here.
+    pub(super) fn answer(&self, question: &str, reply: SideReply) {
+        if let Some(waiting) = self.asked.lock().remove(question) {
+            // A call that is over has nobody to tell.
+            let _ = waiting.send(reply);
+        }
+    }
+
+    pub(super) fn subscriptions(&self) -> Vec<String> {
+        self.resources.lock().iter().cloned().collect()
     }
 
     pub(super) fn is_subscribed(&self, uri: &str) -> bool {
@@ -123,14 +161,16 @@ impl LiveSession {
         }
     }
 
-    /// A request of an upstream as a request of ours; the id is nobody's but this session's.
+    /// A request of an upstream as a request of ours; the id is nobody's but this session's, and names the process that
+    /// waits for the answer.
     pub(super) fn question(
         &self,
-        method: &str,
-        params: Option<&RawValue>,
+        state: &ServerState,
+        (method, params): (&str, Option<&RawValue>),
         reply: oneshot::Sender<SideReply>,
     ) -> Bytes {
-        let id = format!("swb-{}", self.next.fetch_add(1, Ordering::Relaxed));
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{QUESTION}{}-{number}", state.broker.process_name());
         let params = params.map_or_else(String::new, |params| format!(",\"params\":{}", params.get()));
         let method = Value::from(method);
         let message = format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{id}\",\"method\":{method}{params}}}");
@@ -258,17 +298,33 @@ pub(super) async fn answered(
         Ok(session) => session,
         Err(error) => return super::protocol_error(&error),
     };
-    if let (Some(session), Some(RequestId::Text(id))) = (session, &answer.id) {
-        let reply = session.asked.lock().remove(&**id);
-        if let Some(reply) = reply {
-            // A call that is over has nobody to tell.
-            let _ = reply.send(match answer.outcome {
-                Outcome::Result(result) => Ok(result.to_owned()),
-                Outcome::Error(error) => Err(error),
-            });
+    let Some((session, RequestId::Text(id))) = session.zip(answer.id) else {
+        return problem::empty(StatusCode::ACCEPTED);
+    };
+    let process = id.strip_prefix(QUESTION).and_then(|rest| Some(rest.split_once('-')?.0));
+    let reply = match answer.outcome {
+        Outcome::Result(result) => Ok(result.to_owned()),
+        Outcome::Error(error) => Err(error),
+    };
+    match process {
+        Some(process) if process != state.broker.process_name() => {
+            let (result, error) =
+                reply.map_or_else(|error| (None, Some(error)), |result| (Some(result), None));
+            let (session, question) = (session.id.to_string(), id.to_string());
+            let letter = talk::Letter::Answer { session, question, result, error };
+            posted(state, principal, &letter).await
+        }
+        _ => {
+            session.answer(&id, reply);
+            problem::empty(StatusCode::ACCEPTED)
         }
     }
-    problem::empty(StatusCode::ACCEPTED)
+}
+
+/// Passes on what a client says about a request that another process runs.
+async fn posted(state: &ServerState, principal: &Principal, letter: &talk::Letter) -> Response<Body> {
+    let posted = talk::post(state, principal.organization, letter).await;
+    posted.map_or_else(|error| super::protocol_error(&error), |()| problem::empty(StatusCode::ACCEPTED))
 }
 
 /// A client cancels a request of its own session; its other notifications change nothing here.
@@ -289,9 +345,11 @@ pub(super) async fn notified(
     if let (Some(session), "notifications/cancelled") = (session, method) {
         let params = params.and_then(|params| RawObject::parse(params).ok());
         let id = params.and_then(|params| RequestId::parse(params.get("requestId")?));
-        let running = id.and_then(|id| session.running.lock().remove(&id));
-        if let Some(cancelled) = running {
-            cancelled.cancel();
+        if let Some(request) = id.filter(|id| !session.cancel(id)) {
+            let session = session.id.to_string();
+            let request =
+                RawValue::from_string(request.to_string()).unwrap_or_else(|_| RawValue::NULL.to_owned());
+            return posted(state, principal, &talk::Letter::Cancelled { session, request }).await;
         }
     }
     problem::empty(StatusCode::ACCEPTED)
@@ -311,18 +369,35 @@ pub(super) async fn other_method(
     }
     match find(state, &principal, &resource, &parts.headers).await {
         Ok(Some(session)) if parts.method == Method::GET => {
-            let context = dispatch::context_of_stream(principal, resource, organization, parts);
-            let opened = context.and_then(|context| match state.broker.offer(&context) {
-                Ok(Offer::Direct) if context.resource != Resource::Default => {
-                    listen::of_session(state, &context, parts, session)
-                }
-                Ok(_) => Ok(method_not_allowed()),
-                Err(error) => Err(dispatch::refused(&error)),
-            });
+            let last = parts.headers.get(names::LAST_EVENT_ID).and_then(|value| value.to_str().ok());
+            let context = match dispatch::context_of_stream(principal, resource, organization, parts) {
+                Ok(context) => context,
+                Err(error) => return super::protocol_error(&error),
+            };
+            let last = match state.broker.offer(&context) {
+                Ok(Offer::Direct) if context.resource != Resource::Default => last,
+                Ok(_) => return method_not_allowed(),
+                Err(error) => return super::protocol_error(&dispatch::refused(&error)),
+            };
+            let opened = match last.filter(|last| !last.starts_with(listen::STREAM)) {
+                Some(last) => match listen::Place::take(state, &context) {
+                    Some(place) => {
+                        let whose = (context.principal.organization, place);
+                        talk::take_up(state, &session, whose, last).await
+                    }
+                    None => Err(listen::too_many(state)),
+                },
+                None => listen::of_session(state, &context, parts, (session, last.is_some())),
+            };
             opened.unwrap_or_else(|error| super::protocol_error(&error))
         }
         Ok(Some(session)) => {
-            state.talks.sessions.0.invalidate(&session.id);
+            state.talks.sessions.forget(&session.id);
+            session.cancel_all();
+            let letter = talk::Letter::Ended { session: session.id.to_string() };
+            if let Err(error) = talk::post(state, principal.organization, &letter).await {
+                tracing::info!(%error, "other processes are not told that a session ended");
+            }
             let stored = session.stored.read().clone();
             match state.broker.end_mcp_session(&stored).await {
                 Ok(()) => problem::empty(StatusCode::NO_CONTENT),

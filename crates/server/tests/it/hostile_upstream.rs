@@ -9,19 +9,17 @@ use switchboard_testkit::{
     upstream::{BadUpstreamCase, ScriptedUpstream, bad_upstream_cases},
 };
 
-use crate::support::{owner, sqlite};
+use crate::support::{READ_WRITE, owner, sqlite};
 
 /// Deadlines short enough for a test, long enough for what must succeed.
 fn limits() -> UpstreamLimits {
-    UpstreamLimits { call: Duration::from_secs(4), open: Duration::from_secs(4), ..UpstreamLimits::default() }
+    let seconds = Duration::from_secs(4);
+    UpstreamLimits { call: seconds, open: seconds, interactive: seconds, ..UpstreamLimits::default() }
 }
 
 /// Invariants that are checked elsewhere or come with a later issue, and where.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("401-loop", "issue 4: refresh of OAuth tokens"),
-    ("as-changed", "issue 4: authorization servers"),
-    ("elicitation-url-javascript", "issue 6: input_required is refused as a whole until then"),
-];
+const ELSEWHERE: &[(&str, &str)] =
+    &[("401-loop", "issue 4: refresh of OAuth tokens"), ("as-changed", "issue 4: authorization servers")];
 
 fn peak_memory_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -34,7 +32,9 @@ async fn run(case: BadUpstreamCase) {
     let app = App::start_with(db, AppOptions { upstream: limits(), ..AppOptions::default() }).await;
     let script = case.script.clone().expect("an HTTP case");
     let upstream = ScriptedUpstream::start(script).await;
-    let id = app.add("hostile", upstream.url()).await;
+    let id = app
+        .add_with("hostile", upstream.url(), |connection| connection.switches.expose_directly = true)
+        .await;
     app.grant_everyone(id).await;
     // What it lists may be hostile already; it must not take the process along.
     let diagnosis = app.broker.check(app.organization, id, None).await.unwrap();
@@ -52,7 +52,33 @@ async fn run(case: BadUpstreamCase) {
     for invariant in &case.invariants {
         holds(&app, &case, invariant, &upstream, &reply, &result, grown, &diagnosis.message).await;
     }
+    directly(&app, &case).await;
     app.stop().await;
+}
+
+/// The same on the connection's own endpoint, where an upstream may say and ask more, by clients of both generations that take
+/// every question.
+async fn directly(app: &App, case: &BadUpstreamCase) {
+    let token = app.token(app.owner, &READ_WRITE).await;
+    let client = app.client_at("/mcp/connections/hostile", Some(&token));
+    let questions = json!({ "elicitation": { "form": {}, "url": {} }, "sampling": {}, "roots": {} });
+    let mut params = json!({ "name": case.tool, "arguments": case.arguments });
+    params["_meta"] = json!({ "io.modelcontextprotocol/clientCapabilities": questions });
+    let modern = client.modern("tools/call", params).await;
+
+    let greeting = json!({ "protocolVersion": "2025-11-25", "capabilities": questions, "clientInfo": { "name": "t", "version": "1" } });
+    let session = client.legacy("initialize", greeting).await;
+    let legacy = client.with_header("mcp-session-id", session.header("mcp-session-id").unwrap());
+    let legacy = legacy.legacy("tools/call", json!({ "name": case.tool, "arguments": case.arguments })).await;
+    for reply in [modern, legacy] {
+        let body = String::from_utf8_lossy(&reply.body);
+        let say = format!("{} {}: {} {body}", case.id, case.name, reply.status);
+        assert!(body.contains("\"result\"") || body.contains("\"error\""), "{say}");
+        assert!(!body.contains("javascript:") && !body.contains("<html"), "{say}");
+        assert!(reply.header("www-authenticate").is_none() && reply.header("set-cookie").is_none(), "{say}");
+    }
+    let alive = owner(app).await.search(json!({ "query": "" })).await;
+    assert!(alive["coverage"].is_object(), "{}: not alive afterwards", case.name);
 }
 
 #[expect(clippy::too_many_arguments, reason = "a table of invariants looks at everything there is")]

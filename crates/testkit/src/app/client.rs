@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::McpStream;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
-use switchboard_egress::{ByteLimit, Deadlines, Egress, Redirects, Request};
+use switchboard_egress::{ByteLimit, Deadlines, Egress, Redirects, Request, Response};
 
 /// An answer, read whole.
 #[derive(Debug)]
@@ -67,6 +68,17 @@ impl McpClient {
 
     /// Sends a body as it is.
     pub async fn send(&self, method: Method, headers: HeaderMap, body: impl Into<Bytes>) -> McpReply {
+        let response = self.begin(method, headers, body).await;
+        let (status, headers) = (response.status, response.headers);
+        McpReply { status, headers, body: response.body.collect_bytes().await.expect("a body") }
+    }
+
+    /// The same, read event by event.
+    pub async fn stream(&self, method: Method, headers: HeaderMap, body: impl Into<Bytes>) -> McpStream {
+        McpStream::new(self.begin(method, headers, body).await)
+    }
+
+    async fn begin(&self, method: Method, headers: HeaderMap, body: impl Into<Bytes>) -> Response {
         let mut all = headers;
         if let Some(token) = &self.token {
             all.insert(
@@ -77,8 +89,7 @@ impl McpClient {
         all.extend(self.headers.clone());
         let deadline = Duration::from_secs(60);
         let most = ByteLimit { name: "test", bytes: 64 * 1024 * 1024 };
-        let response = self
-            .egress
+        self.egress
             .send(Request {
                 method,
                 url: self.egress.check_url(&self.url).expect("a URL of the test"),
@@ -91,9 +102,7 @@ impl McpClient {
                 accept_gzip: false,
             })
             .await
-            .expect("an answer");
-        let (status, headers) = (response.status, response.headers);
-        McpReply { status, headers, body: response.body.collect_bytes().await.expect("a body") }
+            .expect("an answer")
     }
 
     /// One request of the modern generation, with everything it must have.

@@ -4,6 +4,7 @@
 mod browser;
 mod client;
 mod fixtures;
+mod stream;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use url::Url;
 pub use browser::Browser;
 pub use client::{McpClient, McpReply};
 use fixtures::first_owner;
+pub use stream::McpStream;
 pub use switchboard_egress::{Resolve, ResolveError};
 
 /// What a test wants different.

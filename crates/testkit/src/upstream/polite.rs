@@ -30,7 +30,7 @@ pub(super) fn answer(script: &Script, message: &Value, modern: bool) -> Payload 
     let params = message.get("params").unwrap_or(&Value::Null);
     let method = message.get("method").and_then(Value::as_str).unwrap_or_default();
     match method {
-        "initialize" => Payload::Result(initialize(params).to_string()),
+        "initialize" => Payload::Result(initialize(script, params).to_string()),
         "server/discover" if modern => Payload::Result(discover(script).to_string()),
         "ping" if !modern => Payload::Result("{}".to_owned()),
         "tools/list" => list(script, params, modern),
@@ -39,12 +39,12 @@ pub(super) fn answer(script: &Script, message: &Value, modern: bool) -> Payload 
     }
 }
 
-fn initialize(params: &Value) -> Value {
+fn initialize(script: &Script, params: &Value) -> Value {
     let wanted = params.get("protocolVersion").and_then(Value::as_str).unwrap_or(LATEST_LEGACY);
     let version = if wanted < LATEST_LEGACY { wanted } else { LATEST_LEGACY };
     json!({
         "protocolVersion": version,
-        "capabilities": {"tools": {"listChanged": true}},
+        "capabilities": script.capabilities,
         "serverInfo": {"name": SERVER_INFO.0, "version": SERVER_INFO.1},
     })
 }
@@ -54,7 +54,7 @@ fn discover(script: &Script) -> Value {
     json!({
         "resultType": "complete",
         "supportedVersions": supported,
-        "capabilities": {"tools": {"listChanged": true}},
+        "capabilities": script.capabilities,
         "_meta": {"io.modelcontextprotocol/serverInfo": {"name": SERVER_INFO.0, "version": SERVER_INFO.1}},
         "ttlMs": 0,
         "cacheScope": "private",

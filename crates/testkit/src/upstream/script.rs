@@ -90,6 +90,8 @@ pub struct Script {
     pub(super) eras: Eras,
     /// Each tool as JSON text: some cases nest deeper than a parsed value may.
     pub(super) tools: Vec<String>,
+    /// What it says that it offers.
+    pub(super) capabilities: Value,
     pub(super) page_size: Option<usize>,
     pub(super) call_delay: Duration,
     pub(super) variables: Vec<(String, String)>,
@@ -114,6 +116,7 @@ impl Script {
         Self {
             eras: Eras::Both,
             tools: vec![echo.to_string()],
+            capabilities: json!({"tools": {"listChanged": true}}),
             page_size: None,
             call_delay: Duration::ZERO,
             variables: Vec::new(),
@@ -125,6 +128,13 @@ impl Script {
     #[must_use]
     pub fn speaks(mut self, eras: Eras) -> Self {
         self.eras = eras;
+        self
+    }
+
+    /// Replaces what it says that it offers, tools with changes to its list; how it answers is for rules to say.
+    #[must_use]
+    pub fn offers(mut self, capabilities: Value) -> Self {
+        self.capabilities = capabilities;
         self
     }
 

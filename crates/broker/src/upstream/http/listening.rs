@@ -19,6 +19,13 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(30);
 /// A listening stream may be silent for as long as nothing changes.
 const LISTEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 
+/// When to open another stream.
+enum Again {
+    Now,
+    Later,
+    Never,
+}
+
 impl HttpWire {
     /// Keeps a stream open on which the upstream tells of changes: a GET in the legacy generation,
     /// `subscriptions/listen` in the modern one. A server that offers none is not asked again.
@@ -31,48 +38,57 @@ impl HttpWire {
         tokio::spawn(async move {
             loop {
                 let Some(wire) = wire.upgrade() else { return };
-                let goes_on = tokio::select! {
+                let again = tokio::select! {
                     () = stop.cancelled() => return,
-                    goes_on = wire.stream_of_changes(&mut opened) => goes_on,
+                    again = wire.stream_of_changes(&mut opened) => again,
                 };
                 drop(wire);
-                if !goes_on {
-                    return;
-                }
+                let pause = match again {
+                    Again::Now => Duration::ZERO,
+                    Again::Later => LISTEN_AGAIN,
+                    Again::Never => return,
+                };
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(LISTEN_AGAIN) => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
         });
         told
     }
 
-    /// One such stream, until it ends; whether to open another.
-    async fn stream_of_changes(&self, opened: &mut Option<oneshot::Sender<()>>) -> bool {
+    /// One such stream, until it ends; when to open another.
+    async fn stream_of_changes(&self, opened: &mut Option<oneshot::Sender<()>>) -> Again {
+        let mut watched = self.watched.subscribe();
+        watched.borrow_and_update();
         let response = self.open_stream_of_changes().await;
         if let Some(opened) = opened.take() {
             // Nobody waits for it on a session that many share.
             let _ = opened.send(());
         }
-        let Ok(response) = response else { return true };
+        let Ok(response) = response else { return Again::Later };
         let kind = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if !response.status.is_success() || !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-            return response.status.is_server_error();
+            return if response.status.is_server_error() { Again::Later } else { Again::Never };
         }
         let mut decoder = SseDecoder::new(self.limits.max_event_bytes);
         let mut body = response.body;
-        while let Some(Ok(piece)) = body.next_piece().await {
+        loop {
+            let piece = tokio::select! {
+                piece = body.next_piece() => piece,
+                // Other resources are watched now: another stream says so.
+                Ok(()) = watched.changed() => return Again::Now,
+            };
+            let Some(Ok(piece)) = piece else { return Again::Later };
             decoder.push(&piece);
             loop {
                 match decoder.next_event() {
                     Ok(Some(event)) => self.heard(&event.data).await,
                     Ok(None) => break,
-                    Err(_) => return false,
+                    Err(_) => return Again::Never,
                 }
             }
         }
-        true
     }
 
     /// What no request of ours asked for. A question is for whoever this session is of.
@@ -86,11 +102,23 @@ impl HttpWire {
         }
     }
 
+    /// What the modern generation is asked to tell of.
+    fn wanted_changes(&self) -> String {
+        let watched = self.watched.borrow();
+        let resources = match watched.is_empty() {
+            true => String::new(),
+            false => format!(",\"resourceSubscriptions\":{}", serde_json::json!(*watched)),
+        };
+        format!(
+            "\"notifications\":{{\"toolsListChanged\":true,\"promptsListChanged\":true,\
+             \"resourcesListChanged\":true{resources}}}"
+        )
+    }
+
     fn listening(&self) -> Ask<'static> {
         Ask {
             method: "subscriptions/listen",
-            members: "\"notifications\":{\"toolsListChanged\":true,\"promptsListChanged\":true,\
-                      \"resourcesListChanged\":true}",
+            members: "",
             name: None,
             params: &[],
             identity: None,
@@ -107,7 +135,7 @@ impl HttpWire {
         let is_modern = self.legacy.read().is_none();
         let (method, body) = if is_modern {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            let params = params(listen.members, Some(&self.modern_meta));
+            let params = params(&self.wanted_changes(), Some(&self.modern_meta));
             (Method::POST, switchboard_mcp::request(id, listen.method, params.as_deref()))
         } else {
             (Method::GET, Bytes::new())

@@ -6,6 +6,7 @@
 mod account;
 mod approvals;
 mod arguments;
+mod attempts;
 mod audit;
 mod authenticate;
 pub mod authorization;
@@ -55,6 +56,7 @@ use url::Url;
 
 pub use account::{PasswordChange, Reauthentication};
 pub use approvals::ApprovalSettings;
+pub use attempts::{Attempt, AttemptStep, Stranger, Trail};
 pub use audit::{AuditFault, AuditReport, AuditUnavailable, BadEntry, chained_entry};
 pub use authorization::AuthorizationSettings;
 pub use call_limits::CallSettings;
@@ -171,6 +173,10 @@ struct Inner {
     settings: Settings,
     connect: connect::ConnectSettings,
     public_url: Url,
+    /// Sums of the calls of hours that are over.
+    counted_calls: manage::CountedCalls,
+    /// Sign-ins of AI clients that have not ended in a token.
+    attempts: attempts::Attempts,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -229,6 +235,8 @@ impl Broker {
             settings: options.settings,
             connect: options.connect,
             public_url: options.public_url,
+            counted_calls: manage::CountedCalls::default(),
+            attempts: attempts::Attempts::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             clock,
@@ -297,6 +305,11 @@ impl Broker {
     /// Counts a request of the REST API that proved nothing.
     pub fn admit_request_of_source(&self, source: IpAddr) -> Result<(), TooMany> {
         self.0.request_limits.check_source(source)
+    }
+
+    /// Notes how far somebody got who tries to sign in.
+    pub fn note_attempt(&self, who: &Stranger, step: AttemptStep, client: Option<&str>) {
+        self.0.attempts.note(who, step, client, self.clock().now());
     }
 
     /// An id for one HTTP request.

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use switchboard_catalog::{ConnectionLabel, Definition, DefinitionLimits, Index, fits_template};
 use switchboard_domain::{
     AuthType, CapabilityKind, CapabilityState, Connection, ConnectionId, ConnectionOwner, CredentialOwner,
-    Fingerprint, Grants, MemberId, OrganizationId, Principal, Resource, Rollout, Slug, Timestamp,
+    Fingerprint, Grants, MemberId, OrganizationId, Principal, Resource, Rollout, Slug, Timestamp, ToolkitId,
 };
 use switchboard_policy::{ConnectionFacts, PolicySet, Rule, RuleAction, RuleList};
 use switchboard_storage::{
@@ -142,7 +142,7 @@ pub struct Snapshot {
     /// By owner, nobody for the organization's, and slug.
     pub toolkits: HashMap<(Option<MemberId>, Slug), Toolkit>,
     organization_rules: Arc<RuleList>,
-    toolkit_rules: HashMap<switchboard_domain::ToolkitId, Arc<RuleList>>,
+    toolkit_rules: HashMap<ToolkitId, Arc<RuleList>>,
     member_rules: HashMap<MemberId, Arc<RuleList>>,
     hold_destructive: bool,
     pub(crate) quotas: Quotas,
@@ -174,12 +174,18 @@ impl Snapshot {
 
     /// The rules that apply to a request, loaded already: no query per request or per tool.
     pub(crate) fn policies(&self, context: &CallContext, toolkit: Option<&Toolkit>) -> PolicySet {
+        self.rules_of(context, toolkit.map(|toolkit| toolkit.id), true)
+    }
+
+    /// The organization's with a toolkit's, and with the caller's own only where those are wanted.
+    pub(crate) fn rules_of(&self, context: &CallContext, toolkit: Option<ToolkitId>, own: bool) -> PolicySet {
         let mut set = PolicySet::new(self.organization.id, Arc::clone(&self.organization_rules))
             .hold_destructive(self.hold_destructive);
-        if let Some(rules) = toolkit.and_then(|toolkit| self.toolkit_rules.get(&toolkit.id)) {
+        if let Some(rules) = toolkit.and_then(|toolkit| self.toolkit_rules.get(&toolkit)) {
             set = set.with_toolkit(Arc::clone(rules));
         }
-        if let Some(rules) = context.principal.member().and_then(|member| self.member_rules.get(&member)) {
+        let member = context.principal.member().filter(|_| own);
+        if let Some(rules) = member.and_then(|member| self.member_rules.get(&member)) {
             set = set.with_member(Arc::clone(rules));
         }
         set

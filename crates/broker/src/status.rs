@@ -95,6 +95,14 @@ impl Broker {
         self.shown(known, effective, owner)
     }
 
+    /// The state of the server itself, whoever's account is missing.
+    pub(crate) fn status_of_server(&self, known: &Known) -> ShownStatus {
+        let connection = &*known.connection;
+        let on = connection.switches.enabled;
+        let status = if on { connection.status.status } else { ConnectionStatus::Disabled };
+        self.shown(known, status, CredentialOwner::Shared)
+    }
+
     fn shown(&self, known: &Known, status: ConnectionStatus, owner: CredentialOwner) -> ShownStatus {
         let connection = &*known.connection;
         let name = &connection.name;

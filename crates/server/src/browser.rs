@@ -173,6 +173,10 @@ pub(crate) fn return_to(given: Option<&str>) -> &str {
             "/settings",
             "/system",
             "/connect-client",
+            "/toolkits",
+            "/policies",
+            "/overview",
+            "/clients",
         ];
         let plain = path.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\');
         plain && !path.starts_with("//") && known.iter().any(|start| path.starts_with(start))

@@ -3,6 +3,7 @@
 //! A handler parses, calls one use case of `broker`, renders. Nothing here knows SQL or opens a secret.
 
 mod api;
+mod attempts;
 mod browser;
 mod config;
 mod cors;
@@ -60,16 +61,20 @@ pub fn router(state: ServerState) -> Router {
         .route("/mcp/toolkits/{slug}", any(mcp::toolkit_endpoint))
         .route("/mcp/connections/{slug}", any(mcp::connection_endpoint))
         .route("/o/{organization}/{*rest}", any(mcp::pinned_endpoint))
-        .layer(axum::middleware::from_fn_with_state(state.clone(), cors::for_listed_pages));
+        .layer(axum::middleware::from_fn_with_state(state.clone(), cors::for_listed_pages))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), attempts::note));
     let metadata = Router::new()
         .route("/.well-known/oauth-protected-resource", get(well_known::root))
         .route("/.well-known/oauth-protected-resource/{*path}", get(well_known::resource))
-        .layer(oauth::for_any_page());
+        .layer(oauth::for_any_page())
+        .layer(axum::middleware::from_fn_with_state(state.clone(), attempts::note));
+    let authorization =
+        oauth::router().layer(axum::middleware::from_fn_with_state(state.clone(), attempts::note));
     Router::new()
         .merge(endpoints)
         .merge(metadata)
         .nest("/api/v1", api::router())
-        .merge(oauth::router())
+        .merge(authorization)
         .merge(ui::router())
         .merge(ops::router())
         .fallback(ui::fallback)

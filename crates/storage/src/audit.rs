@@ -61,6 +61,25 @@ pub struct AuditCursor {
     pub seq: i64,
 }
 
+/// How many calls ended in an hour (hours since 1970-01-01, UTC), with one outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HourlyCalls {
+    pub hour: i64,
+    pub outcome: Option<AuditOutcome>,
+    pub calls: i64,
+}
+
+/// Which calls of a connection.
+#[derive(Debug, Clone)]
+pub struct CallsOf {
+    /// At or after.
+    pub from: Timestamp,
+    pub before: Timestamp,
+    pub actor: Option<String>,
+    pub outcome: Option<AuditOutcome>,
+    pub limit: u32,
+}
+
 impl From<&AuditEntry> for AuditCursor {
     fn from(entry: &AuditEntry) -> Self {
         Self { at: entry.at, writer: entry.writer, seq: entry.seq }
@@ -79,6 +98,11 @@ statements! {
     /// chains are.
     HEADS = "WITH RECURSIVE w (id) AS (SELECT (SELECT a.writer_id FROM audit_entry a WHERE a.organization_id = $1 ORDER BY a.writer_id LIMIT 1) UNION ALL SELECT (SELECT b.writer_id FROM audit_entry b WHERE b.organization_id = $1 AND b.writer_id > w.id ORDER BY b.writer_id LIMIT 1) FROM w WHERE w.id IS NOT NULL) SELECT w.id, e.seq, e.hash FROM w JOIN audit_entry e ON e.organization_id = $1 AND e.writer_id = w.id AND e.seq = (SELECT l.seq FROM audit_entry l WHERE l.organization_id = $1 AND l.writer_id = w.id ORDER BY l.seq DESC LIMIT 1) ORDER BY w.id";
     PAGE = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND (at, writer_id, seq) < ($4, $5, $6) AND (CAST($7 AS TEXT) IS NULL OR actor = $7) AND (CAST($8 AS TEXT) IS NULL OR action = $8) AND (CAST($9 AS TEXT) IS NULL OR target = $9) AND (CAST($10 AS TEXT) IS NULL OR outcome = $10) AND (CAST($11 AS TEXT) IS NULL OR call_id = $11) AND (CAST($13 AS TEXT) IS NULL OR phase <> $13) ORDER BY at DESC, writer_id DESC, seq DESC LIMIT $12";
+    /// Calls that ended since an instant, by hour (hours since 1970-01-01) and outcome.
+    CALLS_BY_HOUR = "SELECT at / 3600000000 AS hour, outcome, count(*) AS calls FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND action = 'capability.execute' AND phase = 'completed' GROUP BY at / 3600000000, outcome";
+    ANY_CALL = "SELECT 1 FROM audit_entry WHERE organization_id = $1 AND action = 'capability.execute' AND phase = 'completed' LIMIT 1";
+    /// The newest calls of one connection: their targets begin with its name and a dot.
+    CALLS_OF = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND action = 'capability.execute' AND phase = 'completed' AND substr(target, 1, length($4)) = $4 AND (CAST($5 AS TEXT) IS NULL OR actor = $5) AND (CAST($6 AS TEXT) IS NULL OR outcome = $6) ORDER BY at DESC LIMIT $7";
     CHAIN = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND writer_id = $2 AND seq > $3 ORDER BY seq LIMIT $4";
 }
 
@@ -296,6 +320,48 @@ impl Audit<'_> {
         .into_iter()
         .map(Row::try_into)
         .collect()
+    }
+
+    /// Calls that ended since an instant, by hour and outcome.
+    pub async fn calls_by_hour(
+        self,
+        organization: OrganizationId,
+        since: Timestamp,
+    ) -> Result<Vec<HourlyCalls>, StorageError> {
+        let org = organization.as_uuid();
+        let rows = fetch_all!(self.tx, CALLS_BY_HOUR => (i64, Option<String>, i64), org, since.as_micros())?;
+        rows.into_iter()
+            .map(|(hour, outcome, calls)| {
+                let outcome = outcome.as_deref().map(|it| word(it, AuditOutcome::from_word, "audit outcome"));
+                Ok(HourlyCalls { hour, outcome: outcome.transpose()?, calls })
+            })
+            .collect()
+    }
+
+    /// Whether there ever was a call, as far as the log is kept.
+    pub async fn any_call(self, organization: OrganizationId) -> Result<bool, StorageError> {
+        Ok(fetch_optional!(self.tx, ANY_CALL => (i32,), organization.as_uuid())?.is_some())
+    }
+
+    /// The newest calls of a connection, by how its name stands before the dot.
+    pub async fn calls_of(
+        self,
+        organization: OrganizationId,
+        prefix: &str,
+        asked: &CallsOf,
+    ) -> Result<Vec<AuditEntry>, StorageError> {
+        let rows = fetch_all!(
+            self.tx,
+            CALLS_OF => Row,
+            organization.as_uuid(),
+            asked.from.as_micros(),
+            asked.before.as_micros(),
+            format!("{prefix}."),
+            asked.actor.as_deref().map(text),
+            asked.outcome.map(AuditOutcome::as_str),
+            i64::from(asked.limit),
+        )?;
+        rows.into_iter().map(Row::try_into).collect()
     }
 
     /// One writer's chain in order, at most `limit` entries after sequence number `after`: for verifying.

@@ -64,7 +64,7 @@ mod webhook;
 
 pub use allowed_client::{AllowedClient, AllowedClients};
 pub use approval::{Approval, Approvals};
-pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter};
+pub use audit::{Audit, AuditCursor, AuditEntry, AuditFilter, CallsOf, HourlyCalls};
 pub use audit_head::{AuditHeads, SignedHead};
 pub use capability::{Capabilities, CapabilityRow, Definition, LightCapability};
 pub use changes::{Change, Changes};
@@ -87,7 +87,7 @@ pub use mcp_used_state::McpUsedStates;
 pub use member::{InsertMember, Member, MemberStatus, Members};
 pub use migrate::{MIGRATIONS, Migration, SchemaError, SchemaStatus};
 pub use oauth_client::{OauthClient, OauthClientKind, OauthClients};
-pub use oauth_grant::{OauthCode, OauthGrant, OauthGrants, OauthRefreshToken};
+pub use oauth_grant::{OauthCode, OauthGrant, OauthGrants, OauthRefreshToken, UsedGrant};
 pub use oauth_request::{OauthRequest, OauthRequests};
 pub use organization::{InsertOrganization, Organization, Organizations};
 pub use person::{Person, PersonFilter};

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     Sealed, StorageError, Tx,
     row::{digest, document, text},
-    statement::{execute, fetch_optional, statements},
+    statement::{execute, fetch_all, fetch_optional, statements},
 };
 
 /// What a member allowed a client, or a service account asked for itself.
@@ -57,6 +57,14 @@ pub struct OauthRefreshToken {
     pub successor: Option<(DataKeyId, Sealed)>,
 }
 
+/// A grant with when it was first of use, and why it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedGrant {
+    pub grant: OauthGrant,
+    pub first_used_at: Option<Timestamp>,
+    pub revoked_reason: Option<String>,
+}
+
 statements! {
     INSERT = "INSERT INTO oauth_grant (organization_id, id, member_id, service_account_id, oauth_client_id, client_fingerprint, resource, scopes, toolkits, redirect_uri, created_at, last_used_at, expires_at, revoked_at, revoked_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, $12, NULL, NULL)";
     REVOKE = "UPDATE oauth_grant SET revoked_at = $3, revoked_reason = $4 WHERE organization_id = $1 AND id = $2 AND revoked_at IS NULL";
@@ -74,6 +82,8 @@ statements! {
     USE_REFRESH_TOKEN = "UPDATE oauth_refresh_token SET used_at = $3, data_key_id = $4, successor = $5 WHERE organization_id = $1 AND id = $2 AND used_at IS NULL";
     ANY_OF_CLIENT = "SELECT count(*) FROM oauth_grant WHERE organization_id = $1 AND oauth_client_id = $2 AND revoked_at IS NULL";
     FIND = "SELECT organization_id, id, member_id, service_account_id, oauth_client_id, client_fingerprint, resource, scopes, toolkits, redirect_uri AS grant_redirect_uri, created_at, expires_at, revoked_at FROM oauth_grant WHERE organization_id = $1 AND id = $2";
+    /// Of one client in one organization, the newest first.
+    OF_CLIENT = "SELECT organization_id, id, member_id, service_account_id, oauth_client_id, client_fingerprint, resource, scopes, toolkits, redirect_uri AS grant_redirect_uri, created_at, expires_at, revoked_at, first_used_at, revoked_reason FROM oauth_grant WHERE organization_id = $1 AND oauth_client_id = $2 ORDER BY created_at DESC, id DESC LIMIT $3";
     FORGET_CODES = "DELETE FROM oauth_code WHERE organization_id = $1 AND expires_at < $2";
     FORGET_REFRESH_TOKENS = "DELETE FROM oauth_refresh_token WHERE organization_id = $1 AND expires_at < $2";
     /// A data key that is to go must not be held by what nobody may ask for any more.
@@ -96,6 +106,14 @@ struct Row {
     created_at: i64,
     expires_at: i64,
     revoked_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct UsedRow {
+    #[sqlx(flatten)]
+    grant: Row,
+    first_used_at: Option<i64>,
+    revoked_reason: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -233,6 +251,26 @@ impl OauthGrants<'_> {
         fetch_optional!(self.tx, FIND => Row, organization.as_uuid(), id.as_uuid())?
             .map(Row::try_into)
             .transpose()
+    }
+
+    /// What a client was allowed here lately, the newest first.
+    pub async fn of_client(
+        self,
+        organization: OrganizationId,
+        client: OauthClientId,
+        limit: u32,
+    ) -> Result<Vec<UsedGrant>, StorageError> {
+        let (org, client) = (organization.as_uuid(), client.as_uuid());
+        let rows = fetch_all!(self.tx, OF_CLIENT => UsedRow, org, client, i64::from(limit))?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(UsedGrant {
+                    first_used_at: row.first_used_at.map(Timestamp::from_micros),
+                    revoked_reason: row.revoked_reason,
+                    grant: row.grant.try_into()?,
+                })
+            })
+            .collect()
     }
 
     /// Whether this client was allowed anything here that still stands.

@@ -100,6 +100,11 @@ statements! {
     SET_PARENT = "UPDATE token SET parent_token_id = $3 WHERE organization_id = $1 AND id = $2";
     /// Those that were made with it, those that were made with them, and so on.
     REVOKE_DESCENDANTS = "WITH RECURSIVE made (id) AS (SELECT c.id FROM token c WHERE c.organization_id = $1 AND c.parent_token_id = $2 UNION SELECT c.id FROM token c JOIN made ON c.organization_id = $1 AND c.parent_token_id = made.id) UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND id IN (SELECT id FROM made) AND revoked_at IS NULL";
+    /// The first use of what a client was given, by any of its tokens.
+    TOUCH_GRANTS = {
+        sqlite: "UPDATE oauth_grant SET first_used_at = used.value ->> 2 FROM json_each($1) AS used, token WHERE oauth_grant.organization_id = unhex(used.value ->> 0) AND token.organization_id = oauth_grant.organization_id AND token.id = unhex(used.value ->> 1) AND oauth_grant.id = token.oauth_grant_id AND oauth_grant.first_used_at IS NULL",
+        postgres: "UPDATE oauth_grant SET first_used_at = (used.value ->> 2)::bigint FROM json_array_elements($1::json) AS used, token WHERE oauth_grant.organization_id = (used.value ->> 0)::uuid AND token.organization_id = oauth_grant.organization_id AND token.id = (used.value ->> 1)::uuid AND oauth_grant.id = token.oauth_grant_id AND oauth_grant.first_used_at IS NULL"
+    };
     TOUCH = {
         sqlite: "UPDATE token SET last_used_at = used.value ->> 2 FROM json_each($1) AS used WHERE token.organization_id = unhex(used.value ->> 0) AND token.id = unhex(used.value ->> 1) AND (token.last_used_at IS NULL OR token.last_used_at < used.value ->> 2)",
         postgres: "UPDATE token SET last_used_at = (used.value ->> 2)::bigint FROM json_array_elements($1::json) AS used WHERE token.organization_id = (used.value ->> 0)::uuid AND token.id = (used.value ->> 1)::uuid AND (token.last_used_at IS NULL OR token.last_used_at < (used.value ->> 2)::bigint)"
@@ -341,6 +346,7 @@ impl Tokens<'_> {
             })
             .collect();
         let used = serde_json::to_string(&used).map_err(|_| StorageError::Unreadable("token use"))?;
-        execute!(self.tx, TOUCH, &used).map(drop)
+        execute!(self.tx, TOUCH, &used)?;
+        execute!(self.tx, TOUCH_GRANTS, &used).map(drop)
     }
 }

@@ -5,7 +5,7 @@ use switchboard_storage::{OauthClient, OauthCode, OauthGrant, Tx};
 use switchboard_vault::{TokenHash, TokenKind, issue, parse};
 
 use super::{AuthorizationError, TokenAnswer, record::Step};
-use crate::Broker;
+use crate::{Broker, Stranger};
 
 /// `grant_type=authorization_code`
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct CodeExchange<'a> {
     pub redirect_uri: Option<&'a str>,
     pub verifier: &'a str,
     pub resources: &'a [&'a str],
+    /// Who sends it: its first steps go on record with the token.
+    pub sent_by: Option<Stranger>,
 }
 
 const ACTION: &str = "oauth.token";
@@ -62,7 +64,8 @@ impl Broker {
         let refresh_token = Some(self.insert_refresh_token(&mut tx, &grant, issued).await?);
         let target = OauthGrant { resource, ..grant.clone() };
         let answer = self.insert_access_token(&mut tx, &target, client, grant.scopes).await?;
-        self.commit_step(tx, step).await?;
+        let trail = exchange.sent_by.as_ref().map(|who| self.0.attempts.end(who, &client.client_id));
+        self.commit_step(tx, step.after(trail.unwrap_or_default())).await?;
         Ok(TokenAnswer { refresh_token, ..answer })
     }
 

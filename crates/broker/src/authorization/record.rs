@@ -8,7 +8,7 @@ use switchboard_domain::{AuditEvent, AuditOutcome, AuditPhase, AuditRecord, Call
 use switchboard_storage::{OauthClient, OauthGrant, Tx};
 
 use super::AuthorizationError;
-use crate::{Broker, audit};
+use crate::{Broker, Trail, audit};
 
 /// One step: what was done under which grant, for which client.
 #[derive(Debug, Clone, Copy)]
@@ -19,19 +19,31 @@ pub(super) struct Step<'a> {
     outcome: AuditOutcome,
     /// Why it was refused.
     code: Option<&'static str>,
+    /// The steps before anybody knew for whom they were.
+    trail: Trail,
 }
 
 impl<'a> Step<'a> {
     pub(super) fn done(action: &'static str, grant: &'a OauthGrant, client: &'a OauthClient) -> Self {
-        Self { action, grant, client, outcome: AuditOutcome::Ok, code: None }
+        Self { action, grant, client, outcome: AuditOutcome::Ok, code: None, trail: Trail::default() }
     }
 
     pub(super) fn refused(self, code: &'static str) -> Self {
         Self { outcome: AuditOutcome::Refused, code: Some(code), ..self }
     }
 
+    pub(super) fn after(self, trail: Trail) -> Self {
+        Self { trail, ..self }
+    }
+
     fn event(&self, broker: &Broker) -> AuditEvent {
         let Self { grant, client, .. } = self;
+        let mut details = json!({
+            "scopes": grant.scopes, "redirect_uri": grant.redirect_uri, "toolkits": grant.toolkits,
+        });
+        if !self.trail.is_empty() {
+            details["trail"] = json!(self.trail);
+        }
         let kind = match grant.caller {
             Caller::Member(_) => "member",
             Caller::ServiceAccount(_) => "service_account",
@@ -43,9 +55,7 @@ impl<'a> Step<'a> {
             target: Some(grant.id.to_string()),
             outcome: Some(self.outcome),
             code: self.code.map(str::to_owned),
-            details: Some(json!({
-                "scopes": grant.scopes, "redirect_uri": grant.redirect_uri, "toolkits": grant.toolkits,
-            })),
+            details: Some(details),
             ..AuditRecord::default()
         };
         audit::event(grant.organization, broker.clock().now(), AuditPhase::Event, self.action, record)

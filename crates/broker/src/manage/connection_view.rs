@@ -111,6 +111,9 @@ pub struct ConnectionView {
     /// After creating or changing it: what was done as asked, and had better be done otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Since when the server is in this state; of a missing account nobody wrote down when it went.
+    #[serde(skip)]
+    pub since: Option<Timestamp>,
     /// Calls of this caller may go there: seeing is not using.
     #[serde(skip)]
     pub granted: bool,
@@ -206,6 +209,7 @@ impl Broker {
             updated_at: connection.updated_at,
             credentials_dropped: false,
             warnings: Vec::new(),
+            since: (shown.status == connection.status.status).then_some(connection.status.since),
             granted: is_granted(principal, connection, &known.grants),
             revision: connection.revision,
         }

@@ -60,7 +60,7 @@ pub struct NewToolkit {
 }
 
 /// Changes to a toolkit; an absent member stays. Its slug stays: clients have its URL.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ToolkitEdit {
     #[serde(default)]

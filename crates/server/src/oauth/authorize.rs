@@ -23,6 +23,7 @@ use url::{Url, form_urlencoded};
 
 use crate::{
     ServerState,
+    attempts::OfClient,
     browser::{self, Fields},
     serve::Peer,
     ui::{message, page},
@@ -111,6 +112,7 @@ pub(super) async fn start(State(state): State<ServerState>, request: Request) ->
                 let cookie = browser::set_cookie(&state, name, fresh.expose(), None);
                 response.headers_mut().append(header::SET_COOKIE, cookie);
             }
+            response.extensions_mut().insert(OfClient(client.client_id.clone()));
             response
         }
         Err(error) => failed(&error),

@@ -10,7 +10,7 @@ use serde_json::json;
 use switchboard_oauth::{ErrorCode, OauthError, Registration};
 
 use super::{failed, json_answer, refused};
-use crate::{ServerState, serve::Peer};
+use crate::{ServerState, attempts::OfClient, serve::Peer};
 
 /// Largest description of a client.
 const MAX_REGISTRATION: usize = 64 * 1024;
@@ -50,5 +50,7 @@ pub(super) async fn register(State(state): State<ServerState>, request: Request)
         answer["client_secret"] = json!(secret.expose());
         answer["client_secret_expires_at"] = json!(0);
     }
-    json_answer(StatusCode::CREATED, &answer)
+    let mut response = json_answer(StatusCode::CREATED, &answer);
+    response.extensions_mut().insert(OfClient(client.client_id.clone()));
+    response
 }

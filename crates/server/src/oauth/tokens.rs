@@ -16,7 +16,7 @@ use switchboard_oauth::{ErrorCode, OauthError, Parameters};
 use url::form_urlencoded;
 
 use super::{failed, json_answer, refused};
-use crate::ServerState;
+use crate::{ServerState, attempts};
 
 const MAX_FORM: usize = 64 * 1024;
 
@@ -95,6 +95,7 @@ fn presented(
 }
 
 pub(super) async fn token(State(state): State<ServerState>, request: Request) -> Response<Body> {
+    let sent_by = attempts::stranger(&request);
     let form = match Form::read(&state, request).await {
         Ok(form) => form,
         Err(error) => return refused(&error),
@@ -111,7 +112,7 @@ pub(super) async fn token(State(state): State<ServerState>, request: Request) ->
                 (Err(error), _) | (_, Err(error)) => return refused(&error),
             };
             let redirect_uri = form.parameters.get("redirect_uri");
-            let exchange = CodeExchange { code, redirect_uri, verifier, resources: &resources };
+            let exchange = CodeExchange { code, redirect_uri, verifier, resources: &resources, sent_by };
             state.broker.exchange_code(&client, &exchange).await
         }
         Some("refresh_token") => {

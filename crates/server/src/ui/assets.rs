@@ -11,6 +11,7 @@ use crate::problem;
 const ASSETS: &[(&str, &str, &[u8])] = &[
     ("switchboard.css", "text/css; charset=utf-8", include_bytes!("../../assets/switchboard.css")),
     ("console.js", "text/javascript; charset=utf-8", include_bytes!("../../assets/console.js")),
+    ("rules.js", "text/javascript; charset=utf-8", include_bytes!("../../assets/rules.js")),
     ("copy.js", "text/javascript; charset=utf-8", include_bytes!("../../assets/copy.js")),
     ("poll.js", "text/javascript; charset=utf-8", include_bytes!("../../assets/poll.js")),
     ("connect.js", "text/javascript; charset=utf-8", include_bytes!("../../assets/connect.js")),

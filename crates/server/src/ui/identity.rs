@@ -142,7 +142,7 @@ pub(super) async fn callback(
         state.broker.finish_sign_in(&address, (&answer, cookie), signed_in.as_ref(), &browser).await;
     match finished {
         Ok(Finished::SignedIn { opened, return_to }) => {
-            let mut response = welcome(&state, &opened, &return_to);
+            let mut response = welcome(&state, &opened, &return_to).await;
             // The next sign-in in this browser is tied to a new cookie.
             let gone = browser::set_cookie(&state, cookie_name(&state), "", Some(0));
             response.headers_mut().append(header::SET_COOKIE, gone);

@@ -51,7 +51,7 @@ pub(super) async fn accept(
     let taken = fields.as_ref().and_then(|fields| Some((fields.get("name")?, fields.secret("password")?)));
     let Some((name, password)) = taken else { return sign_in::not_the_form() };
     match state.broker.accept_invitation(&token, name, password.clone(), &who).await {
-        Ok(opened) => sign_in::welcome(&state, &opened, "/"),
+        Ok(opened) => sign_in::welcome(&state, &opened, "/").await,
         Err(AcceptError::Over(over)) => is_over(&over),
         Err(AcceptError::Refused(refusal)) if refusal.kind == RefusalKind::Unavailable => unavailable(),
         Err(AcceptError::Refused(refusal)) => show_form(&state, &token, name, Some(&refusal)).await,

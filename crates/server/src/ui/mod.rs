@@ -7,6 +7,7 @@ mod account;
 mod approval;
 mod assets;
 mod audit;
+mod clients;
 mod connect;
 mod connect_client;
 mod connections;
@@ -15,12 +16,16 @@ mod identities;
 mod identity;
 mod invitation;
 mod kept;
+mod mark;
 mod members;
 mod navigation;
+mod overview;
 mod refused;
+mod rules;
 mod settings;
 mod setup;
 pub(crate) mod sign_in;
+mod toolkits;
 mod tools;
 mod visible;
 
@@ -48,6 +53,7 @@ const POLICY_WITH_SCRIPT: &str = "default-src 'none'; script-src 'self'; connect
 pub(crate) fn router() -> Router<ServerState> {
     Router::new()
         .route("/", get(home::show))
+        .route(overview::PATH, get(overview::show))
         .route("/account/clients/{id}/revoke", post(home::revoke_client))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
         .route("/sign-in/with/{organization}/{provider}", get(identity::sign_in))
@@ -65,6 +71,7 @@ pub(crate) fn router() -> Router<ServerState> {
         .route(access::PATH, get(access::show).post(access::change))
         .route(kept::PATH, get(kept::show).post(kept::discard))
         .route("/assets/{name}", get(assets::asset))
+        .route("/assets/logos/{name}", get(mark::logo))
         .merge(connect::router())
         .merge(connections::router())
         .merge(connect_client::router())
@@ -72,6 +79,9 @@ pub(crate) fn router() -> Router<ServerState> {
         .merge(audit::router())
         .merge(members::router())
         .merge(tools::router())
+        .merge(toolkits::router())
+        .merge(rules::router())
+        .merge(clients::router())
 }
 
 #[derive(Template)]

@@ -2,7 +2,7 @@
 
 use switchboard_broker::SignedIn;
 
-use super::{audit, connections, members, settings, tools};
+use super::{audit, clients, connections, members, overview, rules, settings, toolkits, tools};
 use crate::ServerState;
 
 /// A page that the navigation leads to.
@@ -24,10 +24,14 @@ const fn admins(path: &'static str, name: &'static str) -> Place {
 /// All of them, in order: a page that is not there yet is not listed.
 const PLACES: &[Place] = &[
     everybody("/", "Home"),
+    admins(overview::PATH, "Overview"),
     everybody(connections::PATH, "Connections"),
+    everybody(toolkits::PATH, "Toolkits"),
     everybody(tools::PATH, "Tools"),
     everybody(APPROVALS, "Approvals"),
+    everybody(rules::PATH, "Policies"),
     admins(members::PATH, "Members"),
+    admins(clients::PATH, "AI clients"),
     admins(audit::PATH, "Audit log"),
     admins(audit::USAGE, "Usage"),
     admins(settings::PATH, "Settings"),

@@ -12,7 +12,7 @@ use switchboard_broker::{Choice, OpenedSession, PasswordSignIn, TooMany, identit
 use switchboard_domain::Slug;
 use url::form_urlencoded;
 
-use super::{message, page, unavailable};
+use super::{message, overview, page, unavailable};
 use crate::{
     ServerState,
     browser::{self, Fields},
@@ -94,7 +94,7 @@ pub(super) async fn submit(State(state): State<ServerState>, request: Request) -
     let Ok(organization) = organization.transpose() else { return not_the_form() };
     let form = Form { email, ..Form::new(&state, organization.as_ref(), return_to).await };
     match state.broker.sign_in_with_password(email, password, organization.as_ref(), &who).await {
-        Ok(PasswordSignIn::SignedIn(opened)) => welcome(&state, &opened, return_to),
+        Ok(PasswordSignIn::SignedIn(opened)) => welcome(&state, &opened, return_to).await,
         Ok(PasswordSignIn::Choose(choices)) => page(StatusCode::OK, &Form { choices: &choices, ..form }),
         Ok(PasswordSignIn::Refused) => {
             let problem = Some("The address or the password is wrong. An owner can give you a new password.");
@@ -130,9 +130,18 @@ pub(super) fn slow_down_message(too_many: TooMany) -> Response<Body> {
     )
 }
 
-/// The session's cookie, and on to where the person wanted to go.
-pub(crate) fn welcome(state: &ServerState, opened: &OpenedSession, return_to: &str) -> Response<Body> {
-    let mut response = browser::see_other(return_to);
+/// The session's cookie, and on to where the person wanted to go. Who was going nowhere in particular begins on their own
+/// page, admins on the overview.
+pub(crate) async fn welcome(state: &ServerState, opened: &OpenedSession, return_to: &str) -> Response<Body> {
+    let is_admin = return_to == "/"
+        && state
+            .broker
+            .session(opened.cookie.expose())
+            .await
+            .ok()
+            .flatten()
+            .is_some_and(|signed_in| signed_in.principal.role.is_admin());
+    let mut response = browser::see_other(if is_admin { overview::PATH } else { return_to });
     let cookie = browser::set_cookie(state, browser::cookie_name(state), opened.cookie.expose(), None);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     response

@@ -41,15 +41,38 @@ async fn send(browser: &Browser, path: &str, fields: &[(&str, String)]) -> McpRe
 }
 
 /// A form on a page, with the token that the page has.
-async fn press(browser: &Browser, page: &str, action: &str, fields: &[(&str, &str)]) -> McpReply {
+pub(crate) async fn press(browser: &Browser, page: &str, action: &str, fields: &[(&str, &str)]) -> McpReply {
     let token = browser.get(page).await.hidden("form_token");
     let mut fields = fields.to_vec();
     fields.push(("form_token", &token));
     browser.post(action, &fields).await
 }
 
-async fn read(app: &App, token: &str, path: &str) -> Value {
+pub(crate) async fn read(app: &App, token: &str, path: &str) -> Value {
     api(app, token, Method::GET, path, None).await.json()
+}
+
+/// A form that is not from the sender's own page changes nothing: with somebody else's token, with none, from another site.
+pub(crate) async fn takes_own_forms_only(
+    browser: &Browser,
+    path: &str,
+    fields: &[(&str, &str)],
+    of_another: &str,
+) {
+    let mut forged = fields.to_vec();
+    forged.push(("form_token", of_another));
+    for (what, fields) in [("another's token", forged.as_slice()), ("no token", fields)] {
+        let status = browser.post(path, fields).await.status.as_u16();
+        assert!([400, 403].contains(&status), "{what} at {path}: {status}");
+    }
+    assert_eq!(cross_site(browser, path).await, 403, "{path}");
+}
+
+/// A page that is there for nobody but those who may see it: others get what they get for one that does not exist.
+pub(crate) async fn looks_like_nothing(browser: &Browser, path: &str, unknown: &str) {
+    let (hidden, nothing) = (browser.get(path).await, browser.get(unknown).await);
+    assert_eq!((hidden.status, hidden.text()), (nothing.status, nothing.text()), "{path}");
+    assert_eq!(hidden.status.as_u16(), 404, "{path}");
 }
 
 async fn look_up(browser: &Browser, query: &str) -> McpReply {
@@ -195,7 +218,7 @@ on_both! {
         let nobody = app.browser();
         let pages = [
             ("/connections", 200, 200), ("/connections/new", 200, 200), ("/connections/import", 403, 200),
-            ("/connections/{id}", 200, 200), ("/connections/{id}/tools", 200, 200),
+            ("/connections/{id}", 200, 200), ("/connections/{id}/tools", 200, 200), ("/connections/{id}/activity", 200, 200),
             ("/connections/{id}/access", 404, 200), ("/connections/{id}/review", 404, 200),
             ("/connections/{id}/settings", 404, 200),
             ("/tools", 200, 200), ("/tools/tool?name=demo.echo", 200, 200),
@@ -214,10 +237,8 @@ on_both! {
             let policy = shown.header("content-security-policy").unwrap();
             assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe") && policy.contains("form-action 'self'"));
             if page.contains("{id}") {
-                let ungranted = member.get(&page.replace("{id}", &hidden.to_string())).await;
-                let unknown = member.get(&page.replace("{id}", "con_00000000000000000000000000")).await;
-                assert_eq!((ungranted.status, ungranted.text()), (unknown.status, unknown.text()), "{page}");
-                assert_eq!(ungranted.status.as_u16(), 404);
+                let at = |id: &str| page.replace("{id}", id);
+                looks_like_nothing(&member, &at(&hidden.to_string()), &at("con_00000000000000000000000000")).await;
             }
         }
         let forms = [
@@ -237,11 +258,7 @@ on_both! {
                 with_token.push(("form_token", &token));
                 let status = member.post(&path, &with_token).await.status.as_u16();
                 assert!([404, 409, 422].contains(&status), "a member at {shown} {form}: {status}");
-                let forged = admin.post(&path, &with_token).await;
-                assert!([400, 403].contains(&forged.status.as_u16()), "another's token at {form}: {}", forged.status);
-                let missing = admin.post(&path, &fields).await;
-                assert!([400, 403].contains(&missing.status.as_u16()), "no token at {form}: {}", missing.status);
-                assert_eq!(cross_site(&admin, &path).await, 403, "{form}");
+                takes_own_forms_only(&admin, &path, &fields, &token).await;
             }
         }
         assert_eq!(before, whole(&app, id).await, "nothing was changed");
@@ -405,7 +422,7 @@ async fn whole(app: &App, id: switchboard_domain::ConnectionId) -> String {
     format!("{connection} {grants}")
 }
 
-async fn cross_site(browser: &Browser, path: &str) -> u16 {
+pub(crate) async fn cross_site(browser: &Browser, path: &str) -> u16 {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert("sec-fetch-site", HeaderValue::from_static("cross-site"));

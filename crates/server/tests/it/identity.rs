@@ -111,7 +111,7 @@ on_both! {
         assert!(page.contains("Join with Acme"), "{page}");
         let path = link.replace(&app.url(""), "");
         let joined = press(&browser, &provider, &format!("{path}/with/acme/company")).await;
-        assert_eq!((joined.status.as_u16(), joined.location()), (303, "/"), "{}", joined.text());
+        assert_eq!((joined.status.as_u16(), joined.location()), (303, "/overview"), "{}", joined.text());
         assert_eq!(browser.get("/api/v1/members").await.status.as_u16(), 200, "an admin, as invited");
         assert_eq!(browser.get(&link).await.status.as_u16(), 410, "used");
 

@@ -10,7 +10,7 @@ use switchboard_storage::{
     Db, InsertConnection, InsertMember, Member, MemberStatus, Organization, StoredToken, TokenKind,
 };
 
-use super::{App, PASSWORD};
+use super::{App, Browser, PASSWORD};
 
 impl App {
     pub async fn member(&self, email: &str, role: Role) -> MemberId {
@@ -25,11 +25,15 @@ impl App {
     }
 
     pub async fn give_password(&self, member: MemberId) {
+        self.give_password_in(self.organization, member).await;
+    }
+
+    async fn give_password_in(&self, organization: OrganizationId, member: MemberId) {
         let hash =
             switchboard_vault::hash_password(&SecretValue::new(PASSWORD), &*self.random).expect("a hash");
         let mut tx = self.db.write().await.expect("a transaction");
         tx.members()
-            .set_password(self.organization, member, &hash, self.broker.clock().now())
+            .set_password(organization, member, &hash, self.broker.clock().now())
             .await
             .expect("a password");
         tx.commit().await.expect("committed");
@@ -105,6 +109,13 @@ impl App {
         let (token, _) = self.token_in(id, owner, scopes, None, None).await;
         self.broker.refresh_snapshots().await.expect("refreshed");
         (id, owner, token)
+    }
+
+    /// The browser of another organization's owner.
+    pub async fn stranger_signed_in(&self) -> Browser {
+        let (organization, owner, _) = self.stranger(&[]).await;
+        self.give_password_in(organization, owner).await;
+        self.signed_in("stranger@example.test").await
     }
 
     pub async fn revoke(&self, token: TokenId) {

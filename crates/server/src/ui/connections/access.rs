@@ -14,7 +14,7 @@ use switchboard_domain::{MemberId, TeamId};
 use super::frame::{Head, Subject, refused, status_of};
 use crate::{
     ServerState, browser,
-    ui::{account::Sent, navigation::Navigation, page, sign_in::not_the_form, unavailable},
+    ui::{navigation::Navigation, page, sign_in::not_the_form, unavailable},
 };
 
 /// People on one page; the others are counted.
@@ -91,41 +91,36 @@ pub(super) async fn change(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let sent = match Sent::read_repeating(&state, request, &["team"]).await {
+    let (subject, fields) = match Subject::sent(&state, request, &id, &["team"]).await {
         Ok(sent) => sent,
         Err(response) => return *response,
     };
-    let Some(change) = sent.fields.get("change").map(str::to_owned) else { return not_the_form() };
-    let email = sent.fields.get("email").unwrap_or_default().trim().to_owned();
-    let principal = sent.signed_in.principal.clone();
-    let teams: Result<Vec<TeamId>, _> = sent.fields.all("team").map(str::parse).collect();
+    let Some(change) = fields.get("change") else { return not_the_form() };
+    let email = fields.get("email").unwrap_or_default().trim();
+    let teams: Result<Vec<TeamId>, _> = fields.all("team").map(str::parse).collect();
     let Ok(teams) = teams else { return not_the_form() };
-    let everyone = sent.fields.get("everyone").is_some();
-    let leaving = sent.fields.get("member").map(str::parse::<MemberId>);
-    let subject = match Subject::of(&state, sent.signed_in, sent.form_token, &id).await {
-        Ok(subject) => subject,
-        Err(response) => return *response,
-    };
-    let id = subject.connection.id;
+    let everyone = fields.get("everyone").is_some();
+    let leaving = fields.get("member").map(str::parse::<MemberId>);
+    let (principal, id) = (&subject.signed_in.principal, subject.connection.id);
     let outcome = async {
         let GrantsView { everyone: was, members, teams: had } =
-            state.broker.read_grants(&principal, id).await?;
+            state.broker.read_grants(principal, id).await?;
         let mut grants = GrantsInput { everyone: was, members, teams: had };
-        match (&*change, leaving) {
+        match (change, leaving) {
             ("groups", _) => (grants.everyone, grants.teams) = (everyone, teams),
-            ("add", _) => grants.members.push(state.broker.find_member(&principal, &email).await?.id),
+            ("add", _) => grants.members.push(state.broker.find_member(principal, email).await?.id),
             ("remove", Some(Ok(member))) => grants.members.retain(|granted| *granted != member),
             _ => return Err(Refusal::invalid("validation_failed", "Nothing was chosen.")),
         }
-        state.broker.put_grants(&principal, id, grants).await
+        state.broker.put_grants(principal, id, grants).await
     };
     match outcome.await {
         Ok(_) => browser::see_other(&format!("{}/access", subject.address())),
         Err(refusal) if refusal.kind == RefusalKind::Unavailable => unavailable(),
         Err(refusal) => {
             let target = id.to_string();
-            state.broker.record_refusal(&principal, Operation::PutGrants, &target, &refusal).await;
-            render(&state, &subject, &email, Some(&refusal)).await
+            state.broker.record_refusal(principal, Operation::PutGrants, &target, &refusal).await;
+            render(&state, &subject, email, Some(&refusal)).await
         }
     }
 }

@@ -11,37 +11,26 @@ use axum::{
 use switchboard_broker::manage::{
     ConnectionEdit, CredentialInput, OauthInput, Operation, Refusal, RefusalKind,
 };
-use switchboard_domain::{ClientRegistration, ConnectionId, SecretValue};
+use switchboard_domain::{ClientRegistration, SecretValue};
 
-use super::{frame::no_connection, overview};
-use crate::{ServerState, browser, ui::account::Sent};
-
-/// What was asked for, of which connection.
-async fn asked(
-    state: &ServerState,
-    id: &str,
-    request: Request,
-) -> Result<(Sent, ConnectionId), Box<Response<Body>>> {
-    let sent = Sent::read(state, request).await?;
-    let id = id.parse().map_err(|_| Box::new(no_connection()))?;
-    Ok((sent, id))
-}
+use super::{frame::Subject, overview};
+use crate::{ServerState, browser};
 
 /// Back to the page; a refusal is on record and told there.
 async fn done(
     state: &ServerState,
-    sent: Sent,
-    (operation, id): (Operation, ConnectionId),
+    subject: &Subject,
+    operation: Operation,
     outcome: Result<(), Refusal>,
 ) -> Response<Body> {
     match outcome {
-        Ok(()) => browser::see_other(&format!("/connections/{id}")),
+        Ok(()) => browser::see_other(&subject.address()),
         Err(refusal) => {
-            let target = id.to_string();
             if refusal.kind != RefusalKind::Unavailable {
-                state.broker.record_refusal(&sent.signed_in.principal, operation, &target, &refusal).await;
+                let (principal, target) = (&subject.signed_in.principal, subject.connection.id.to_string());
+                state.broker.record_refusal(principal, operation, &target, &refusal).await;
             }
-            overview::again(state, sent, &target, &refusal).await
+            overview::render(state, subject, Some(&refusal)).await
         }
     }
 }
@@ -51,12 +40,13 @@ pub(super) async fn check(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let (sent, id) = match asked(&state, &id, request).await {
-        Ok(asked) => asked,
+    let (subject, _) = match Subject::sent(&state, request, &id, &[]).await {
+        Ok(sent) => sent,
         Err(response) => return *response,
     };
-    let outcome = state.broker.check_connection(&sent.signed_in.principal, id).await.map(drop);
-    done(&state, sent, (Operation::CheckConnection, id), outcome).await
+    let (principal, id) = (&subject.signed_in.principal, subject.connection.id);
+    let outcome = state.broker.check_connection(principal, id).await.map(drop);
+    done(&state, &subject, Operation::CheckConnection, outcome).await
 }
 
 pub(super) async fn enable(
@@ -64,13 +54,14 @@ pub(super) async fn enable(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let (sent, id) = match asked(&state, &id, request).await {
-        Ok(asked) => asked,
+    let (subject, _) = match Subject::sent(&state, request, &id, &[]).await {
+        Ok(sent) => sent,
         Err(response) => return *response,
     };
+    let (principal, id) = (&subject.signed_in.principal, subject.connection.id);
     let edit = ConnectionEdit { enabled: Some(true), ..ConnectionEdit::default() };
-    let outcome = state.broker.update_connection(&sent.signed_in.principal, id, None, edit).await;
-    done(&state, sent, (Operation::UpdateConnection, id), outcome.map(drop)).await
+    let outcome = state.broker.update_connection(principal, id, None, edit).await;
+    done(&state, &subject, Operation::UpdateConnection, outcome.map(drop)).await
 }
 
 /// A key, or a value for each header that the connection names.
@@ -79,17 +70,18 @@ pub(super) async fn give(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let (sent, id) = match asked(&state, &id, request).await {
-        Ok(asked) => asked,
+    let (subject, fields) = match Subject::sent(&state, request, &id, &[]).await {
+        Ok(sent) => sent,
         Err(response) => return *response,
     };
-    let headers: BTreeMap<String, SecretValue> = sent.fields.secrets_below("header.");
+    let (principal, id) = (&subject.signed_in.principal, subject.connection.id);
+    let headers: BTreeMap<String, SecretValue> = fields.secrets_below("header.");
     let given = CredentialInput {
-        api_key: sent.fields.secret("api_key").cloned(),
+        api_key: fields.secret("api_key").cloned(),
         headers: (!headers.is_empty()).then_some(headers),
     };
-    let outcome = state.broker.store_credential(&sent.signed_in.principal, id, given).await.map(drop);
-    done(&state, sent, (Operation::PutOwnCredential, id), outcome).await
+    let outcome = state.broker.store_credential(principal, id, given).await.map(drop);
+    done(&state, &subject, Operation::PutOwnCredential, outcome).await
 }
 
 /// Takes the caller's own account away, or the shared one.
@@ -98,12 +90,13 @@ pub(super) async fn disconnect(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let (sent, id) = match asked(&state, &id, request).await {
-        Ok(asked) => asked,
+    let (subject, _) = match Subject::sent(&state, request, &id, &[]).await {
+        Ok(sent) => sent,
         Err(response) => return *response,
     };
-    let outcome = state.broker.delete_credential(&sent.signed_in.principal, id).await.map(drop);
-    done(&state, sent, (Operation::DeleteOwnCredential, id), outcome).await
+    let (principal, id) = (&subject.signed_in.principal, subject.connection.id);
+    let outcome = state.broker.delete_credential(principal, id).await.map(drop);
+    done(&state, &subject, Operation::DeleteOwnCredential, outcome).await
 }
 
 /// The client that an admin made at the provider.
@@ -112,14 +105,15 @@ pub(super) async fn client(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let (sent, id) = match asked(&state, &id, request).await {
-        Ok(asked) => asked,
+    let (subject, fields) = match Subject::sent(&state, request, &id, &[]).await {
+        Ok(sent) => sent,
         Err(response) => return *response,
     };
-    let client_id = sent.fields.get("client_id").unwrap_or_default().trim().to_owned();
-    let secret = sent.fields.secret("client_secret").filter(|secret| !secret.expose().is_empty());
-    let key = sent.fields.secret("private_key").filter(|key| !key.expose().trim().is_empty());
-    let is_new = sent.fields.get("new_private_key") == Some("yes");
+    let (principal, id) = (&subject.signed_in.principal, subject.connection.id);
+    let client_id = fields.get("client_id").unwrap_or_default().trim().to_owned();
+    let secret = fields.secret("client_secret").filter(|secret| !secret.expose().is_empty());
+    let key = fields.secret("private_key").filter(|key| !key.expose().trim().is_empty());
+    let is_new = fields.get("new_private_key") == Some("yes");
     let has_key = key.is_some() || is_new;
     let oauth = OauthInput {
         registration: Some(ClientRegistration::Static),
@@ -133,6 +127,6 @@ pub(super) async fn client(
         ..OauthInput::default()
     };
     let edit = ConnectionEdit { oauth: Some(oauth), ..ConnectionEdit::default() };
-    let outcome = state.broker.update_connection(&sent.signed_in.principal, id, None, edit).await;
-    done(&state, sent, (Operation::UpdateConnection, id), outcome.map(drop)).await
+    let outcome = state.broker.update_connection(principal, id, None, edit).await;
+    done(&state, &subject, Operation::UpdateConnection, outcome.map(drop)).await
 }

@@ -2,6 +2,7 @@
 
 use axum::{
     body::Body,
+    extract::Request,
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 use switchboard_broker::{
@@ -12,8 +13,15 @@ use switchboard_domain::{AuthType, ConnectionId, CredentialMode};
 
 use super::words::State as Shown;
 use crate::{
-    ServerState, browser,
-    ui::{account::person, message, navigation::Navigation, unavailable},
+    ServerState,
+    browser::{self, Fields},
+    ui::{
+        account::{Sent, person},
+        mark::Mark,
+        message,
+        navigation::Navigation,
+        unavailable,
+    },
 };
 
 /// A connection and whoever looks at it.
@@ -23,17 +31,18 @@ pub(super) struct Subject {
     pub(super) form_token: String,
 }
 
-pub(super) struct Tab {
-    pub(super) address: String,
-    pub(super) name: &'static str,
-    pub(super) is_current: bool,
+#[derive(Clone)]
+pub(in crate::ui) struct Tab {
+    pub(in crate::ui) address: String,
+    pub(in crate::ui) name: &'static str,
+    pub(in crate::ui) is_current: bool,
 }
 
 /// The top of each of its pages.
 pub(super) struct Head {
     pub(super) id: ConnectionId,
     pub(super) name: String,
-    pub(super) initial: String,
+    pub(super) mark: Mark,
     pub(super) state: Shown,
     pub(super) tabs: Vec<Tab>,
 }
@@ -50,7 +59,19 @@ impl Subject {
         Self::of(state, signed_in, form_token, id).await
     }
 
-    pub(super) async fn of(
+    /// The connection that a form is about, and what was filled in; of the `repeated` fields there may be several.
+    pub(super) async fn sent(
+        state: &ServerState,
+        request: Request,
+        id: &str,
+        repeated: &[&str],
+    ) -> Result<(Self, Fields), Box<Response<Body>>> {
+        let sent = Sent::read_repeating(state, request, repeated).await?;
+        let subject = Self::of(state, sent.signed_in, sent.form_token, id).await?;
+        Ok((subject, sent.fields))
+    }
+
+    async fn of(
         state: &ServerState,
         signed_in: SignedIn,
         form_token: String,
@@ -88,6 +109,7 @@ impl Subject {
             ("", "Overview", true),
             ("/access", "Who may use it", self.manages() && !own),
             ("/tools", "Tools", true),
+            ("/activity", "Activity", true),
             ("/settings", "Settings", self.manages()),
         ];
         let tabs = places.into_iter().filter(|(_, _, there)| *there).map(|(path, name, _)| Tab {
@@ -97,7 +119,7 @@ impl Subject {
         });
         Head {
             id: self.connection.id,
-            initial: self.connection.name.chars().next().unwrap_or('?').to_uppercase().collect(),
+            mark: Mark::of(&self.connection.name, &self.connection.url),
             state: Shown::of(&self.connection),
             tabs: tabs.collect(),
             name: self.connection.name.clone(),
@@ -124,7 +146,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response<Body> {
 }
 
 /// The status of a page that says why a form was not taken.
-pub(super) const fn status_of(refusal: Option<&Refusal>) -> StatusCode {
+pub(in crate::ui) const fn status_of(refusal: Option<&Refusal>) -> StatusCode {
     match refusal {
         None => StatusCode::OK,
         Some(Refusal { kind: RefusalKind::Conflict | RefusalKind::Stale, .. }) => StatusCode::CONFLICT,

@@ -11,7 +11,7 @@ use switchboard_broker::{
     SignedIn,
     manage::{ConnectionFilter, ConnectionView, OwnerWord, PageRequest, RefusalKind},
 };
-use switchboard_domain::ConnectionStatus;
+use switchboard_domain::{ConnectionStatus, Rollout};
 use url::form_urlencoded;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ServerState, browser,
-    ui::{account::person, message, navigation::Navigation, scripted, unavailable},
+    ui::{account::person, mark::Mark, message, navigation::Navigation, scripted, unavailable},
 };
 
 /// On one page.
@@ -38,7 +38,7 @@ struct Row {
     id: String,
     name: String,
     slug: String,
-    initial: String,
+    mark: Mark,
     is_personal: bool,
     state: Shown,
     message: String,
@@ -48,6 +48,7 @@ struct Row {
     checked: Option<Moment>,
     step: Option<Step>,
     is_busy: bool,
+    is_staged: bool,
 }
 
 #[derive(Template)]
@@ -55,6 +56,8 @@ struct Row {
 struct List<'a> {
     navigation: Navigation,
     is_admin: bool,
+    staged: usize,
+    published: usize,
     rows: Vec<Row>,
     states: &'static [(ConnectionStatus, &'static str)],
     asked: &'a Asked,
@@ -97,7 +100,11 @@ pub(super) async fn show(
         }
     };
     let form_token = browser::form_token(&state, &headers);
+    // Nobody but admins is told; for the list it is not worth an error.
+    let rollout = state.broker.read_rollout(&signed_in.principal).await.unwrap_or_default();
     let list = List {
+        staged: rollout.staged.len(),
+        published: rollout.published.len(),
         navigation: Navigation::new(&state, &signed_in, &form_token, PATH).await,
         is_admin: signed_in.principal.role.is_admin(),
         rows: found.items.into_iter().map(|connection| row(&state, &signed_in, connection)).collect(),
@@ -121,7 +128,7 @@ fn row(state: &ServerState, signed_in: &SignedIn, connection: ConnectionView) ->
     let manages = is_personal || principal.role.is_admin();
     Row {
         id: connection.id.to_string(),
-        initial: connection.name.chars().next().unwrap_or('?').to_uppercase().collect(),
+        mark: Mark::of(&connection.name, &connection.url),
         is_personal,
         state: Shown::of(&connection),
         owner: connection.action_owner.map(|actor| actor_in_words(actor, manages)),
@@ -129,6 +136,7 @@ fn row(state: &ServerState, signed_in: &SignedIn, connection: ConnectionView) ->
         held: if manages { connection.tools_held + connection.others_held } else { 0 },
         checked: connection.checked_at.map(|at| Moment::ago(at, state.broker.clock().now())),
         step: Step::of(&connection, principal, manages),
+        is_staged: connection.rollout == Rollout::Staged,
         is_busy: matches!(connection.status, ConnectionStatus::Checking | ConnectionStatus::Authorizing),
         name: connection.name,
         slug: connection.slug,

@@ -2,6 +2,7 @@
 //! use cases of `broker::manage` that the API has, so that nobody may do more here than there.
 
 mod access;
+mod activity;
 mod change;
 mod configuration;
 mod draft;
@@ -11,9 +12,12 @@ mod list;
 mod new;
 mod overview;
 mod review;
+mod rollout;
 mod settings;
 mod tools;
 pub(super) mod words;
+
+pub(super) use frame::{Tab, status_of};
 
 use axum::{
     Router,
@@ -29,6 +33,7 @@ pub(super) fn router() -> Router<ServerState> {
         .route(PATH, get(list::show))
         .route("/connections/new", get(new::show).post(new::submit))
         .route("/connections/import", get(import::show).post(import::submit))
+        .route("/connections/rollout", post(rollout::change))
         .route("/connections/{id}", get(overview::show))
         .route("/connections/{id}/check", post(change::check))
         .route("/connections/{id}/enable", post(change::enable))
@@ -37,6 +42,7 @@ pub(super) fn router() -> Router<ServerState> {
         .route("/connections/{id}/client", post(change::client))
         .route("/connections/{id}/access", get(access::show).post(access::change))
         .route("/connections/{id}/tools", get(tools::show).post(tools::switch))
+        .route("/connections/{id}/activity", get(activity::show))
         .route("/connections/{id}/review", get(review::show).post(review::decide))
         .route("/connections/{id}/settings", get(settings::show).post(settings::change))
         .route("/connections/{id}/end", post(settings::end))

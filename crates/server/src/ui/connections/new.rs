@@ -21,6 +21,7 @@ use crate::{
     ServerState, browser,
     ui::{
         account::{Sent, person},
+        mark::Mark,
         navigation::Navigation,
         page,
         sign_in::not_the_form,
@@ -33,16 +34,17 @@ const PATH: &str = "/connections/new";
 struct Tile {
     slug: &'static str,
     name: &'static str,
-    initial: String,
+    mark: Mark,
     category: &'static str,
 }
 
 impl Tile {
     fn of(server: &&'static Value) -> Self {
         let name = server["name"].as_str().unwrap_or_default();
+        let slug = server["slug"].as_str().unwrap_or_default();
         Self {
-            slug: server["slug"].as_str().unwrap_or_default(),
-            initial: name.chars().take(1).collect(),
+            slug,
+            mark: Mark::of_known(name, slug),
             category: server["category"].as_str().unwrap_or_default(),
             name,
         }

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, Response, Uri},
 };
 use switchboard_broker::manage::{ConnectionView, MemberHeader, PageRequest, Refusal};
-use switchboard_domain::{AuthType, ClientRegistration, ConnectionStatus, Stage};
+use switchboard_domain::{AuthType, ClientRegistration, ConnectionStatus, Rollout, Stage};
 
 use super::{
     frame::{Head, Subject, refused, status_of},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     ServerState,
-    ui::{account::Sent, navigation::Navigation, scripted},
+    ui::{navigation::Navigation, scripted},
 };
 
 /// Who is connected, on one page.
@@ -51,6 +51,7 @@ struct Overview<'a> {
     connection: &'a ConnectionView,
     problem: Option<&'a str>,
     owner: Option<&'static str>,
+    since: Option<Moment>,
     checked: Option<Moment>,
     step: Option<Step>,
     checks: Vec<Check>,
@@ -64,6 +65,7 @@ struct Overview<'a> {
     is_per_member: bool,
     may_disconnect: bool,
     is_busy: bool,
+    is_staged: bool,
 }
 
 pub(super) async fn show(
@@ -78,15 +80,12 @@ pub(super) async fn show(
     }
 }
 
-/// The page again, with why a form on it was not taken.
-pub(super) async fn again(state: &ServerState, sent: Sent, id: &str, refusal: &Refusal) -> Response<Body> {
-    match Subject::of(state, sent.signed_in, sent.form_token, id).await {
-        Ok(subject) => render(state, &subject, Some(refusal)).await,
-        Err(response) => *response,
-    }
-}
-
-async fn render(state: &ServerState, subject: &Subject, refusal: Option<&Refusal>) -> Response<Body> {
+/// `refusal`: why a form on it was not taken.
+pub(super) async fn render(
+    state: &ServerState,
+    subject: &Subject,
+    refusal: Option<&Refusal>,
+) -> Response<Body> {
     let connection = &subject.connection;
     let manages = subject.manages();
     let own = subject.has_own_account();
@@ -102,6 +101,7 @@ async fn render(state: &ServerState, subject: &Subject, refusal: Option<&Refusal
         head: subject.head(""),
         problem: refusal.map(|refusal| refusal.message.as_str()),
         owner: connection.action_owner.map(|actor| actor_in_words(actor, manages)),
+        since: connection.since.map(|at| Moment::ago(at, state.broker.clock().now())),
         checked: connection.checked_at.map(|at| Moment::ago(at, state.broker.clock().now())),
         step: Step::of(connection, &subject.signed_in.principal, manages)
             // What is on this very page needs no link.
@@ -118,6 +118,7 @@ async fn render(state: &ServerState, subject: &Subject, refusal: Option<&Refusal
             && connection.auth_type != AuthType::UserOidc
             && (own || manages),
         is_busy: busy.contains(&connection.status),
+        is_staged: connection.rollout == Rollout::Staged,
         connection,
     };
     scripted(status_of(refusal), &shown)

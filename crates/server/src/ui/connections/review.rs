@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     ServerState, browser,
-    ui::{account::Sent, navigation::Navigation, page, sign_in::not_the_form, unavailable},
+    ui::{navigation::Navigation, page, sign_in::not_the_form, unavailable},
 };
 
 /// On one page: each is a text to read.
@@ -111,27 +111,24 @@ pub(super) async fn decide(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let sent = match Sent::read_repeating(&state, request, &["kind", "name", "fingerprint"]).await {
+    let repeated = ["kind", "name", "fingerprint"];
+    let (subject, fields) = match Subject::sent(&state, request, &id, &repeated).await {
         Ok(sent) => sent,
         Err(response) => return *response,
     };
-    let decision = match sent.fields.get("decision") {
+    let decision = match fields.get("decision") {
         Some("approve") => Verdict::Approve,
         Some("reject") => Verdict::Reject,
         _ => return not_the_form(),
     };
-    let kinds = sent.fields.all("kind").map(CapabilityKind::from_word);
-    let looked_at = kinds.zip(sent.fields.all("name").zip(sent.fields.all("fingerprint")));
+    let kinds = fields.all("kind").map(CapabilityKind::from_word);
+    let looked_at = kinds.zip(fields.all("name").zip(fields.all("fingerprint")));
     let decisions = looked_at.map(|(kind, (name, fingerprint))| {
         let (name, fingerprint) = (name.to_owned(), fingerprint.to_owned());
         Some(ReviewDecision { kind: kind?, name, decision, fingerprint })
     });
     let Some(decisions) = decisions.collect() else { return not_the_form() };
     let decisions = ReviewDecisions { decisions };
-    let subject = match Subject::of(&state, sent.signed_in, sent.form_token, &id).await {
-        Ok(subject) => subject,
-        Err(response) => return *response,
-    };
     let (principal, id) = (&subject.signed_in.principal, subject.connection.id);
     match state.broker.decide_reviews(principal, id, decisions).await {
         Ok(()) => browser::see_other(&format!("{}/review", subject.address())),

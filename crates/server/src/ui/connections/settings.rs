@@ -8,13 +8,13 @@ use axum::{
     http::{HeaderMap, Response, Uri},
 };
 use switchboard_broker::manage::{ConnectionEdit, ConnectionView, Operation, Refusal, RefusalKind};
-use switchboard_domain::Availability;
+use switchboard_domain::{Availability, Rollout};
 
 use super::frame::{Head, Subject, no_connection, status_of};
 use crate::{
     ServerState, browser,
     browser::Fields,
-    ui::{account::Sent, navigation::Navigation, page, sign_in::not_the_form, unavailable},
+    ui::{navigation::Navigation, page, sign_in::not_the_form, unavailable},
 };
 
 #[derive(Template)]
@@ -28,6 +28,7 @@ struct Settings<'a> {
     url: &'a str,
     availability: &'static str,
     is_personal: bool,
+    is_staged: bool,
 }
 
 pub(super) async fn show(
@@ -61,6 +62,7 @@ async fn render(
         url: typed("url").unwrap_or(&connection.url),
         availability: connection.availability.as_str(),
         is_personal: !matches!(connection.owner, switchboard_broker::manage::OwnerWord::Organization),
+        is_staged: connection.rollout == Rollout::Staged,
         connection,
     };
     page(status_of(refusal), &settings)
@@ -71,13 +73,8 @@ pub(super) async fn change(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let sent = match Sent::read(&state, request).await {
+    let (subject, fields) = match Subject::sent(&state, request, &id, &[]).await {
         Ok(sent) => sent,
-        Err(response) => return *response,
-    };
-    let fields = sent.fields;
-    let subject = match Subject::of(&state, sent.signed_in, sent.form_token, &id).await {
-        Ok(subject) => subject,
         Err(response) => return *response,
     };
     let Some(edit) = edit(&fields, &subject.connection) else { return not_the_form() };
@@ -107,6 +104,9 @@ fn edit(fields: &Fields, before: &ConnectionView) -> Option<ConnectionEdit> {
         model_intent: is("model_intent"),
         expose_directly: is("expose_directly"),
         send_identity: is("send_identity"),
+        // One that was published stays so: it can still be taken back.
+        staged: Some(fields.get("staged").is_some())
+            .filter(|staged| *staged != (before.rollout == Rollout::Staged)),
         ..ConnectionEdit::default()
     })
 }
@@ -117,13 +117,8 @@ pub(super) async fn end(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let sent = match Sent::read(&state, request).await {
+    let (subject, fields) = match Subject::sent(&state, request, &id, &[]).await {
         Ok(sent) => sent,
-        Err(response) => return *response,
-    };
-    let fields = sent.fields;
-    let subject = match Subject::of(&state, sent.signed_in, sent.form_token, &id).await {
-        Ok(subject) => subject,
         Err(response) => return *response,
     };
     let here = format!("{}/settings", subject.address());

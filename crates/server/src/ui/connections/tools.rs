@@ -16,7 +16,7 @@ use switchboard_domain::CapabilityState;
 use super::frame::{Head, Subject, refused, status_of};
 use crate::{
     ServerState, browser,
-    ui::{account::Sent, navigation::Navigation, page, sign_in::not_the_form, unavailable},
+    ui::{navigation::Navigation, page, sign_in::not_the_form, unavailable},
 };
 
 /// On one page.
@@ -143,21 +143,16 @@ pub(super) async fn switch(
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let sent = match Sent::read(&state, request).await {
+    let (subject, fields) = match Subject::sent(&state, request, &id, &[]).await {
         Ok(sent) => sent,
         Err(response) => return *response,
     };
-    let (Some(name), Some(on)) = (sent.fields.get("name"), sent.fields.get("on")) else {
+    let (Some(name), Some(on)) = (fields.get("name"), fields.get("on")) else {
         return not_the_form();
-    };
-    let (name, on) = (name.to_owned(), on == "yes");
-    let subject = match Subject::of(&state, sent.signed_in, sent.form_token, &id).await {
-        Ok(subject) => subject,
-        Err(response) => return *response,
     };
     let principal = &subject.signed_in.principal;
     let connection = &subject.connection;
-    let edit = switched(connection, &name, on);
+    let edit = switched(connection, name, on == "yes");
     let seen = Some(connection.revision);
     match state.broker.update_connection(principal, connection.id, seen, edit).await {
         Ok(_) => browser::see_other(&format!("{}/tools", subject.address())),

@@ -119,11 +119,11 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         let answer = self.exchange(Method::GET, &format!("/api/v1{path}"), headers, Bytes::new()).await?;
-        let (status, mut body) = (answer.status, answer.body);
-        if !status.is_success() {
-            let body = body.collect_bytes().await.map_err(|error| self.unreachable(&error))?;
+        if !answer.status.is_success() {
+            let (status, body) = self.whole(answer).await?;
             return Err(refused(status, &body));
         }
+        let mut body = answer.body;
         body.extend_total_deadline(LONGEST_DOWNLOAD);
         while let Some(piece) = body.next_piece().await {
             let piece = piece.map_err(|error| {
@@ -145,10 +145,7 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), Failure> {
-        let answer = self.exchange(method, path, headers, body).await?;
-        let status = answer.status;
-        let body = answer.body.collect_bytes().await.map_err(|error| self.unreachable(&error))?;
-        Ok((status, body))
+        self.whole(self.exchange(method, path, headers, body).await?).await
     }
 
     async fn exchange(
@@ -188,7 +185,10 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), Failure> {
-        let answer = self.transmit(method, path, headers, body).await?;
+        self.whole(self.transmit(method, path, headers, body).await?).await
+    }
+
+    async fn whole(&self, answer: Response) -> Result<(StatusCode, Bytes), Failure> {
         let status = answer.status;
         let body = answer.body.collect_bytes().await.map_err(|error| self.unreachable(&error))?;
         Ok((status, body))

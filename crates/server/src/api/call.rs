@@ -73,7 +73,14 @@ impl Call {
 
 fn unreadable(path: &str, error: &serde_json::Error) -> Problem {
     use serde_json::error::Category;
-    let message: String = error.to_string().chars().filter(|c| !c.is_control()).take(300).collect();
+    let text = error.to_string();
+    // The path says where; line and column help only with what is no JSON.
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let text = match error.classify() {
+        Category::Data => text.strip_suffix(&position).unwrap_or(&text),
+        _ => &text,
+    };
+    let message: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
     match error.classify() {
         Category::Data => {
             let path = if path == "." { "" } else { path };

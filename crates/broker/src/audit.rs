@@ -9,6 +9,7 @@
 //! first, a database that somebody else is writing to. The end of a call is worth no commit of its own: it goes with
 //! the first entry that somebody waits for, and after [`LINGER`] at the latest by the task.
 
+mod arguments;
 mod heads;
 mod retention;
 mod verify;
@@ -31,6 +32,7 @@ use switchboard_storage::Db;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub(crate) use arguments::{keeps_arguments, kept_arguments};
 pub(crate) use heads::End;
 pub(crate) use retention::retention_days;
 pub use verify::{AuditFault, AuditReport, BadEntry};

@@ -6,9 +6,11 @@ mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::json;
+use switchboard_catalog::displayed;
 use switchboard_domain::{
     Action, AuditOutcome, AuditPhase, AuditRecord, AuthType, Connection, ConnectionId, ConnectionStatus,
-    CredentialMode, CredentialOwner, Diagnosis, OrganizationId, Stage, Status,
+    CredentialMode, CredentialOwner, Diagnosis, OrganizationId, Stage, Status, Timestamp,
 };
 use switchboard_oauth::upstream::BearerChallenge;
 use switchboard_policy::MaintenancePermit;
@@ -127,6 +129,7 @@ impl Broker {
                 tracing::error!(connection = %connection.slug, %error, "a listing can't be stored");
                 Stopped::Storage
             })?;
+        self.note_harmless(connection, &changed.harmless, now).await;
         Ok(Passed {
             session,
             changed,
@@ -158,6 +161,23 @@ impl Broker {
         let renewed = self.renew_for_maintenance(permit, connection, info.owner, &auth).await;
         let auth = renewed.map_err(Stopped::Credential)?;
         Ok((open(auth.clone()).await, auth))
+    }
+
+    /// Approved by nobody, so on record as that.
+    async fn note_harmless(&self, connection: &Connection, tools: &[String], now: Timestamp) {
+        for tool in tools {
+            let record = AuditRecord {
+                actor: Some(json!({ "type": "system", "id": "harmless_changes" })),
+                connection: Some(connection.id.to_string()),
+                target: Some(format!("{}.{}", connection.name_prefix(), displayed(tool, 200))),
+                outcome: Some(AuditOutcome::Ok),
+                ..AuditRecord::default()
+            };
+            let action = "review.approve_harmless";
+            self.audit()
+                .queue(audit::event(connection.organization, now, AuditPhase::Event, action, record))
+                .await;
+        }
     }
 
     fn judge(

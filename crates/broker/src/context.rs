@@ -1,6 +1,6 @@
 //! What a request is, once it is authenticated, and what it can ask for.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -19,6 +19,8 @@ pub struct CallContext {
     pub request_id: Arc<str>,
     pub client: Option<ClientInfo>,
     pub narrowing: Narrowing,
+    /// How long the client wants a held call to wait for a person's decision; not at all without.
+    pub patience: Option<Duration>,
     pub era: Era,
     /// The organization pinned in the URL, for challenges that have to name the same URL.
     pub challenge_organization: Option<Slug>,

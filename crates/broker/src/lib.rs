@@ -17,6 +17,7 @@ pub mod connect;
 mod context;
 mod credentials;
 mod direct;
+mod guardrail;
 pub mod identity;
 mod intent;
 mod jobs;
@@ -68,6 +69,7 @@ pub use credentials::{
     CredentialError, NewSecret, RevocationReport, UpstreamClient, UpstreamTokens, sealed_context,
 };
 pub use direct::{DirectItems, DirectTools, Listing, Offer};
+pub use guardrail::GuardrailSettings;
 pub use intent::Meant;
 pub use keys::DataKeyError;
 pub use mcp_session::{McpSession, NewMcpSession};
@@ -121,6 +123,7 @@ pub struct Settings {
     pub approval: ApprovalSettings,
     pub requests: RequestSettings,
     pub calls: CallSettings,
+    pub guardrail: GuardrailSettings,
     /// Between two signatures of where the chains of the audit log end.
     pub sign_heads_every: Duration,
 }
@@ -136,6 +139,7 @@ impl Default for Settings {
             approval: ApprovalSettings::default(),
             requests: RequestSettings::default(),
             calls: CallSettings::default(),
+            guardrail: GuardrailSettings::default(),
             sign_heads_every: Duration::from_secs(60),
         }
     }
@@ -164,6 +168,7 @@ struct Inner {
     webhooks_due: tokio::sync::Notify,
     call_limits: call_limits::CallLimits,
     counts: usage::Counts,
+    waits: approvals::Waits,
     authorization_limits: authorization::AuthorizationLimits,
     providers: identity::Providers,
     egress: Egress,
@@ -227,6 +232,7 @@ impl Broker {
             webhooks_due: tokio::sync::Notify::new(),
             call_limits: call_limits::CallLimits::new(&options.settings.calls),
             counts: usage::Counts::default(),
+            waits: approvals::Waits::default(),
             providers: identity::Providers::new(egress.clone()),
             egress,
             public_egress: options.public_egress,

@@ -7,6 +7,7 @@
 //! A definition is read by everybody who may search, so the credential it was listed with is taken out first; one
 //! that has it in its text is held for an admin to see.
 
+mod harmless;
 mod others;
 
 use std::collections::{HashMap, HashSet};
@@ -23,6 +24,8 @@ use crate::{
     upstream::{Ask, Greeting, UpstreamError, UpstreamLimits, UpstreamSession},
 };
 
+pub(crate) use harmless::approves_harmless_changes;
+use harmless::{is_harmless, let_through};
 pub(crate) use others::{list_others, pins_resources};
 
 /// What an upstream listed.
@@ -147,11 +150,13 @@ fn asked<'a>(method: &'a str, members: &'a str, limits: &UpstreamLimits) -> Ask<
 }
 
 /// What a listing changed.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Changed {
     pub(crate) approved: usize,
     pub(crate) held: usize,
     pub(crate) gone: usize,
+    /// Names of tools whose change was approved without a person: see `listing/harmless.rs`.
+    pub(crate) harmless: Vec<String>,
 }
 
 type Key = (CapabilityKind, String);
@@ -174,6 +179,8 @@ pub(crate) async fn store(
         .into_iter()
         .map(|(kind, name, definition)| ((kind, name), definition))
         .collect();
+    let settings = tx.organizations().find(organization).await?.map(|found| found.settings);
+    let lets_through = settings.as_ref().is_some_and(approves_harmless_changes);
     let first_tools = !stored.keys().any(|(kind, _)| *kind == CapabilityKind::Tool);
     let (prompts_listed, resources_listed) = tx.connections().listed(organization, id).await?;
     let is_first = |kind| match kind {
@@ -188,7 +195,12 @@ pub(crate) async fn store(
         let (kind, name) = (item.definition.kind(), item.definition.name());
         let trusted = is_first(kind) && !item.repeats_credential;
         let key = (kind, name.to_owned());
-        if let Some(row) = row_of(item, stored.get(&key), trusted, now) {
+        let before = stored.get(&key);
+        if let Some(mut row) = row_of(item, before, trusted, now) {
+            let instructions = greeting.instructions.as_deref();
+            if lets_through && before.is_some_and(|it| is_harmless(item, it, instructions)) {
+                let_through(&mut row, &mut changed);
+            }
             match row.state {
                 CapabilityState::Held => changed.held += 1,
                 _ => changed.approved += 1,
@@ -204,6 +216,12 @@ pub(crate) async fn store(
         .map(|((kind, name), _)| (*kind, name.as_str()))
         .collect();
     changed.gone = gone.len();
+    let waits =
+        |row: &storage::Definition| matches!(row.state, CapabilityState::Held | CapabilityState::Rejected);
+    // While something waits, what was approved is older than what was said last.
+    if connection.instructions != greeting.instructions && !first_tools && !stored.values().any(waits) {
+        tx.instructions().remember(organization, id, connection.instructions.as_deref()).await?;
+    }
     if connection.era != Some(era) || connection.instructions != greeting.instructions {
         tx.connections().set_era(organization, id, era, greeting.instructions.as_deref()).await?;
     }

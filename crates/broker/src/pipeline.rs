@@ -1,6 +1,7 @@
 //! The way of one call, top to bottom. Read `docs/ARCHITECTURE.md` beside it: the steps have the same numbers.
 
 mod forward;
+mod guarded;
 mod rounds;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest as _, Sha256};
 use switchboard_domain::{
     AuditOutcome, AuditPhase, AuditRecord, CallError, CallId, Caller, CapabilityKind, CapabilityName,
-    CapabilityState, CredentialOwner, ErrorCode, Timestamp,
+    CapabilityState, CredentialOwner, ErrorCode, SecretValue, Timestamp,
 };
 use switchboard_mcp::{ErrorObject, param_values};
 use switchboard_policy::{Arguments, Decision, Permit, Purpose};
@@ -41,6 +42,10 @@ struct Call<'c> {
     clock_start: tokio::time::Instant,
     context: &'c CallContext,
     record: AuditRecord,
+    /// The arguments as they came, where the organization keeps them on record.
+    arguments: Option<String>,
+    /// What the call was made with: never on record.
+    secrets: Vec<SecretValue>,
 }
 
 impl Broker {
@@ -87,6 +92,8 @@ impl Broker {
             clock_start: tokio::time::Instant::now(),
             context,
             record,
+            arguments: None,
+            secrets: Vec::new(),
         }
     }
 
@@ -94,6 +101,8 @@ impl Broker {
         let Some(snapshot) = self.snapshot(call.context.principal.organization) else {
             return Err(text::unavailable());
         };
+        call.arguments = audit::keeps_arguments(&snapshot.organization.settings)
+            .then(|| request.arguments.map_or("{}", RawValue::get).to_owned());
         let prepared = match self.prepare(call, &snapshot, request).await {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -104,7 +113,10 @@ impl Broker {
         // 6. on record before anything happens
         self.started(call).await?;
         // 7. and 8., then 9.
-        let outcome = self.upstream(call, &prepared, request).await;
+        let outcome = match self.upstream(call, &prepared, request).await {
+            Ok(done) => self.guarded_result(call, &snapshot, &prepared, request, done).await,
+            failed => failed,
+        };
         self.completed(call, &outcome).await;
         outcome
     }
@@ -170,6 +182,7 @@ impl Broker {
         let spent = self.spend_quotas(snapshot, &call.context.principal, known).await.inspect_err(|_| {
             call.record.decision = Some("deny:quota".into());
         })?;
+        self.guarded_call(call, snapshot, (known, &name), request).await?;
         let permit = match decision {
             Decision::Allow(permit) => permit,
             Decision::Deny(_) => return Err(unknown()),
@@ -274,6 +287,7 @@ impl Broker {
         let elapsed = call.clock_start.elapsed();
         let mut record = std::mem::take(&mut call.record);
         record.outcome = Some(outcome);
+        record.arguments = call.arguments.take().map(|sent| audit::kept_arguments(&sent, &call.secrets));
         record.code = code.map(|code| code.as_str().to_owned());
         record.duration_ms = Some(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
         metrics::histogram!("switchboard_call_duration_seconds").record(elapsed.as_secs_f64());

@@ -15,8 +15,8 @@ use switchboard_domain::{
 };
 use switchboard_policy::{ConnectionFacts, PolicySet, Rule, RuleAction, RuleList};
 use switchboard_storage::{
-    CredentialInfo, Db, Organization, PendingAuthorization, PolicyDocument, PolicyLayer, StorageError,
-    Toolkit,
+    CredentialInfo, Db, Guardrail, Organization, PendingAuthorization, PolicyDocument, PolicyLayer,
+    StorageError, Toolkit,
 };
 use tokio::time::Instant;
 
@@ -146,6 +146,7 @@ pub struct Snapshot {
     member_rules: HashMap<MemberId, Arc<RuleList>>,
     hold_destructive: bool,
     pub(crate) quotas: Quotas,
+    pub(crate) guardrail: Option<Guardrail>,
     pub index: Arc<Index>,
 }
 
@@ -274,6 +275,7 @@ impl Snapshots {
         let pending = tx.upstream_authorizations().pending(organization).await?;
         let toolkits = tx.toolkits().list(organization).await?;
         let policies = tx.policies().all(organization).await?;
+        let guardrail = tx.guardrails().find(organization).await?;
         let index =
             before.as_ref().map_or_else(|| Arc::new(Index::new()), |before| Arc::clone(&before.index));
         let mut connections = HashMap::with_capacity(cataloged.len());
@@ -313,7 +315,7 @@ impl Snapshots {
                 index.remove(id);
             }
         }
-        let snapshot = assemble(found, connections, toolkits, policies, index);
+        let snapshot = Snapshot { guardrail, ..assemble(found, connections, toolkits, policies, index) };
         self.by_slug.write().insert(snapshot.organization.slug.clone(), organization);
         self.held.write().insert(organization, Held { snapshot: Arc::new(snapshot) });
         Ok(())
@@ -405,6 +407,7 @@ fn assemble(
     Snapshot {
         version: organization.version,
         quotas: Quotas::of(&organization.settings),
+        guardrail: None,
         organization,
         connections,
         by_slug,

@@ -6,6 +6,8 @@
 //! timestamp and body. It goes through `egress` like everything else, in the background: no call ever waits for it. What is
 //! not taken with a 2xx is tried again, less and less often; what waits is in the database, and survives a restart.
 
+mod otlp;
+
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -14,7 +16,8 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 use switchboard_domain::{
-    AuditOutcome, AuditPhase, AuditRecord, EventId, OrganizationId, Timestamp, WebhookId, WriterId,
+    AuditOutcome, AuditPhase, AuditRecord, EventId, OrganizationId, Timestamp, WebhookFormat, WebhookId,
+    WriterId,
 };
 use switchboard_egress::{ByteLimit, Deadlines, Redirects, Request};
 use switchboard_storage::{Delivery, StorageError, Tx, Webhook};
@@ -40,7 +43,7 @@ const TURN: usize = 50;
 
 /// What a webhook can be told.
 pub const EVENTS: &[&str] = &["approval.requested", "approval.decided", "audit.entries"];
-const AUDIT: &str = "audit.entries";
+pub(crate) const AUDIT: &str = "audit.entries";
 
 /// The envelope of a webhook's secret.
 pub(crate) fn webhook_context(organization: OrganizationId, id: WebhookId) -> SealContext {
@@ -208,9 +211,14 @@ impl Broker {
                 drop(tx);
                 let (Some(first), Some(last)) = (page.first(), page.last()) else { break };
                 let (from, to) = (first.seq, last.seq);
-                let entries: Vec<Value> = page.iter().map(entry_view).collect();
-                let data = json!({ "organization": organization, "entries": entries });
-                let body = json!({ "type": AUDIT, "timestamp": self.clock().now(), "data": data });
+                let body = match webhook.format {
+                    WebhookFormat::Otlp => otlp::logs(&page, self.clock().now()),
+                    WebhookFormat::Json => {
+                        let entries: Vec<Value> = page.iter().map(entry_view).collect();
+                        let data = json!({ "organization": organization, "entries": entries });
+                        json!({ "type": AUDIT, "timestamp": self.clock().now(), "data": data })
+                    }
+                };
                 let sent = self.post(webhook, &format!("aud_{writer}_{from}_{to}"), body.to_string()).await;
                 let now = self.clock().now();
                 let mut tx = self.db().write().await?;
@@ -263,8 +271,8 @@ impl Broker {
     }
 }
 
-/// The headers of a delivery.
-fn signed(secret: &[u8], id: &str, at: Timestamp, body: &str) -> Option<HeaderMap> {
+/// The headers of a delivery, and of a question to a guardrail.
+pub(crate) fn signed(secret: &[u8], id: &str, at: Timestamp, body: &str) -> Option<HeaderMap> {
     let seconds = at.as_secs().to_string();
     let parts: [&[u8]; 5] = [id.as_bytes(), b".", seconds.as_bytes(), b".", body.as_bytes()];
     let signature = format!("v1,{}", STANDARD.encode(hmac(secret, &parts)));

@@ -61,6 +61,10 @@ pub struct AuditRecord {
     /// The approval that was used up for the call, or that it waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<String>,
+    /// What the organization's guardrail said before the call and about its result: `{before, after}`, each with
+    /// `decision`, `reason` and `duration_ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guardrail: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +81,9 @@ pub struct AuditRecord {
     /// SHA-256 of the arguments as sent, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments_digest: Option<String>,
+    /// The arguments, without what looks secret, where the organization keeps them: with the end of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Value>,
     /// Whose credential was used: `shared` or a member id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,

@@ -141,6 +141,8 @@ ids! {
     SetupLinkId "setup";
     /// An address that an organization has told what happens.
     WebhookId "whk";
+    /// Who is asked about an organization's calls.
+    GuardrailId "grl";
     /// Something that happened, as webhooks are told of it.
     EventId "evt";
     /// Asks somebody into an organization, once.

@@ -12,6 +12,7 @@ mod capability;
 mod clock;
 mod connection;
 mod error;
+mod guardrail;
 mod id;
 mod name;
 mod period;
@@ -19,6 +20,7 @@ mod principal;
 mod random;
 mod secret;
 mod status;
+mod webhook;
 
 pub use access::{Grant, GrantSubject, Grants, Scope, Scopes};
 pub use approval::ApprovalStatus;
@@ -31,11 +33,12 @@ pub use connection::{
     ProtocolEra, Rollout, Switches, ToolFilter, Transport,
 };
 pub use error::{Action, ActionType, Actor, CallError, ErrorCode, Retry};
+pub use guardrail::GuardrailFailure;
 pub use id::{
-    ApprovalId, AuthorizationId, CallId, ConnectionId, CredentialId, DataKeyId, EventId, IdError, IdentityId,
-    IdentityProviderId, InvitationId, KeyEncryptionKeyId, McpLetterId, McpTaskId, MemberId, OauthClientId,
-    OauthGrantId, OrganizationId, RefreshTokenId, ServiceAccountId, SessionId, SetupLinkId, TeamId, TokenId,
-    ToolkitId, WebhookId, WriterId,
+    ApprovalId, AuthorizationId, CallId, ConnectionId, CredentialId, DataKeyId, EventId, GuardrailId,
+    IdError, IdentityId, IdentityProviderId, InvitationId, KeyEncryptionKeyId, McpLetterId, McpTaskId,
+    MemberId, OauthClientId, OauthGrantId, OrganizationId, RefreshTokenId, ServiceAccountId, SessionId,
+    SetupLinkId, TeamId, TokenId, ToolkitId, WebhookId, WriterId,
 };
 pub use name::{CapabilityName, CapabilityPattern, NameError, Slug};
 pub use period::Period;
@@ -43,3 +46,4 @@ pub use principal::{COMMAND_LINE, Caller, ClientInfo, Principal, Proof, Resource
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use secret::SecretValue;
 pub use status::{ConnectionStatus, Diagnosis, Stage, Status};
+pub use webhook::WebhookFormat;

@@ -20,9 +20,11 @@ mod credential;
 mod db;
 mod error;
 mod grant;
+mod guardrail;
 mod identity;
 mod identity_provider;
 mod identity_revocation;
+mod instructions;
 mod invitation;
 mod key;
 mod lease;
@@ -74,9 +76,11 @@ pub use credential::{CredentialHealth, CredentialInfo, Credentials, PutCredentia
 pub use db::{AuditDurability, Db, Location, Migrations, Options};
 pub use error::{Cause, StorageError};
 pub use grant::GrantRows;
+pub use guardrail::{Guardrail, Guardrails};
 pub use identity::{Identities, Identity, IdentityAccount};
 pub use identity_provider::{IdentityProvider, IdentityProviders, SealedWith};
 pub use identity_revocation::{IdentityRevocation, IdentityRevocations};
+pub use instructions::Instructions;
 pub use invitation::{Invitation, Invitations};
 pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
 pub use lease::{Lease, Leases};
@@ -129,9 +133,11 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         connection_key::ALL,
         credential::ALL,
         grant::ALL,
+        guardrail::ALL,
         identity::ALL,
         identity_provider::ALL,
         identity_revocation::ALL,
+        instructions::ALL,
         invitation::ALL,
         key::ALL,
         leaving::ALL,

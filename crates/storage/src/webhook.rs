@@ -5,13 +5,13 @@
 
 use serde_json::Value;
 use sqlx::types::Json;
-use switchboard_domain::{DataKeyId, EventId, OrganizationId, Timestamp, WebhookId, WriterId};
+use switchboard_domain::{DataKeyId, EventId, OrganizationId, Timestamp, WebhookFormat, WebhookId, WriterId};
 use switchboard_vault::Sealed;
 use uuid::Uuid;
 
 use crate::{
     SealedWith, StorageError, Tx,
-    row::{document, text},
+    row::{document, text, word},
     statement::{execute, fetch_all, fetch_optional, statements},
 };
 
@@ -25,6 +25,7 @@ pub struct Webhook {
     pub enabled: bool,
     /// Names of the events it is told.
     pub events: Value,
+    pub format: WebhookFormat,
     /// What deliveries are signed with.
     pub secret: SealedWith,
     /// Failures of the stream of the audit log in a row.
@@ -51,12 +52,12 @@ pub struct Delivery {
 
 macro_rules! columns {
     () => {
-        "organization_id, id, name, url, enabled, events, data_key_id, failures, next_at, told_at, last_error, created_at, revision, sealed"
+        "organization_id, id, name, url, enabled, events, data_key_id, failures, next_at, told_at, last_error, created_at, revision, format, sealed"
     };
 }
 
 statements! {
-    INSERT = "INSERT INTO webhook (organization_id, id, name, url, enabled, events, data_key_id, failures, next_at, created_at, revision, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8, 1, $9)";
+    INSERT = "INSERT INTO webhook (organization_id, id, name, url, enabled, events, data_key_id, failures, next_at, created_at, revision, sealed, format) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8, 1, $9, $10)";
     UPDATE = "UPDATE webhook SET name = $3, url = $4, enabled = $5, events = $6, failures = 0, next_at = $7, last_error = NULL, revision = revision + 1 WHERE organization_id = $1 AND id = $2 AND revision = $8";
     FIND = (concat!("SELECT ", columns!(), " FROM webhook WHERE organization_id = $1 AND id = $2"));
     LIST = (concat!("SELECT ", columns!(), " FROM webhook WHERE organization_id = $1 ORDER BY id"));
@@ -87,12 +88,16 @@ struct Row {
     last_error: Option<String>,
     created_at: i64,
     revision: i64,
+    format: String,
     sealed: Vec<u8>,
 }
 
-impl From<Row> for Webhook {
-    fn from(row: Row) -> Self {
-        Self {
+impl TryFrom<Row> for Webhook {
+    type Error = StorageError;
+
+    fn try_from(row: Row) -> Result<Self, StorageError> {
+        Ok(Self {
+            format: word(&row.format, WebhookFormat::from_word, "webhook format")?,
             id: WebhookId::from_uuid(row.id),
             organization: OrganizationId::from_uuid(row.organization_id),
             name: row.name,
@@ -109,7 +114,7 @@ impl From<Row> for Webhook {
             last_error: row.last_error,
             created_at: Timestamp::from_micros(row.created_at),
             revision: row.revision,
-        }
+        })
     }
 }
 
@@ -163,6 +168,7 @@ impl Webhooks<'_> {
             webhook.secret.data_key.as_uuid(),
             webhook.created_at.as_micros(),
             &webhook.secret.sealed.0[..],
+            webhook.format.as_str(),
         )
         .map(drop)
     }
@@ -190,12 +196,14 @@ impl Webhooks<'_> {
         organization: OrganizationId,
         id: WebhookId,
     ) -> Result<Option<Webhook>, StorageError> {
-        Ok(fetch_optional!(self.tx, FIND => Row, organization.as_uuid(), id.as_uuid())?.map(Webhook::from))
+        fetch_optional!(self.tx, FIND => Row, organization.as_uuid(), id.as_uuid())?
+            .map(Webhook::try_from)
+            .transpose()
     }
 
     pub async fn list(self, organization: OrganizationId) -> Result<Vec<Webhook>, StorageError> {
         let rows = fetch_all!(self.tx, LIST => Row, organization.as_uuid())?;
-        Ok(rows.into_iter().map(Webhook::from).collect())
+        rows.into_iter().map(Webhook::try_from).collect()
     }
 
     pub async fn delete(self, organization: OrganizationId, id: WebhookId) -> Result<bool, StorageError> {

@@ -270,6 +270,7 @@ pub fn sealed_context(organization: OrganizationId, column: SealedColumn, row: &
         SealedColumn::UpstreamClient => ("upstream_client", "secret"),
         SealedColumn::UpstreamAuthorization => ("upstream_authorization", "verifier"),
         SealedColumn::ConnectionKey => ("connection_key", "sealed"),
+        SealedColumn::Guardrail => ("guardrail", "secret"),
         SealedColumn::Webhook => ("webhook", "secret"),
     };
     SealContext { organization, table, row: row.row, owner: row.owner, field, version: row.version }

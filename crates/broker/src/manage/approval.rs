@@ -235,6 +235,7 @@ impl Broker {
         self.queue_event(&mut tx, principal.organization, "approval.decided", &self.told_of(&told)).await?;
         self.commit_change(&allowed, tx, change).await?;
         self.deliver_soon();
+        self.tell_who_waits();
         self.read_approval(principal, id).await
     }
 

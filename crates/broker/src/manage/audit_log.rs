@@ -158,6 +158,8 @@ const COLUMNS: &[&str] = &[
     "seq",
     "previous_hash",
     "hash",
+    "guardrail",
+    "arguments",
 ];
 
 /// RFC 4180, and no cell that a spreadsheet would take for a formula.

@@ -145,6 +145,9 @@ operations! {
     ReadWebhook = "webhook.read", Admin, Reads;
     UpdateWebhook = "webhook.update", Admin, Writes;
     DeleteWebhook = "webhook.delete", Admin, Writes;
+    ReadGuardrail = "guardrail.read", Admin, Reads;
+    PutGuardrail = "guardrail.put", Admin, Writes;
+    DeleteGuardrail = "guardrail.delete", Admin, Writes;
     ReadAudit = "audit.read", Admin, Reads;
     ExportAudit = "audit.export", Admin, Reads;
     ReadAuditHeads = "audit_heads.read", Admin, Reads;

@@ -9,7 +9,11 @@ use super::{
     Operation, Refusal, Target, authorize, connection_input::check_name, identity_provider::password_sign_in,
     record::Change, refusal::Violations,
 };
-use crate::{Broker, audit::retention_days};
+use crate::{
+    Broker,
+    audit::{keeps_arguments, retention_days},
+    listing::approves_harmless_changes,
+};
 
 const MAX_TOKEN_DAYS: u32 = 3_650;
 const MAX_RETENTION_DAYS: u32 = 36_500;
@@ -47,6 +51,10 @@ pub struct SettingsView {
     pub max_personal_connections: u32,
     /// After how many days entries of the audit log are deleted; 0 keeps them for good.
     pub audit_retention_days: u32,
+    /// Keep arguments of calls in the audit log, without what looks secret; off, it has their digest alone.
+    pub audit_arguments: bool,
+    /// Approve by itself what changes in a tool and can't alter what a model is told or what is sent (see the guide).
+    pub approve_harmless_changes: bool,
 }
 
 /// Changes to the organization.
@@ -76,6 +84,10 @@ pub struct SettingsEdit {
     pub max_personal_connections: Option<u32>,
     #[serde(default)]
     pub audit_retention_days: Option<u32>,
+    #[serde(default)]
+    pub audit_arguments: Option<bool>,
+    #[serde(default)]
+    pub approve_harmless_changes: Option<bool>,
 }
 
 /// Nobody may until an admin says so: a member's own server is one that no admin has looked at.
@@ -97,6 +109,8 @@ impl From<Organization> for OrganizationView {
                 personal_connections: personal_connections_allowed(&found.settings),
                 max_personal_connections: max_personal_connections(&found.settings),
                 audit_retention_days: retention_days(&found.settings).unwrap_or(0),
+                audit_arguments: keeps_arguments(&found.settings),
+                approve_harmless_changes: approves_harmless_changes(&found.settings),
             },
             id: found.id,
             slug: found.slug.to_string(),
@@ -159,6 +173,8 @@ impl Broker {
                     ("personal_connections", edit.personal_connections.map(Value::from)),
                     ("max_personal_connections", edit.max_personal_connections.map(Value::from)),
                     ("audit_retention_days", edit.audit_retention_days.map(Value::from)),
+                    ("audit_arguments", edit.audit_arguments.map(Value::from)),
+                    ("approve_harmless_changes", edit.approve_harmless_changes.map(Value::from)),
                 ];
                 for (name, value) in given {
                     if let Some(value) = value {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use switchboard_catalog::{differences, displayed, revealed};
+use switchboard_catalog::{differences, displayed, fingerprint, revealed};
 use switchboard_domain::{CapabilityKind, CapabilityState, ConnectionId, Principal};
 use switchboard_storage::{self as storage, CapabilityRow, Tx};
 
@@ -49,6 +49,8 @@ pub struct ReviewView {
     pub differences: Vec<DifferenceView>,
     /// What the server says of itself now, characters that can't be seen written out: part of what is approved.
     pub instructions: Option<String>,
+    /// What it said when the definition was approved, where that was something else.
+    pub instructions_before: Option<String>,
     /// As the upstream lists it now.
     #[schema(value_type = Object)]
     pub listed: Value,
@@ -102,9 +104,12 @@ impl Broker {
         let known = self.known_connection(principal.organization, id).await?;
         let target = Target::Connection { connection: &known.connection, grants: &known.grants };
         let _allowed = authorize(principal, Operation::ReadReview, target)?;
-        let rows = self.db().single().await?.capabilities().definitions(principal.organization, id).await?;
-        let shown =
-            rows.into_iter().filter_map(|(kind, name, row)| review_view(&known, (kind, name), row)).collect();
+        let mut tx = self.db().single().await?;
+        let rows = tx.capabilities().definitions(principal.organization, id).await?;
+        let said = tx.instructions().before(principal.organization, id).await?;
+        drop(tx);
+        let view = |(kind, name, row)| review_view(&known, (kind, name), row, said.as_deref());
+        let shown = rows.into_iter().filter_map(view).collect();
         page.cut(shown, |review: &ReviewView| format!("{} {}", review.kind.as_str(), review.name))
     }
 
@@ -192,6 +197,7 @@ fn review_view(
     known: &Known,
     (kind, name): (CapabilityKind, String),
     row: storage::Definition,
+    said: Option<&str>,
 ) -> Option<ReviewView> {
     if !matches!(row.state, CapabilityState::Held | CapabilityState::Rejected) {
         return None;
@@ -207,7 +213,13 @@ fn review_view(
         before: it.before,
         after: it.after,
     };
+    // The digest of what was approved covers what the server said then.
+    let instructions = known.connection.instructions.as_deref();
+    let of_tool = row.approved.as_deref().filter(|_| kind == CapabilityKind::Tool);
+    let said_otherwise =
+        of_tool.is_some_and(|approved| fingerprint(approved, instructions).ok() != row.approved_fingerprint);
     Some(ReviewView {
+        instructions_before: said.filter(|_| said_otherwise).map(revealed),
         findings: parse_as(kind, &row.listed, known)
             .map(|definition| findings(&definition))
             .unwrap_or_default(),

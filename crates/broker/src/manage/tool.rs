@@ -92,6 +92,7 @@ pub(crate) fn by_hand(principal: Principal, request_id: Arc<str>) -> CallContext
         request_id,
         client: Some(ClientInfo { name: name.into(), version: env!("CARGO_PKG_VERSION").into() }),
         narrowing: Narrowing::default(),
+        patience: None,
         era: Era::Modern,
         challenge_organization: None,
     }

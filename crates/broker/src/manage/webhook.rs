@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use switchboard_domain::{OrganizationId, Principal, Timestamp, WebhookId};
+use switchboard_domain::{OrganizationId, Principal, Timestamp, WebhookFormat, WebhookId};
 use switchboard_storage::{SealedWith, Webhook};
 use switchboard_vault::seal;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Broker,
-    webhooks::{EVENTS, webhook_context},
+    webhooks::{AUDIT, EVENTS, webhook_context},
 };
 
 const MOST: usize = 20;
@@ -28,6 +28,9 @@ pub struct WebhookView {
     pub url: String,
     pub enabled: bool,
     pub events: Vec<String>,
+    /// `json`, or `otlp` for a collector of logs.
+    #[schema(value_type = String)]
+    pub format: WebhookFormat,
     /// What deliveries are signed with is shown once, when it is made.
     pub has_secret: bool,
     /// Failures in a row.
@@ -51,6 +54,7 @@ impl From<Webhook> for WebhookView {
             name: webhook.name,
             url: webhook.url,
             enabled: webhook.enabled,
+            format: webhook.format,
             has_secret: true,
             failures: webhook.failures,
             last_error: webhook.last_error,
@@ -77,6 +81,14 @@ pub struct NewWebhook {
     pub url: String,
     /// `approval.requested`, `approval.decided`, `audit.entries`.
     pub events: Vec<String>,
+    /// `json` (without), or `otlp`: entries of the audit log as OTLP logs, to a collector's `/v1/logs`.
+    #[serde(default = "json_format")]
+    #[schema(value_type = Option<String>)]
+    pub format: WebhookFormat,
+}
+
+const fn json_format() -> WebhookFormat {
+    WebhookFormat::Json
 }
 
 /// Changes to one; an absent member stays.
@@ -111,6 +123,10 @@ impl Broker {
         let events = webhook.events.as_array().map(Vec::as_slice).unwrap_or_default();
         if events.is_empty() || events.iter().any(|event| !EVENTS.iter().any(|known| event == known)) {
             violations.add("events", format!("Name one or more of {}.", EVENTS.join(", ")));
+        }
+        let audit_alone = events.len() == 1 && events[0] == AUDIT;
+        if webhook.format == WebhookFormat::Otlp && !audit_alone {
+            violations.add("events", format!("A collector of logs takes {AUDIT} and nothing else."));
         }
         violations.into_result()
     }
@@ -151,6 +167,7 @@ impl Broker {
             url: new.url,
             enabled: true,
             events: json!(new.events),
+            format: new.format,
             secret: SealedWith { data_key: key.id, sealed },
             failures: 0,
             next_at: now,
@@ -218,5 +235,6 @@ impl Broker {
 fn facts(webhook: &Webhook) -> serde_json::Value {
     json!({
         "name": webhook.name, "url": origin(&webhook.url), "enabled": webhook.enabled, "events": webhook.events,
+        "format": webhook.format,
     })
 }

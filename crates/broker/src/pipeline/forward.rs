@@ -48,6 +48,7 @@ impl Broker {
             secrets.extend(auth.secrets.iter().cloned());
             outcome = self.ask_upstream((prepared, identity.as_ref()), request, auth.clone()).await;
         }
+        call.secrets.clone_from(&secrets);
         let error = match outcome {
             Ok((result, peek)) => {
                 self.reached_again(known);

@@ -70,6 +70,17 @@ impl Side {
         format!("{{\"extensions\":{{\"{TASKS}\":{{}}}}{comma}{questions}").into()
     }
 
+    /// Tells the client how it goes, if it listens; one that reads slowly misses it.
+    pub fn tell_progress(&self, progress: u64, message: &str) {
+        let Some(token) = &self.progress_token else { return };
+        let message = serde_json::Value::from(message);
+        let params =
+            format!("{{\"progressToken\":{},\"progress\":{progress},\"message\":{message}}}", token.get());
+        if let Ok(params) = RawValue::from_string(params) {
+            let _ = self.events.try_send(SideEvent::Notification { method: PROGRESS, params });
+        }
+    }
+
     /// Asks the client and waits for what it says.
     pub(crate) async fn ask(&self, method: &str, params: Option<Box<RawValue>>) -> SideReply {
         if !may_ask(method, params.as_deref()) {

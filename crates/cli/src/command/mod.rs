@@ -12,6 +12,7 @@ mod connection;
 mod demo;
 mod doctor;
 mod grant;
+mod guardrail;
 mod healthcheck;
 mod identity_provider;
 mod keys;
@@ -57,8 +58,8 @@ Run it
 Use it (--server, --token)
   login | logout       through the browser, instead of --token
   connection           add | list | show | check | connect | review | refresh | remove
-  grant | toolkit | policy | approval | quota | rollout | webhook | audit | usage
-  member | team | service-account | identity-provider | oauth-client | client | token
+  grant | toolkit | policy | approval | guardrail | quota | rollout | audit | usage
+  member | team | service-account | identity-provider | oauth-client | client | token | webhook
   search QUERY         what an agent would find
   call NAME JSON       run a capability
 
@@ -96,6 +97,8 @@ enum Command {
     Toolkit(toolkit::Arguments),
     /// Rules on what may be called, and which of them decides
     Policy(policy::Arguments),
+    /// Who is asked about calls before they go out
+    Guardrail(guardrail::Arguments),
     /// How many calls a day or month have room for
     Quota(quota::Arguments),
     /// Connections that admins try out before everybody has them
@@ -195,6 +198,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Grant(arguments) => grant::run(&arguments),
         Command::Toolkit(arguments) => toolkit::run(&arguments),
         Command::Policy(arguments) => policy::run(&arguments),
+        Command::Guardrail(arguments) => guardrail::run(&arguments),
         Command::Quota(arguments) => quota::run(&arguments),
         Command::Usage(arguments) => usage::run(&arguments),
         Command::Rollout(arguments) => rollout::run(&arguments),

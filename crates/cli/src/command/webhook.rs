@@ -31,6 +31,9 @@ enum Command {
         /// approval.requested, approval.decided or audit.entries; several by repeating it
         #[arg(long = "event", required = true, value_name = "EVENT")]
         events: Vec<String>,
+        /// json, or otlp: the audit log as OTLP logs, to a collector's /v1/logs
+        #[arg(long, default_value = "json", value_parser = ["json", "otlp"])]
+        format: String,
     },
     /// Tell it nothing for now
     Disable { webhook: String },
@@ -58,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 let columns = [
                     ("NAME", "name"),
                     ("URL", "url"),
+                    ("FORMAT", "format"),
                     ("ENABLED", "enabled"),
                     ("TOLD", "told_at"),
                     ("FAILURES", "failures"),
@@ -67,8 +71,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 output::list(&rows, &columns, json, "Nothing is told of what happens.");
                 return Ok(());
             }
-            Command::Add { name, url, events } => {
-                let body = json!({ "name": name, "url": url, "events": events });
+            Command::Add { name, url, events, format } => {
+                let body = json!({ "name": name, "url": url, "events": events, "format": format });
                 let created = client.post("/webhooks", &body).await?;
                 if !json {
                     output::print(&cell(&created, "secret"));

@@ -6,6 +6,7 @@
 mod error;
 mod file;
 mod flags;
+mod groups;
 mod oauth_clients;
 mod reference;
 mod setting;
@@ -17,9 +18,10 @@ mod typed;
 
 pub(crate) use error::ConfigError;
 pub(crate) use flags::SettingFlags;
+pub(crate) use groups::{EgressSettings, LogFormat, LogSettings, OtlpSettings};
 pub(crate) use reference::reference;
 pub(crate) use setting::parse_duration;
 pub(crate) use settings::{Environment, Settings};
 pub(crate) use show::{as_json, as_table};
 pub(crate) use suggest::nearest;
-pub(crate) use typed::{Config, EgressSettings, LogFormat, LogSettings, OtlpSettings};
+pub(crate) use typed::Config;

@@ -47,6 +47,9 @@ fn main() -> Vec<Setting> {
         S("calls.per_minute_per_member", "CALLS_PER_MINUTE_PER_MEMBER", Kind::Count, "0", "The same, of one member or service account. 0: no limit."),
         S("calls.per_minute_per_organization", "CALLS_PER_MINUTE_PER_ORGANIZATION", Kind::Count, "0", "The same, of a whole organization. 0: no limit."),
         S("calls.per_minute_per_connection", "CALLS_PER_MINUTE_PER_CONNECTION", Kind::Count, "0", "Calls that go out to one connection a minute, by everybody together. 0: no limit."),
+        S("guardrail.timeout", "GUARDRAIL_TIMEOUT", Kind::Duration, "5s", "How long an organization's guardrail may take to answer about one call or one result."),
+        S("guardrail.max_question_bytes", "GUARDRAIL_MAX_QUESTION_BYTES", Kind::Size, "4MiB", "Largest question to a guardrail, with arguments or result; a larger one counts as a failure of the guardrail."),
+        S("guardrail.max_answer_bytes", "GUARDRAIL_MAX_ANSWER_BYTES", Kind::Size, "64KiB", "Largest answer of a guardrail."),
         S("database.url", "DATABASE_URL", Kind::Secret, "", "PostgreSQL instead of SQLite in the data directory: postgres://user:password@host/database.").flag("database-url", "URL"),
         S("database.no_migrate", "NO_MIGRATE", Kind::Switch, "false", "Refuse to start instead of migrating an older schema.").flag("no-migrate", "BOOL"),
         S("database.read_connections", "DATABASE_READ_CONNECTIONS", Kind::Count, "4", "Connections that read at the same time."),
@@ -72,6 +75,7 @@ fn people() -> Vec<Setting> {
         S("sign_in.wrong_tokens_per_minute_per_source", "SIGN_IN_WRONG_TOKENS_PER_MINUTE_PER_SOURCE", Kind::Count, "60", "Wrong access tokens a minute from one source, before it has to wait."),
         S("approval.lifetime", "APPROVAL_LIFETIME", Kind::Duration, "1h", "A call that waits for a person's approval: within this, somebody decides and the agent calls again."),
         S("approval.max_waiting", "APPROVAL_MAX_WAITING", Kind::Count, "50", "Calls of one person or service account that may wait for an approval."),
+        S("approval.max_wait", "APPROVAL_MAX_WAIT", Kind::Duration, "5m", "The longest that a held call waits for a person's decision where its client asks for that (Switchboard-Wait); 0s: it never waits."),
         S("approval.kept", "APPROVAL_KEPT", Kind::Duration, "720h", "How long an approval that is over can still be looked at; then its arguments are gone."),
     ]
 }

@@ -144,6 +144,7 @@ async fn assemble(
             approval: config.approval,
             requests: config.requests,
             calls: config.calls,
+            guardrail: config.guardrail,
             sign_heads_every: config.sign_heads_every,
             ..switchboard_broker::Settings::default()
         },

@@ -11,6 +11,7 @@ mod call;
 mod connections;
 mod credentials;
 mod dispatch;
+mod guardrail;
 mod identity_providers;
 mod invitations;
 mod known_servers;
@@ -71,6 +72,7 @@ fn routes() -> Vec<Route> {
         approvals::routes(),
         audit::routes(),
         usage::routes(),
+        guardrail::routes(),
         webhooks::routes(),
     ]
     .into_iter()

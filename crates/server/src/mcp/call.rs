@@ -8,11 +8,11 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use switchboard_broker::{CallContext, CallFailure, Execute, Executed, Search};
+use switchboard_broker::{CallContext, CallFailure, Execute, Executed, Search, Side};
 use switchboard_domain::{CallError, ErrorCode};
-use switchboard_mcp::{Era, ProtocolError, Request};
+use switchboard_mcp::{Era, ProtocolError, RawObject, Request};
 
-use super::{definitions, dispatch, elicitation, session::LiveSession};
+use super::{definitions, direct::Outcome, dispatch, elicitation, session::LiveSession, waiting};
 use crate::ServerState;
 
 #[derive(Deserialize)]
@@ -85,11 +85,44 @@ async fn execute(
     arguments: &str,
     session: Option<&LiveSession>,
 ) -> Response<Body> {
-    let outcome = match serde_json::from_str::<Execute<'_>>(arguments) {
-        Ok(execute) => state.broker.execute(context, &execute).await,
-        Err(error) => Err(unreadable(definitions::EXECUTE, &error)),
-    };
+    let outcome = run(state, context, request, (arguments, None)).await;
     finish(state, context, request, outcome, session)
+}
+
+async fn run(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+    (arguments, side): (&str, Option<&Side>),
+) -> Outcome {
+    let mut execute = serde_json::from_str::<Execute<'_>>(arguments)
+        .map_err(|error| unreadable(definitions::EXECUTE, &error))?;
+    execute.approval_id = execute.approval_id.or_else(|| elicitation::approval_of(request.params));
+    waiting::execute(state, context, request, (execute, side)).await
+}
+
+/// Whether this is a call that could be held.
+pub(super) fn is_execute(request: &Request<'_>) -> bool {
+    let params = request.params.and_then(|params| RawObject::parse(params).ok());
+    request.method == "tools/call"
+        && params
+            .and_then(|params| params.read::<String>("name"))
+            .is_some_and(|it| it == definitions::EXECUTE)
+}
+
+/// A call whose client hears what happens before the answer. The upstream has no part in that here.
+pub(super) async fn run_listened(
+    state: &ServerState,
+    context: &CallContext,
+    request: &Request<'_>,
+    side: Option<&Side>,
+) -> Result<Outcome, ProtocolError> {
+    let params: CallParams<'_> = dispatch::read_params(request)?;
+    let arguments = params.arguments.map_or("{}", RawValue::get);
+    if !arguments.starts_with('{') {
+        return Err(ProtocolError::invalid_params("`arguments` must be an object"));
+    }
+    Ok(run(state, context, request, (arguments, side)).await)
 }
 
 /// The upstream's result unchanged, or what went wrong.
@@ -134,7 +167,10 @@ pub(super) fn failed(
     failure: &CallFailure,
     session: Option<&LiveSession>,
 ) -> Response<Body> {
-    if let Some(asked) = elicitation::to_connect(context, request, &failure.error, session) {
+    if let Some(asked) = elicitation::to_act(context, request, &failure.error) {
+        return dispatch::success(request, asked.to_string().into());
+    }
+    if let Some(asked) = elicitation::by_error(context, request, &failure.error, session) {
         return asked;
     }
     let mut response = structured(context, request, &failure.to_json(&context.request_id), true);

@@ -12,7 +12,7 @@ use serde_json::{Value, json, value::RawValue};
 use switchboard_broker::{Again, CallContext, CallFailure, Execute, Executed, Listing, Side, Via};
 use switchboard_mcp::{Era, ProtocolError, Request, TASKS, decode_header_value, names, param_values};
 
-use super::{call, definitions, dispatch, listen, others, session, talk, tasks};
+use super::{call, definitions, dispatch, listen, others, session, talk, tasks, waiting};
 use crate::ServerState;
 
 pub(super) async fn serve(
@@ -148,6 +148,7 @@ pub(super) async fn run(
         mirrored(state, context, headers, capability, arguments).await?;
     }
     let others::Tried { approval_id, request_state, input_responses } = others::tried(request);
+    let listens = side.clone();
     let execute = Execute {
         name: Cow::Borrowed(capability),
         arguments,
@@ -158,7 +159,7 @@ pub(super) async fn run(
         side,
         again: Again { input_responses, request_state: request_state.as_deref() },
     };
-    let outcome = state.broker.execute(context, &execute).await;
+    let outcome = waiting::execute(state, context, request, (execute, listens.as_ref())).await;
     Ok(outcome.map(|done| state.broker.readdressed(context, capability, done)))
 }
 

@@ -15,7 +15,8 @@ use switchboard_mcp::{
 };
 
 use super::{
-    call, definitions, direct, elicitation, json as answer, listen, narrowing, protocol_error, session,
+    call, definitions, direct, elicitation, json as answer, listen, narrowing, protocol_error, session, talk,
+    waiting,
 };
 use crate::{RequestId as TraceId, ServerState};
 
@@ -57,6 +58,7 @@ async fn serve(
     session::check_id(&parts.headers)?;
     let (version, client) = version_of(&parts.headers, request)?;
     let narrowing = narrowing::read(&parts.headers, request.params)?;
+    let patience = waiting::patience(&parts.headers, request)?;
     let trace_id = parts.extensions.get::<TraceId>().cloned().unwrap_or_default();
     let context = CallContext {
         principal,
@@ -64,6 +66,7 @@ async fn serve(
         request_id: trace_id.0,
         client: client.or_else(|| user_agent(&parts.headers)),
         narrowing,
+        patience,
         era: version.era(),
         challenge_organization: organization,
     };
@@ -71,6 +74,9 @@ async fn serve(
         && state.broker.offer(&context).map_err(|error| refused(&error))? == Offer::Direct
     {
         return direct::serve(state, &context, asked).await;
+    }
+    if context.patience.is_some() && call::is_execute(request) {
+        return talk::serve(state, &context, asked, None).await;
     }
     match version.era() {
         Era::Modern if request.method == "subscriptions/listen" => {
@@ -104,6 +110,7 @@ pub(super) fn context_of_stream(
         request_id: trace_id.0,
         client: user_agent(&parts.headers),
         narrowing: narrowing::read(&parts.headers, None)?,
+        patience: None,
         era: Era::Legacy,
         challenge_organization: organization,
     })

@@ -14,6 +14,7 @@ mod others;
 mod session;
 mod talk;
 mod tasks;
+mod waiting;
 
 pub use talk::Talks;
 

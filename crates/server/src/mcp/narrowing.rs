@@ -1,4 +1,7 @@
-//! What a client says about its own session, by header or `_meta`: it can only narrow what it sees.
+//! What a client says about its own session, by header or `_meta`: it can only narrow what it sees; and how long it is
+//! willing to wait for a person.
+
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use serde_json::value::RawValue;
@@ -38,6 +41,26 @@ pub(super) fn read(headers: &HeaderMap, params: Option<&RawValue>) -> Result<Nar
         }
     }
     Ok(narrowing)
+}
+
+/// Reads `Switchboard-Wait`, or its `_meta` form: seconds.
+pub(super) fn patience(
+    headers: &HeaderMap,
+    params: Option<&RawValue>,
+) -> Result<Option<Duration>, ProtocolError> {
+    let wrong = || refuse("`Switchboard-Wait` is not a number of seconds");
+    let of_meta = params
+        .and_then(|params| RawObject::parse(params).ok())
+        .and_then(|params| params.get("_meta"))
+        .and_then(|meta| RawObject::parse(meta).ok())
+        .and_then(|meta| meta.get("switchboard/wait"));
+    let text = match (of_meta, headers.get("switchboard-wait")) {
+        (Some(raw), _) => raw.get(),
+        (None, Some(header)) => header.to_str().map_err(|_| wrong())?.trim(),
+        (None, None) => return Ok(None),
+    };
+    let seconds: u32 = text.parse().map_err(|_| wrong())?;
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds.into())))
 }
 
 fn refuse(message: &str) -> ProtocolError {

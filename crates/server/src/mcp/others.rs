@@ -29,12 +29,16 @@ pub(super) fn tried<'r>(request: &Request<'r>) -> Tried<'r> {
     let Some(Ok(params)) = request.params.map(RawObject::parse) else { return Tried::default() };
     let meta = params.get("_meta").and_then(|meta| RawObject::parse(meta).ok());
     Tried {
-        approval_id: meta.and_then(|meta| meta.read("switchboard/approval_id")),
-        request_state: params.read("requestState"),
+        approval_id: meta
+            .and_then(|meta| meta.read("switchboard/approval_id"))
+            .or_else(|| elicitation::approval_of(request.params)),
+        request_state: params
+            .read("requestState")
+            .filter(|_| elicitation::approval_of(request.params).is_none()),
         // An answer to a question of our own is nothing for an upstream.
         input_responses: params
             .get("inputResponses")
-            .filter(|raw| RawObject::parse(raw).is_ok_and(|answers| !answers.contains(elicitation::KEY))),
+            .filter(|raw| RawObject::parse(raw).is_ok_and(|answers| !elicitation::is_ours(&answers))),
     }
 }
 

@@ -22,11 +22,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, Response, header},
 };
 use bytes::Bytes;
-use switchboard_broker::{CallContext, Side, SideEvent};
+use switchboard_broker::{CallContext, Offer, Side, SideEvent};
+use switchboard_domain::Resource;
 use switchboard_mcp::{Era, Incoming, ProtocolError, Request, RequestId, parse_incoming};
 
 use super::{
-    direct,
+    call, direct,
     dispatch::Asked,
     listen::Streams,
     others,
@@ -130,10 +131,18 @@ async fn run(
     side: Option<Side>,
 ) -> Result<direct::Outcome, ProtocolError> {
     match request.method.as_ref() {
-        "tools/call" => direct::run(state, context, request, headers, side).await,
+        "tools/call" if is_direct(state, context) => {
+            direct::run(state, context, request, headers, side).await
+        }
+        "tools/call" => call::run_listened(state, context, request, side.as_ref()).await,
         "tasks/get" | "tasks/update" | "tasks/cancel" => tasks::run(state, context, request, side).await,
         _ => others::run(state, context, request, side).await,
     }
+}
+
+fn is_direct(state: &ServerState, context: &CallContext) -> bool {
+    context.resource != Resource::Default
+        && state.broker.offer(context).is_ok_and(|offer| offer == Offer::Direct)
 }
 
 async fn owned(speaker: Speaker, side: Side) -> Result<direct::Outcome, ProtocolError> {

@@ -349,4 +349,36 @@ on_both! {
         assert_eq!(read["status"], "pending");
         app.stop().await;
     }
+
+    async fn of_two_who_decide_at_once_one_does(database) {
+        let app = App::start(database.db.clone()).await;
+        let replica = App::start(database.db.clone()).await;
+        let upstream = world(&app, held("admins")).await;
+        replica.broker.refresh_snapshots().await.unwrap();
+        let mia = app.member(EMAIL, Role::Member).await;
+        let (ana, bob) = (app.member("ana@example.test", Role::Admin).await, app.member("bob@example.test", Role::Admin).await);
+        let (anas, bobs) = (api_token(&app, ana).await, api_token(&app, bob).await);
+        let client = app.client(&app.token(mia, &READ_WRITE).await);
+        let mut ran = 0;
+        for round in 0..6 {
+            let arguments = json!({ "text": format!("round {round}") });
+            let id = waits(&call(&client, &arguments, None).await);
+            let (yes, no) = tokio::join!(decide(&app, &anas, &id, "approve"), decide(&replica, &bobs, &id, "decline"));
+            // What was approved can be declined until it is used, so that both may have come through, in this order.
+            let outcome = call(&client, &arguments, Some(&id)).await;
+            match (yes.0, no.0) {
+                (200, 200) | (409, 200) => assert_eq!(code(&outcome), "approval_declined", "{yes:?} {no:?}"),
+                (200, 409) => {
+                    assert_eq!(code(&outcome), "it ran", "{no:?}");
+                    ran += 1;
+                }
+                other => panic!("{other:?}: {yes:?} {no:?}"),
+            }
+            let (again, too_late) = tokio::join!(decide(&app, &anas, &id, "approve"), decide(&replica, &bobs, &id, "approve"));
+            assert_eq!((again.0, too_late.0), (409, 409), "decided is decided");
+        }
+        assert_eq!(upstream.log().executions("echo"), ran);
+        replica.stop().await;
+        app.stop().await;
+    }
 }

@@ -71,6 +71,10 @@ on_both! {
         let tokens = oauth::exchange(&app, &client, &code, &[]).await;
         let refreshed = oauth::refresh(&app, &client, &oauth::field(&tokens, "refresh_token")).await;
         assert_eq!(refreshed.status.as_u16(), 200, "{}", refreshed.text());
+        // What questions to a guardrail are signed with.
+        let guardrail = json!({ "url": "http://127.0.0.1:8081/guard", "on_failure": "open" });
+        let put = api(&app, &owner.token, Method::PUT, "/guardrail", Some(guardrail)).await;
+        assert_eq!(put.status.as_u16(), 200, "{}", put.text());
         // A call that waits for a person.
         let demo = ReferenceUpstream::start().await;
         app.connect("demo", &demo.url()).await;

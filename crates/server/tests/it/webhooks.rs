@@ -238,4 +238,45 @@ on_both! {
         assert!(!log.to_string().contains("in-the-url"), "{log}");
         app.stop().await;
     }
+
+    async fn a_collector_of_logs_gets_the_audit_log_as_otlp(database) {
+        let clock = Arc::new(FixedClock::at_micros(database.clock.now().as_micros()));
+        let app = start(&database, &clock).await;
+        let collector = Receiver::start().await;
+        let body = json!({ "name": "logs", "url": collector.url, "events": ["audit.entries"], "format": "otlp" });
+        let mut wrong = body.clone();
+        wrong["events"] = json!(["audit.entries", "approval.requested"]);
+        assert_eq!(rest(&app, Method::POST, "/webhooks", wrong).await.1["code"], "validation_failed");
+        let (status, created) = rest(&app, Method::POST, "/webhooks", body).await;
+        assert_eq!((status, &created["webhook"]["format"]), (201, &json!("otlp")), "{created}");
+        collector.answer(200);
+        assert_eq!(rest(&app, Method::POST, "/teams", json!({ "name": "one" })).await.0, 201);
+        let refused = rest(&app, Method::POST, "/teams", json!({ "name": "one" })).await;
+        assert_eq!(refused.0, 409, "{}", refused.1);
+        let mut records: Vec<Value> = Vec::new();
+        for _ in 0..200 {
+            app.broker.deliver_due().await.unwrap();
+            let sent: Vec<Value> = collector.sent.lock().iter().map(Sent::json).collect();
+            records = sent
+                .iter()
+                .flat_map(|request| request["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array().unwrap().clone())
+                .filter(|record| record["eventName"] == "switchboard.team.create")
+                .collect();
+            if records.len() >= 2 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(records.len(), 2, "both are on record: {records:?}");
+        let severities: Vec<&Value> = records.iter().map(|record| &record["severityText"]).collect();
+        assert!(severities.contains(&&json!("INFO")) && severities.contains(&&json!("WARN")), "{records:?}");
+        for record in &records {
+            assert!(record["timeUnixNano"].as_str().unwrap().parse::<u64>().unwrap() > 1_700_000_000_000_000_000);
+            let entry: Value = serde_json::from_str(record["body"]["stringValue"].as_str().unwrap()).unwrap();
+            assert!(entry["hash"].is_string() && entry["action"] == "team.create", "the whole entry: {entry}");
+            let attributes = record["attributes"].as_array().unwrap();
+            assert!(attributes.iter().any(|it| it["key"] == "switchboard.audit.outcome"), "{record}");
+        }
+        app.stop().await;
+    }
 }

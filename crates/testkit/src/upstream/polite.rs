@@ -42,23 +42,36 @@ pub(super) fn answer(script: &Script, message: &Value, modern: bool) -> Payload 
 fn initialize(script: &Script, params: &Value) -> Value {
     let wanted = params.get("protocolVersion").and_then(Value::as_str).unwrap_or(LATEST_LEGACY);
     let version = if wanted < LATEST_LEGACY { wanted } else { LATEST_LEGACY };
-    json!({
-        "protocolVersion": version,
-        "capabilities": script.capabilities,
-        "serverInfo": {"name": SERVER_INFO.0, "version": SERVER_INFO.1},
-    })
+    with_instructions(
+        script,
+        json!({
+            "protocolVersion": version,
+            "capabilities": script.capabilities,
+            "serverInfo": {"name": SERVER_INFO.0, "version": SERVER_INFO.1},
+        }),
+    )
+}
+
+fn with_instructions(script: &Script, mut described: Value) -> Value {
+    if let Some(text) = &script.instructions {
+        described["instructions"] = json!(text);
+    }
+    described
 }
 
 fn discover(script: &Script) -> Value {
     let supported = if script.eras.sessions() { json!([MODERN, LATEST_LEGACY]) } else { json!([MODERN]) };
-    json!({
-        "resultType": "complete",
-        "supportedVersions": supported,
-        "capabilities": script.capabilities,
-        "_meta": {"io.modelcontextprotocol/serverInfo": {"name": SERVER_INFO.0, "version": SERVER_INFO.1}},
-        "ttlMs": 0,
-        "cacheScope": "private",
-    })
+    with_instructions(
+        script,
+        json!({
+            "resultType": "complete",
+            "supportedVersions": supported,
+            "capabilities": script.capabilities,
+            "_meta": {"io.modelcontextprotocol/serverInfo": {"name": SERVER_INFO.0, "version": SERVER_INFO.1}},
+            "ttlMs": 0,
+            "cacheScope": "private",
+        }),
+    )
 }
 
 fn list(script: &Script, params: &Value, modern: bool) -> Payload {

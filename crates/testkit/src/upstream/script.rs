@@ -96,6 +96,7 @@ pub struct Script {
     pub(super) call_delay: Duration,
     pub(super) variables: Vec<(String, String)>,
     pub(super) resource_metadata: Option<Value>,
+    pub(super) instructions: Option<String>,
     rules: Vec<Rule>,
 }
 
@@ -121,6 +122,7 @@ impl Script {
             call_delay: Duration::ZERO,
             variables: Vec::new(),
             resource_metadata: None,
+            instructions: None,
             rules: Vec::new(),
         }
     }
@@ -149,6 +151,13 @@ impl Script {
     #[must_use]
     pub fn raw_tools(mut self, tools: Vec<String>) -> Self {
         self.tools = tools;
+        self
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn instructions(mut self, text: &str) -> Self {
+        self.instructions = Some(text.to_owned());
         self
     }
 

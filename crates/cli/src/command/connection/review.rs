@@ -103,7 +103,14 @@ fn show(held: &[Value], as_json: bool) {
                 }
             }
         }
-        if change == "instructions" {
+        let before = plain_lines(&cell(found, "instructions_before"));
+        if !before.is_empty() {
+            text.push_str(&format!(
+                "  the server's instructions were\n    {}\n",
+                before.replace('\n', "\n    ")
+            ));
+        }
+        if change == "instructions" || !before.is_empty() {
             let instructions = plain_lines(&cell(found, "instructions"));
             text.push_str(&format!(
                 "  the server's instructions are now\n    {}\n",

@@ -36,6 +36,7 @@ struct Item {
     is_rejected: bool,
     differences: Vec<DifferenceView>,
     instructions: Option<String>,
+    instructions_before: Option<String>,
     findings: Vec<FindingView>,
     listed: String,
 }
@@ -102,6 +103,7 @@ fn item(review: ReviewView) -> Item {
         fingerprint: review.fingerprint,
         differences: review.differences,
         instructions: review.instructions,
+        instructions_before: review.instructions_before,
         findings: review.findings,
     }
 }

@@ -86,6 +86,11 @@ async fn session(app: &App) -> String {
     listed["items"][0]["id"].as_str().unwrap().to_owned()
 }
 
+/// Nobody answers there, and calls go on without it.
+fn guardrail_body() -> Value {
+    json!({ "url": "http://127.0.0.1:4321/guard", "on_failure": "open" })
+}
+
 /// A call of the owner's agent that a rule holds.
 async fn approval(app: &App, owner: &Rest<'_>) -> String {
     let upstream = ReferenceUpstream::start().await;
@@ -98,6 +103,7 @@ async fn approval(app: &App, owner: &Rest<'_>) -> String {
     while owner.get("/audit?outcome=refused").await.ok(200)["items"].as_array().unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    owner.put("/guardrail", &guardrail_body()).await.ok(200);
     refused["structuredContent"]["details"]["approval_id"].as_str().unwrap().to_owned()
 }
 
@@ -159,6 +165,7 @@ fn body_of(route: &RouteFacts) -> Option<Value> {
         ("PUT", "/connections/{id}/grants") => json!({}),
         ("PUT", "/connections/{id}/credential") => json!({ "api_key": "key" }),
         ("PUT", "/teams/{id}/members") => json!({ "members": [] }),
+        ("PUT", "/guardrail") => guardrail_body(),
         ("PUT", _) => json!([]),
         _ => return None,
     };

@@ -11,7 +11,7 @@ use switchboard_broker::CallContext;
 use switchboard_domain::{Actor, CallError, ErrorCode};
 use switchboard_mcp::{Era, LATEST_LEGACY, ProtocolError, RawObject, Request, code, offers_url_elicitation};
 
-use super::{dispatch, protocol_error, session::LiveSession};
+use super::{protocol_error, session::LiveSession};
 
 /// Names our questions among `inputRequests`.
 const CONNECT: &str = "switchboard/connect";

@@ -38,6 +38,8 @@ struct Typed {
     hold_destructive: bool,
     password_sign_in: bool,
     personal_connections: bool,
+    audit_arguments: bool,
+    approve_harmless_changes: bool,
 }
 
 #[derive(Template)]
@@ -104,6 +106,8 @@ fn typed(organization: &OrganizationView, sent: Option<&Fields>) -> Typed {
         hold_destructive: is("hold_destructive", stored.hold_destructive),
         password_sign_in: is("password_sign_in", stored.password_sign_in),
         personal_connections: is("personal_connections", stored.personal_connections),
+        audit_arguments: is("audit_arguments", stored.audit_arguments),
+        approve_harmless_changes: is("approve_harmless_changes", stored.approve_harmless_changes),
     }
 }
 
@@ -191,6 +195,8 @@ fn edit(fields: &Fields) -> Option<(Option<i64>, Result<OrganizationEdit, Refusa
                 personal_connections: is("personal_connections"),
                 max_personal_connections: number("max_personal_connections", "Connections of one's own")?,
                 audit_retention_days: number("audit_retention_days", "How long the log is kept")?,
+                audit_arguments: is("audit_arguments"),
+                approve_harmless_changes: is("approve_harmless_changes"),
             }),
         })
     })();

@@ -11,7 +11,7 @@ use switchboard_broker::{
     manage::{CreatedWebhook, NewWebhook, Operation, Refusal, WebhookEdit, WebhookView},
 };
 use switchboard_catalog::displayed;
-use switchboard_domain::{Role, WebhookId};
+use switchboard_domain::{Role, WebhookFormat, WebhookId};
 
 use super::{Tab, WEBHOOKS, tabs};
 use crate::{
@@ -52,6 +52,7 @@ struct Typed {
     name: String,
     url: String,
     events: Vec<String>,
+    otlp: bool,
 }
 
 #[derive(Template)]
@@ -136,8 +137,10 @@ pub(super) async fn change(State(state): State<ServerState>, request: Request) -
 async fn add(state: &ServerState, sent: &Sent) -> Response<Body> {
     let text = |name: &str| sent.fields.get(name).unwrap_or_default().trim().to_owned();
     let events: Vec<String> = sent.fields.all("event").map(str::to_owned).collect();
-    let typed = Typed { name: text("name"), url: text("url"), events: events.clone() };
-    let new = NewWebhook { name: typed.name.clone(), url: typed.url.clone(), events };
+    let otlp = sent.fields.get("otlp").is_some();
+    let typed = Typed { name: text("name"), url: text("url"), events: events.clone(), otlp };
+    let format = if otlp { WebhookFormat::Otlp } else { WebhookFormat::Json };
+    let new = NewWebhook { name: typed.name.clone(), url: typed.url.clone(), events, format };
     let who = (&sent.signed_in, sent.form_token.as_str());
     match state.broker.create_webhook(&sent.signed_in.principal, new).await {
         Ok(made) => render(state, who, (&Typed::default(), None), Some(&made)).await,

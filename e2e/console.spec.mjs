@@ -68,8 +68,8 @@ test('an admin gets from nothing to a server that is signed in to, granted and c
   await until('closed', () => popup.isClosed());
   await looksRight(page, 'connection');
   for (const [tab, name] of [['Who may use it', 'access'], ['Tools', 'tools'], ['Settings', 'settings']]) {
-    await page.getByRole('link', { name: tab, exact: true }).click();
-    await expect(page.getByRole('link', { name: tab, exact: true })).toHaveAttribute('aria-current', 'page');
+    await page.getByRole('navigation', { name: 'Of this connection' }).getByRole('link', { name: tab, exact: true }).click();
+    await expect(page.getByRole('navigation', { name: 'Of this connection' }).getByRole('link', { name: tab, exact: true })).toHaveAttribute('aria-current', 'page');
     await looksRight(page, name);
   }
   await page.getByRole('link', { name: 'Connections' }).first().click();

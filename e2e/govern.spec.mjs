@@ -70,7 +70,7 @@ test('an admin makes a toolkit, says what is in it and whom it is for, and takes
   await expect(page.getByRole('link', { name: 'Customer support' })).toBeVisible();
   await looksRight(page, 'toolkits');
   await page.getByRole('link', { name: 'Customer support' }).click();
-  await page.getByRole('link', { name: 'Settings' }).click();
+  await page.getByRole('navigation', { name: 'Of this toolkit' }).getByRole('link', { name: 'Settings' }).click();
   await page.getByLabel(/^Type customer-support/).fill('customer-support');
   await page.getByRole('button', { name: 'Delete the toolkit' }).click();
   await expect(page.getByRole('heading', { name: 'No toolkit yet' })).toBeVisible();

@@ -19,6 +19,7 @@ on_both! {
         assert_eq!(changed["settings"], json!({
             "hold_destructive": true, "max_token_days": 365, "password_sign_in": true,
             "personal_connections": false, "max_personal_connections": 10, "audit_retention_days": 0,
+            "audit_arguments": false, "approve_harmless_changes": false,
         }));
         let days = json!({ "name": "Acme 2", "settings": { "max_token_days": 30 } });
         let changed = owner.patch("/organization", &days).await.ok(200);

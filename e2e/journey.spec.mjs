@@ -47,9 +47,9 @@ async function addServer(page, switchboard, server) {
   await page.getByRole('button', { name: /^Add / }).click();
   await signInAtProvider(page, 'ana');
   await page.getByRole('link', { name: 'Who may use it', exact: true }).click();
-  await page.getByLabel(/^Everybody in the organization/).check();
+  await page.getByRole('checkbox', { name: /^Everybody in the organization/ }).check();
   await page.getByRole('button', { name: 'Save' }).click();
-  await expect(page.getByLabel(/^Everybody in the organization/)).toBeChecked();
+  await expect(page.getByRole('checkbox', { name: /^Everybody in the organization/ })).toBeChecked();
 }
 
 async function invite(page, switchboard) {
@@ -64,9 +64,9 @@ async function hold(page, switchboard, pattern) {
   await page.goto(`${switchboard.url}/policies`);
   await page.getByRole('link', { name: /^Add (the first|a) rule$/ }).click();
   await page.getByLabel('Tools', { exact: true }).fill(pattern);
-  await page.getByLabel(/^It waits for a person/).check();
-  await page.getByLabel('An admin').check();
-  await page.getByRole('button', { name: 'Save', exact: true }).last().click();
+  await page.getByRole('radio', { name: /^It waits for a person/ }).check();
+  await page.getByRole('radio', { name: 'An admin' }).check();
+  await page.getByRole('button', { name: 'Save the rule' }).click();
   await expect(page.locator('.rules')).toContainText(pattern);
 }
 
@@ -121,7 +121,7 @@ test('two people get from the first start to an approved call', async ({ browser
       await ana.goto(`${switchboard.url}/audit?target=log.get-sum&outcome=ok`);
       await expect(ana.getByRole('row', { name: /get-sum/ }).first()).toContainText(bo.email, { timeout: 1000 });
     }).toPass();
-    await expect(page.getByText(/TypeScript client/)).toBeVisible({ timeout: 20_000 });
+    await expect(page.locator('[data-poll]')).toContainText(/connected .*Its first call/s, { timeout: 20_000 });
   } finally {
     await agent.close();
   }

@@ -15,6 +15,8 @@ export default defineConfig({
   // Once more, and reported as flaky when it then passes.
   retries: 1,
   use: {
+    // What is not there after this long is not coming; the test says what it waited for.
+    actionTimeout: 20_000,
     launchOptions: {
       executablePath,
       args: [

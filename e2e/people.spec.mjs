@@ -116,7 +116,7 @@ test('an owner asks somebody in, puts them into a team, and keeps the last owner
   await expect(page.getByText('Keyed')).toBeVisible();
   await looksRight(page, 'member');
   await page.getByRole('button', { name: 'Suspend' }).click();
-  await expect(page.getByText('Suspended')).toBeVisible();
+  await expect(page.locator('.state', { hasText: 'Suspended' })).toBeVisible();
   await looksRight(page, 'member-suspended');
   await page.goto(`${switchboard.url}/members?role=owner`);
   await page.getByRole('row').last().getByRole('link').click();
@@ -208,7 +208,7 @@ test('settings are saved, a webhook is added, the system is looked at', async ({
   await page.goto(`${switchboard.url}/settings`);
   await signIn(page);
   await looksRight(page, 'settings');
-  await page.getByLabel(/^Hold calls of tools/).check();
+  await page.getByRole('checkbox', { name: /^Hold calls of tools/ }).check();
   await page.getByLabel('Days after which entries are deleted').fill('soon');
   await page.getByRole('button', { name: 'Save the settings' }).click();
   await expect(page.getByRole('alert')).toContainText('“soon” is not a whole number');
@@ -222,7 +222,7 @@ test('settings are saved, a webhook is added, the system is looked at', async ({
   await looksRight(page, 'webhooks-empty');
   await page.getByLabel('Name').fill('Pager');
   await page.getByLabel('Address').fill('http://127.0.0.1:4321/hook');
-  await page.getByLabel(/^a call waits for approval/).check();
+  await page.getByRole('checkbox', { name: /^a call waits for approval/i }).check();
   await page.getByRole('button', { name: 'Add the webhook' }).click();
   await expect(page.locator('pre[data-copy=secret]')).toContainText('whsec_');
   await looksRight(page, 'webhooks-made');

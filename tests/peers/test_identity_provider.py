@@ -77,7 +77,7 @@ def test_an_invitation_is_accepted_at_the_provider(switchboard, company):
     kai = employee("kai", company)
     assert "Join with Company" in kai.get(link).text
     page = kai.open(f"{link}/with/{company.path}")
-    assert page.status_code == 200 and page.url.path == "/", page.text
+    assert page.status_code == 200 and page.url.path == "/overview", page.text
     assert members(switchboard)["kai@example.com"]["role"] == "admin"
     assert kai.get(f"{switchboard.url}/api/v1/members").status_code == 200
 

@@ -239,8 +239,7 @@ test('a form that is sent after its session has ended is not lost', async ({ pag
   await signIn(page);
   await page.getByLabel('Name').fill('Keepers of the <b>light</b>');
   // It ends elsewhere, while the page is open.
-  const [{ id }] = await page.evaluate(() => fetch('/api/v1/sessions').then((answer) => answer.json()).then(({ items }) => items));
-  await page.evaluate(([id, token]) => fetch(`/api/v1/sessions/${id}`, { method: 'DELETE', headers: { 'switchboard-form-token': token } }), [id, await page.locator('[name=form_token]').first().inputValue()]);
+  for (const { id } of (await switchboard.api('GET', '/sessions')).items) await switchboard.api('DELETE', `/sessions/${id}`);
   await page.getByRole('button', { name: 'Make the team' }).click();
   await signIn(page);
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('What you typed is still here');

@@ -9,7 +9,7 @@ use axum::{
 use switchboard_broker::manage::{
     GrantsInput, GrantsView, MemberView, Operation, PageRequest, Refusal, RefusalKind, TeamView,
 };
-use switchboard_domain::{MemberId, TeamId};
+use switchboard_domain::{MemberId, Principal, TeamId};
 
 use super::frame::{Head, Subject, refused, status_of};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// People on one page; the others are counted.
-const SHOWN: usize = 100;
+pub(in crate::ui) const SHOWN: usize = 100;
 
 #[derive(Template)]
 #[template(path = "connection_access.html")]
@@ -45,6 +45,21 @@ pub(super) async fn show(
     }
 }
 
+/// Those of them that a page shows, by address.
+pub(in crate::ui) async fn people_of(
+    state: &ServerState,
+    principal: &Principal,
+    named: &[MemberId],
+) -> Vec<MemberView> {
+    let mut members = Vec::new();
+    for member in named.iter().take(SHOWN) {
+        // Somebody who has left since is not worth an error.
+        members.extend(state.broker.read_member(principal, *member).await.ok());
+    }
+    members.sort_by(|left, right| left.email.cmp(&right.email));
+    members
+}
+
 async fn render(
     state: &ServerState,
     subject: &Subject,
@@ -62,12 +77,7 @@ async fn render(
         Ok(found) => found,
         Err(refusal) => return refused(&refusal),
     };
-    let mut members = Vec::new();
-    for member in grants.members.iter().take(SHOWN) {
-        // Somebody who has left since is not worth an error.
-        members.extend(state.broker.read_member(principal, *member).await.ok());
-    }
-    members.sort_by(|left, right| left.email.cmp(&right.email));
+    let members = people_of(state, principal, &grants.members).await;
     let teams = teams.into_iter().map(|team| {
         let granted = grants.teams.contains(&team.id);
         (team, granted)

@@ -38,6 +38,24 @@ pub(in crate::ui) struct Tab {
     pub(in crate::ui) is_current: bool,
 }
 
+impl Tab {
+    /// Those of `places` that are there: the end of a page's address, its name, whether it is there. `current` is the end of
+    /// the page's own.
+    pub(in crate::ui) fn all<const N: usize>(
+        address: &str,
+        places: [(&str, &'static str, bool); N],
+        current: &str,
+    ) -> Vec<Self> {
+        let there = places.into_iter().filter(|(_, _, there)| *there);
+        let tab = |(path, name, _): (&str, _, _)| Self {
+            address: format!("{address}{path}"),
+            name,
+            is_current: path == current,
+        };
+        there.map(tab).collect()
+    }
+}
+
 /// The top of each of its pages.
 pub(super) struct Head {
     pub(super) id: ConnectionId,
@@ -112,16 +130,11 @@ impl Subject {
             ("/activity", "Activity", true),
             ("/settings", "Settings", self.manages()),
         ];
-        let tabs = places.into_iter().filter(|(_, _, there)| *there).map(|(path, name, _)| Tab {
-            address: format!("{}{path}", self.address()),
-            name,
-            is_current: path == current,
-        });
         Head {
             id: self.connection.id,
             mark: Mark::of(&self.connection.name, &self.connection.url),
             state: Shown::of(&self.connection),
-            tabs: tabs.collect(),
+            tabs: Tab::all(&self.address(), places, current),
             name: self.connection.name.clone(),
         }
     }

@@ -108,12 +108,7 @@ pub(in crate::ui) fn head_of(toolkit: &ToolkitView, current: &str) -> Head {
         ("/settings", "Settings", manages),
     ];
     let address = format!("/toolkits/{}", toolkit.id);
-    let tabs = places.into_iter().filter(|(_, _, there)| *there).map(|(path, name, _)| Tab {
-        address: format!("{address}{path}"),
-        name,
-        is_current: path == current,
-    });
-    Head { tabs: tabs.collect(), name: toolkit.name.clone(), is_mine, address }
+    Head { tabs: Tab::all(&address, places, current), name: toolkit.name.clone(), is_mine, address }
 }
 
 pub(super) fn no_toolkit() -> Response<Body> {

@@ -14,11 +14,14 @@ use switchboard_domain::{MemberId, TeamId};
 use super::frame::{Head, Subject, no_toolkit, refused, status_of};
 use crate::{
     ServerState, browser,
-    ui::{navigation::Navigation, page, sign_in::not_the_form, unavailable},
+    ui::{
+        connections::{PEOPLE_SHOWN, people_of},
+        navigation::Navigation,
+        page,
+        sign_in::not_the_form,
+        unavailable,
+    },
 };
-
-/// People on one page; the others are counted.
-const SHOWN: usize = 100;
 
 #[derive(Template)]
 #[template(path = "toolkit_people.html")]
@@ -62,12 +65,7 @@ async fn render(
         Ok(teams) => teams.items,
         Err(refusal) => return refused(&refusal),
     };
-    let mut members = Vec::new();
-    for member in named.iter().take(SHOWN) {
-        // Somebody who has left since is not worth an error.
-        members.extend(state.broker.read_member(principal, *member).await.ok());
-    }
-    members.sort_by(|left, right| left.email.cmp(&right.email));
+    let members = people_of(state, principal, named).await;
     let teams = teams.into_iter().map(|team| {
         let is_named = named_teams.contains(&team.id);
         (team, is_named)
@@ -78,7 +76,7 @@ async fn render(
         problem: refusal.map(|refusal| refusal.message.as_str()),
         is_for_all: named.is_empty() && named_teams.is_empty(),
         teams: teams.collect(),
-        more: named.len().saturating_sub(SHOWN),
+        more: named.len().saturating_sub(PEOPLE_SHOWN),
         members,
         email,
     };

@@ -14,6 +14,7 @@ use std::{
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use switchboard_domain::{Clock as _, SystemClock};
 use switchboard_storage::{Db, Dialect, Location, Migrations, Options};
 use switchboard_testkit::{
     app::{App, McpClient},
@@ -28,6 +29,9 @@ use crate::{
 
 /// Calls of one process at the same time; of four, more than fifty.
 const AT_ONCE: usize = 13;
+/// How far the parent's clock is ahead of its children's: what they held when they were killed has ended for it, and no
+/// token of theirs is old enough for the parent to renew by itself.
+const AHEAD_OF_CHILDREN: Duration = Duration::from_secs(120);
 /// Processes that come up while others are killed.
 const AHEAD: usize = 2;
 /// Tries of a call that a process could not take at that moment.
@@ -213,7 +217,8 @@ async fn killed(db: &Db, options: &Options, rounds: usize) {
     // The next ones come up while one is killed.
     let mut ready: VecDeque<Caller> = (0..AHEAD).map(|_| Caller::start(options)).collect();
     for round in 0..rounds {
-        world.clock.advance(Duration::from_secs(120));
+        let wanted = SystemClock.now().plus(AHEAD_OF_CHILDREN);
+        world.clock.advance(wanted.since(world.clock.now()));
         if round + AHEAD < rounds {
             ready.push_back(Caller::start(options));
         }

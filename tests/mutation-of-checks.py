@@ -55,9 +55,9 @@ SESSION = "crates/broker/src/mcp_session.rs"
 SWITCH = "SWITCHBOARD_TEST_WITHOUT_CHECK"
 # Tests of the server that look at who may do what, and at who somebody is; on SQLite: the checks know nothing of databases.
 TESTS = {
-    AUTHORIZE: ["api::matrix", "api::owners", "api::rules", "api::connections", "api::credentials", "approvals", "rollout"],
+    AUTHORIZE: ["api::matrix", "api::owners", "api::rules", "api::connections", "api::credentials", "approvals", "client_bound", "rollout"],
     AUTHENTICATE: ["strangers", "api::tokens", "api::client_credentials", "oauth::", "members", "surfaces", "protocol", "audited"],
-    SESSION: ["direct", "protocol", "surfaces"],
+    SESSION: ["client_bound", "replicas"],
 }
 
 # name, file, the text around the check, the check in it, what it says without it

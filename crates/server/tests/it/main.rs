@@ -10,6 +10,7 @@ mod at_rest;
 mod audited;
 mod call_identity;
 mod call_limits;
+mod client_bound;
 mod client_documents;
 mod client_keys;
 mod connect;

@@ -3,6 +3,7 @@
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use switchboard_domain::{MemberId, Role, Scope};
+use switchboard_storage::MemberStatus;
 use switchboard_testkit::{
     app::{App, McpReply, PASSWORD},
     on_both,
@@ -202,6 +203,22 @@ on_both! {
         tx.members().set_role(app.organization, id, Role::Member, app.broker.clock().now()).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(app.browser().post(&path, &form).await.status.as_u16(), 410);
+        app.stop().await;
+    }
+
+    async fn who_was_suspended_is_nobody_though_their_tokens_stand(database) {
+        let app = App::start(database.db.clone()).await;
+        let mia = app.member("mia@example.test", Role::Member).await;
+        let token = app.token(mia, &ALL).await;
+        let status = async || app.client(&token).modern("tools/list", json!({})).await.status.as_u16();
+        assert_eq!(status().await, 200);
+        let mut tx = database.db.write().await.unwrap();
+        let now = app.broker.clock().now();
+        assert!(tx.members().set_status(app.organization, mia, MemberStatus::Suspended, now).await.unwrap());
+        tx.commit().await.unwrap();
+        app.broker.refresh_snapshots().await.unwrap();
+        assert_eq!(status().await, 401);
+        assert_eq!(ask(&app, &token, Method::GET, "/connections", json!(null)).await.status.as_u16(), 401);
         app.stop().await;
     }
 }

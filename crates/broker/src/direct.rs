@@ -1,7 +1,7 @@
 //! Direct surfaces: tools one to one. A connection's own endpoint keeps the upstream's names; a toolkit names them
 //! `<slug>__<tool>`.
 //!
-//! The list is made from the catalogue and kept as bytes for as long as nothing changed, per caller: what is shown
+//! The list is made from the catalogue, in the order of the upstream's own, connection by connection, and kept as bytes for as long as nothing changed, per caller: what is shown
 //! is decided by the same function that decides calls.
 
 mod addresses;
@@ -193,7 +193,8 @@ impl Broker {
             }
             let mut tx = self.db().single().await?;
             let connection = &*known.connection;
-            let rows = tx.capabilities().definitions(connection.organization, connection.id).await?;
+            let mut rows = tx.capabilities().definitions(connection.organization, connection.id).await?;
+            rows.sort_by_key(|(_, _, row)| row.ordinal);
             for (kind, name, row) in rows {
                 let Some(capability) = known.catalog.capabilities.get(name.as_str()) else { continue };
                 let is_shown = matches!(on.list(&name, capability), Listed::Shown(_));

@@ -231,8 +231,22 @@ pub(crate) async fn store(
         tx.connections().set_listed(organization, id, now_listed).await?;
     }
     tx.capabilities().apply_listing(organization, id, &rows, &gone, now).await?;
+    if !gone.is_empty() || wants_order(listing, &stored) {
+        let order: Vec<(CapabilityKind, &str)> =
+            listing.items.iter().map(|item| (item.definition.kind(), item.definition.name())).collect();
+        tx.capabilities().set_order(organization, id, &order).await?;
+    }
     tx.commit().await?;
     Ok(changed)
+}
+
+/// Whether the order of this list is to be written: it names something that had no place. The order alone is no
+/// news, or an upstream that shuffles its list would change everybody's tools each time it is looked at.
+fn wants_order(listing: &Listing, stored: &HashMap<Key, storage::Definition>) -> bool {
+    listing.items.iter().any(|item| {
+        let key = (item.definition.kind(), item.definition.name().to_owned());
+        stored.get(&key).is_none_or(|row| row.ordinal == 0 || row.state == CapabilityState::Gone)
+    })
 }
 
 /// The row to write, if anything is to be written.

@@ -43,6 +43,8 @@ pub struct Definition {
     pub approved_fingerprint: Option<Fingerprint>,
     /// As approved, byte for byte.
     pub approved: Option<String>,
+    /// Its place in the upstream's list; 0 when no listing said so yet.
+    pub ordinal: i64,
 }
 
 /// A row to write, whole: what it says about pins was decided by the caller.
@@ -66,11 +68,11 @@ statements! {
     LIGHT = "SELECT connection_id, kind, name, state, fingerprint, approved_fingerprint, first_seen_at, updated_at, title, summary FROM capability WHERE organization_id = $1 ORDER BY connection_id, kind, name";
     LIGHT_OF_CONNECTION = "SELECT connection_id, kind, name, state, fingerprint, approved_fingerprint, first_seen_at, updated_at, title, summary FROM capability WHERE organization_id = $1 AND connection_id = $2 ORDER BY kind, name";
     COUNTS = "SELECT connection_id, count(*) FROM capability WHERE organization_id = $1 AND state <> 'gone' GROUP BY connection_id";
-    DEFINITION = "SELECT state, fingerprint, definition, approved_fingerprint, approved_definition FROM capability WHERE organization_id = $1 AND connection_id = $2 AND kind = $3 AND name = $4";
+    DEFINITION = "SELECT state, fingerprint, definition, approved_fingerprint, approved_definition, ordinal FROM capability WHERE organization_id = $1 AND connection_id = $2 AND kind = $3 AND name = $4";
     /// Definitions of a whole connection, for direct listings.
-    DEFINITIONS = "SELECT kind, name, state, fingerprint, definition, approved_fingerprint, approved_definition FROM capability WHERE organization_id = $1 AND connection_id = $2 AND state <> 'gone' ORDER BY kind, name";
+    DEFINITIONS = "SELECT kind, name, state, fingerprint, definition, approved_fingerprint, approved_definition, ordinal FROM capability WHERE organization_id = $1 AND connection_id = $2 AND state <> 'gone' ORDER BY kind, name";
     /// The same with what is gone: for comparing a listing with all that was ever listed.
-    ALL_DEFINITIONS = "SELECT kind, name, state, fingerprint, definition, approved_fingerprint, approved_definition FROM capability WHERE organization_id = $1 AND connection_id = $2 ORDER BY kind, name";
+    ALL_DEFINITIONS = "SELECT kind, name, state, fingerprint, definition, approved_fingerprint, approved_definition, ordinal FROM capability WHERE organization_id = $1 AND connection_id = $2 ORDER BY kind, name";
     UPSERT = {
         sqlite: "INSERT INTO capability (organization_id, connection_id, kind, name, state, fingerprint, approved_fingerprint, first_seen_at, updated_at, title, summary, definition, approved_definition) SELECT $1, $2, value ->> 'kind', value ->> 'name', value ->> 'state', unhex(value ->> 'fingerprint'), unhex(value ->> 'approved_fingerprint'), value ->> 'first_seen_at', value ->> 'updated_at', value ->> 'title', value ->> 'summary', value ->> 'definition', value ->> 'approved_definition' FROM json_each($3) WHERE true ON CONFLICT (organization_id, connection_id, kind, name) DO UPDATE SET state = excluded.state, fingerprint = excluded.fingerprint, approved_fingerprint = excluded.approved_fingerprint, updated_at = excluded.updated_at, title = excluded.title, summary = excluded.summary, definition = excluded.definition, approved_definition = excluded.approved_definition",
         postgres: "INSERT INTO capability (organization_id, connection_id, kind, name, state, fingerprint, approved_fingerprint, first_seen_at, updated_at, title, summary, definition, approved_definition) SELECT $1, $2, kind, name, state, decode(fingerprint, 'hex'), decode(approved_fingerprint, 'hex'), first_seen_at, updated_at, title, summary, definition, approved_definition FROM json_to_recordset($3::json) AS listed (kind text, name text, state text, fingerprint text, approved_fingerprint text, first_seen_at bigint, updated_at bigint, title text, summary text, definition text, approved_definition text) ON CONFLICT (organization_id, connection_id, kind, name) DO UPDATE SET state = excluded.state, fingerprint = excluded.fingerprint, approved_fingerprint = excluded.approved_fingerprint, updated_at = excluded.updated_at, title = excluded.title, summary = excluded.summary, definition = excluded.definition, approved_definition = excluded.approved_definition"
@@ -78,6 +80,10 @@ statements! {
     GONE = {
         sqlite: "UPDATE capability SET state = 'gone', updated_at = $4 WHERE organization_id = $1 AND connection_id = $2 AND (kind, name) IN (SELECT value ->> 'kind', value ->> 'name' FROM json_each($3))",
         postgres: "UPDATE capability SET state = 'gone', updated_at = $4 WHERE organization_id = $1 AND connection_id = $2 AND (kind, name) IN (SELECT kind, name FROM json_to_recordset($3::json) AS gone (kind text, name text))"
+    };
+    ORDER = {
+        sqlite: "UPDATE capability SET ordinal = listed.value ->> 'ordinal' FROM json_each($3) AS listed WHERE organization_id = $1 AND connection_id = $2 AND kind = listed.value ->> 'kind' AND name = listed.value ->> 'name'",
+        postgres: "UPDATE capability SET ordinal = listed.ordinal FROM json_to_recordset($3::json) AS listed (kind text, name text, ordinal bigint) WHERE organization_id = $1 AND connection_id = $2 AND capability.kind = listed.kind AND capability.name = listed.name"
     };
     RAISE_CATALOG_VERSION = "UPDATE connection SET catalog_version = catalog_version + 1 WHERE organization_id = $1 AND id = $2";
 }
@@ -122,6 +128,7 @@ struct DefinitionRow {
     definition: String,
     approved_fingerprint: Option<Vec<u8>>,
     approved_definition: Option<String>,
+    ordinal: i64,
 }
 
 impl TryFrom<DefinitionRow> for Definition {
@@ -134,6 +141,7 @@ impl TryFrom<DefinitionRow> for Definition {
             listed: row.definition,
             approved_fingerprint: row.approved_fingerprint.as_deref().map(fingerprint).transpose()?,
             approved: row.approved_definition,
+            ordinal: row.ordinal,
         })
     }
 }
@@ -184,6 +192,13 @@ impl<'a> From<&'a CapabilityRow> for Listed<'a> {
 struct Gone<'a> {
     kind: &'static str,
     name: std::borrow::Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct Placed<'a> {
+    kind: &'static str,
+    name: std::borrow::Cow<'a, str>,
+    ordinal: usize,
 }
 
 /// Rows per statement: keeps one statement's argument to a few megabytes.
@@ -300,6 +315,26 @@ impl Capabilities<'_> {
             let rows: Vec<Gone<'_>> =
                 batch.iter().map(|(kind, name)| Gone { kind: kind.as_str(), name: text(name) }).collect();
             execute!(self.tx, GONE, org, id, json(&rows)?, now.as_micros())?;
+        }
+        execute!(self.tx, RAISE_CATALOG_VERSION, org, id)?;
+        self.tx.raise_version(organization).await
+    }
+
+    /// Writes the order of an upstream's list: these, from the first on.
+    pub async fn set_order(
+        self,
+        organization: OrganizationId,
+        connection: ConnectionId,
+        listed: &[(CapabilityKind, &str)],
+    ) -> Result<(), StorageError> {
+        let (org, id) = (organization.as_uuid(), connection.as_uuid());
+        let placed: Vec<Placed<'_>> = listed
+            .iter()
+            .zip(1..)
+            .map(|((kind, name), ordinal)| Placed { kind: kind.as_str(), name: text(name), ordinal })
+            .collect();
+        for batch in placed.chunks(BATCH) {
+            execute!(self.tx, ORDER, org, id, json(batch)?)?;
         }
         execute!(self.tx, RAISE_CATALOG_VERSION, org, id)?;
         self.tx.raise_version(organization).await

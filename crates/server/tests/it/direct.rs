@@ -1,9 +1,13 @@
 //! Direct surfaces: a connection's own endpoint and a direct toolkit.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use switchboard_domain::{Clock as _, SystemClock, SystemRandom, ToolkitId};
 use switchboard_storage::{Toolkit, ToolkitSurface};
-use switchboard_testkit::{app::App, on_both, upstream::ReferenceUpstream};
+use switchboard_testkit::{
+    app::{App, McpClient},
+    on_both,
+    upstream::{ReferenceUpstream, Script, ScriptedUpstream},
+};
 
 use crate::support::READ_WRITE;
 
@@ -33,7 +37,49 @@ async fn toolkit(app: &App, slug: &str, patterns: &[&str]) {
     app.broker.refresh_snapshots().await.unwrap();
 }
 
+async fn listed(client: &McpClient) -> Vec<String> {
+    let tools = client.modern("tools/list", json!({})).await.result()["tools"].clone();
+    tools.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn named(names: &[&str]) -> Vec<Value> {
+    names.iter().map(|name| json!({ "name": name, "inputSchema": { "type": "object" } })).collect()
+}
+
 on_both! {
+    async fn tools_come_in_the_order_of_their_upstream(database) {
+        let app = App::start(database.db.clone()).await;
+        let scripted = async |names| ScriptedUpstream::start(Script::new().tools(&named(names)).page_size(2)).await;
+        let (first, second) = (scripted(&["write", "read", "add"]).await, scripted(&["zoom", "ask"]).await);
+        let mut ids = Vec::new();
+        for (slug, upstream) in [("two", &second), ("one", &first)] {
+            let id =
+                app.add_with(slug, upstream.url(), |connection| connection.switches.expose_directly = true).await;
+            app.grant_everyone(id).await;
+            app.broker.check(app.organization, id, None).await.unwrap();
+            ids.push(id);
+        }
+        toolkit(&app, "all", &["*"]).await;
+        let token = app.token(app.owner, &READ_WRITE).await;
+        let own = app.client_at("/mcp/connections/one", Some(&token));
+        assert_eq!(listed(&own).await, ["write", "read", "add"]);
+        let kit = app.client_at("/mcp/toolkits/all", Some(&token));
+        assert_eq!(listed(&kit).await, ["one__write", "one__read", "one__add", "two__zoom", "two__ask"]);
+
+        // A list that is only shuffled changes nobody's tools; one that has lost something is taken as it is now.
+        let before = app.broker.snapshot(app.organization).unwrap().version;
+        first.follow(Script::new().tools(&named(&["add", "write", "read"])));
+        app.broker.check(app.organization, ids[1], None).await.unwrap();
+        app.broker.refresh_snapshots().await.unwrap();
+        assert_eq!(listed(&own).await, ["write", "read", "add"]);
+        first.follow(Script::new().tools(&named(&["add", "write"])));
+        app.broker.check(app.organization, ids[1], None).await.unwrap();
+        app.broker.refresh_snapshots().await.unwrap();
+        assert_eq!(listed(&own).await, ["add", "write"]);
+        assert!(app.broker.snapshot(app.organization).unwrap().version > before);
+        app.stop().await;
+    }
+
     async fn tools_are_listed_one_to_one_and_called_by_their_names(database) {
         let app = App::start(database.db.clone()).await;
         let upstream = ReferenceUpstream::start().await;

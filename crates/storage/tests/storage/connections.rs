@@ -233,6 +233,26 @@ on_both! {
         assert_eq!((&*rest[0].2.listed, rest[0].2.approved.as_deref()), ("{}", Some(odd)));
     }
 
+    async fn capabilities_know_their_place_in_the_list(database) {
+        let org = database.organization("acme").await.id;
+        let (linear, other) = (database.connection(org, "linear").await, database.connection(org, "other").await);
+        let rows = ["b", "a", "c\0"].map(|name| capability(name, "{}"));
+        let kind = CapabilityKind::Tool;
+        let mut tx = database.db.write().await.unwrap();
+        for connection in [&linear, &other] {
+            tx.capabilities().apply_listing(org, connection.id, &rows, &[], at(0)).await.unwrap();
+        }
+        tx.capabilities().set_order(org, linear.id, &[(kind, "c\0"), (kind, "b"), (kind, "nothing")]).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = database.db.single().await.unwrap();
+        let mut places = Vec::new();
+        for id in [linear.id, other.id] {
+            let rows = tx.capabilities().all_definitions(org, id).await.unwrap();
+            places.push(rows.iter().map(|(_, _, row)| row.ordinal).collect::<Vec<_>>());
+        }
+        assert_eq!(places, [vec![0, 2, 1], vec![0, 0, 0]]);
+    }
+
     async fn deleting_a_connection_takes_everything_of_it_along(database) {
         let org = database.organization("acme").await.id;
         let linear = database.connection(org, "linear").await;

@@ -8,7 +8,7 @@ use switchboard_domain::{ConnectionId, ConnectionStatus, OrganizationId, WriterI
 use switchboard_storage::StorageError;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::{Broker, snapshot::Known, usage::KEPT_DAYS};
+use crate::{Broker, DataKeyError, snapshot::Known, usage::KEPT_DAYS};
 
 /// How often versions are compared; a change is in force everywhere within a second.
 const POLL: Duration = Duration::from_millis(250);
@@ -48,12 +48,22 @@ impl Broker {
     pub(crate) fn start_jobs(&self) {
         self.spawn(poll_versions(self.clone()));
         self.spawn(refresh_catalogs(self.clone()));
-        self.spawn(flush_uses(self.clone()));
-        self.spawn(flush_counts(self.clone()));
         self.spawn(clear_away(self.clone()));
-        self.spawn(revoke(self.clone()));
-        self.spawn(sign_heads(self.clone()));
         self.spawn(tell_webhooks(self.clone()));
+        let uses = "uses of tokens can't be noted";
+        self.spawn(every(self.clone(), FLUSH, uses, |broker| async move { broker.flush_token_uses().await }));
+        let counts = "calls are counted later";
+        self.spawn(every(self.clone(), COUNT, counts, |broker| async move { broker.flush_counts().await }));
+        let revocations = "revocations at providers are left for later";
+        self.spawn(every(
+            self.clone(),
+            FLUSH,
+            revocations,
+            |broker| async move { broker.revoke_due().await },
+        ));
+        let heads = "the ends of the audit log's chains can't be signed";
+        let pause = self.settings().sign_heads_every.max(Duration::from_secs(1));
+        self.spawn(every(self.clone(), pause, heads, sign_heads));
     }
 
     /// Not more often than every few seconds, however often an upstream says that something changed.
@@ -216,46 +226,21 @@ fn due(broker: &Broker) -> Vec<(OrganizationId, ConnectionId)> {
         .collect()
 }
 
-async fn flush_uses(broker: Broker) {
-    let mut ticks = interval(FLUSH);
+/// Works at once and whenever `pause` has passed, until this process stops. What fails is tried again the next time.
+async fn every<F, E>(broker: Broker, pause: Duration, failing: &'static str, work: impl Fn(Broker) -> F)
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let mut ticks = interval(pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = broker.stopping() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = broker.flush_token_uses().await {
-            tracing::warn!(%error, "uses of tokens can't be noted");
-        }
-    }
-}
-
-/// What calls were counted, here and elsewhere.
-async fn flush_counts(broker: Broker) {
-    let mut ticks = interval(COUNT);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = broker.stopping() => return,
-            _ = ticks.tick() => {}
-        }
-        if let Err(error) = broker.flush_counts().await {
-            tracing::warn!(%error, "calls are counted later");
-        }
-    }
-}
-
-/// Tells providers what they could not be told before.
-async fn revoke(broker: Broker) {
-    let mut ticks = interval(FLUSH);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = broker.stopping() => return,
-            _ = ticks.tick() => {}
-        }
-        if let Err(error) = broker.revoke_due().await {
-            tracing::warn!(%error, "revocations are left for later");
+        if let Err(error) = work(broker.clone()).await {
+            tracing::warn!(%error, "{failing}");
         }
     }
 }
@@ -281,22 +266,11 @@ async fn tell_webhooks(broker: Broker) {
 }
 
 /// The ends of this process's own chains of the audit log.
-async fn sign_heads(broker: Broker) {
-    let mut ticks = interval(broker.settings().sign_heads_every.max(Duration::from_secs(1)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = broker.stopping() => return,
-            _ = ticks.tick() => {}
-        }
-        match broker.sign_own_heads().await {
-            Ok(()) => {
-                metrics::gauge!("switchboard_job_last_success_timestamp_seconds", "job" => "audit_heads")
-                    .set(broker.clock().now().as_secs() as f64)
-            }
-            Err(error) => tracing::warn!(%error, "the ends of the audit log's chains can't be signed"),
-        }
-    }
+async fn sign_heads(broker: Broker) -> Result<(), DataKeyError> {
+    broker.sign_own_heads().await?;
+    metrics::gauge!("switchboard_job_last_success_timestamp_seconds", "job" => "audit_heads")
+        .set(broker.clock().now().as_secs() as f64);
+    Ok(())
 }
 
 /// Its age is the time since it last worked: an alarm looks at `switchboard_job_last_success_timestamp_seconds`.

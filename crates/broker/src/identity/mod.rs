@@ -5,11 +5,13 @@
 //! subject; an address alone makes nobody anybody (THREATS Z11).
 
 mod accounts;
+mod answer;
 mod person;
 mod protocol;
 mod revocation;
 mod sign_in;
 mod tokens;
+mod wire;
 
 use serde::{Deserialize, Serialize};
 use switchboard_domain::TeamId;

@@ -12,7 +12,8 @@ use switchboard_storage::{
 
 use super::{
     GroupTeam, SignInError,
-    protocol::{Account, Known, ProviderTokens},
+    answer::ProviderTokens,
+    protocol::{Account, Known},
 };
 use crate::{Broker, SignedIn, keys::OpenKey, manage::may_still_invite, text};
 

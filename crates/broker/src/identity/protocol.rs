@@ -8,134 +8,31 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use http::Method;
 use openidconnect::{
-    AccessTokenHash, AdditionalClaims, AdditionalProviderMetadata, AuthType, AuthorizationCode, ClientId,
-    ClientSecret, CsrfToken, DiscoveryError, EmptyExtraTokenFields, HttpRequest, HttpResponse, IdTokenFields,
-    IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, ProviderMetadata,
-    RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardErrorResponse, StandardTokenResponse,
-    TokenResponse as _,
-    core::{
-        CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClaimName, CoreClaimType,
-        CoreClientAuthMethod, CoreErrorResponseType, CoreGenderClaim, CoreGrantType, CoreIdTokenVerifier,
-        CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
-        CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType, CoreRevocableToken,
-        CoreRevocationErrorResponse, CoreSubjectIdentifierType, CoreTokenIntrospectionResponse,
-        CoreTokenType,
-    },
+    AuthType, AuthorizationCode, ClientId, ClientSecret, CsrfToken, DiscoveryError, HttpRequest,
+    HttpResponse, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
+    RequestTokenError, Scope,
+    core::{CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use switchboard_domain::{SecretValue, Timestamp};
-use switchboard_egress::{Deadlines, Egress, EgressError, Redirects, Refused, Request};
+use switchboard_egress::{Deadlines, Egress, Redirects, Request};
 use switchboard_oauth::upstream::Authentication;
 use switchboard_storage::IdentityProvider;
 use url::Url;
 
-use super::{ProviderSettings, SignInError};
+use super::{
+    ProviderSettings, SignInError,
+    answer::{ALGORITHMS, ProviderTokens, Unchecked, checked_claims, tokens_of},
+    wire::{Claims, Client, Metadata, Unanswered, chain, is_basic, metadata_wrong, token_error},
+};
 use crate::{connect::authenticated_form, credentials::UpstreamClient};
 
 /// For one request to a provider.
 const WITHIN: Duration = Duration::from_secs(10);
-/// Longest access or refresh token that is kept.
-const MAX_TOKEN: usize = 32 * 1024;
-/// How far a provider's clock may be from ours.
-pub(super) const SKEW: Duration = Duration::from_secs(60);
 /// How long metadata and keys are believed before they are read again.
 const FRESH: Duration = Duration::from_secs(600);
-/// A token's life is taken for this at most, whatever the provider says.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-
-/// What signs an ID token: nothing that a public key could be mistaken for a secret of, and nothing unsigned.
-const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha256,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha384,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha512,
-    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
-    CoreJwsSigningAlgorithm::EcdsaP384Sha384,
-    CoreJwsSigningAlgorithm::EdDsa,
-];
-
-/// Members of the metadata that the crate does not know.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct MoreMetadata {
-    /// RFC 9207.
-    #[serde(default)]
-    authorization_response_iss_parameter_supported: bool,
-    /// RFC 8414. Some providers take PKCE and do not say so.
-    code_challenge_methods_supported: Option<Vec<String>>,
-    /// RFC 7009.
-    #[serde(default)]
-    revocation_endpoint: Option<String>,
-}
-
-impl AdditionalProviderMetadata for MoreMetadata {}
-
-/// Claims beside the standard ones: groups, for one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct MoreClaims {
-    #[serde(flatten)]
-    claims: Map<String, Value>,
-}
-
-impl AdditionalClaims for MoreClaims {}
-
-type Metadata = ProviderMetadata<
-    MoreMetadata,
-    CoreAuthDisplay,
-    CoreClientAuthMethod,
-    CoreClaimName,
-    CoreClaimType,
-    CoreGrantType,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm,
-    CoreJsonWebKey,
-    CoreResponseMode,
-    CoreResponseType,
-    CoreSubjectIdentifierType,
->;
-type Fields = IdTokenFields<
-    MoreClaims,
-    EmptyExtraTokenFields,
-    CoreGenderClaim,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJwsSigningAlgorithm,
->;
-type Answer = StandardTokenResponse<Fields, CoreTokenType>;
-type Claims = openidconnect::IdTokenClaims<MoreClaims, CoreGenderClaim>;
-type Refusal = StandardErrorResponse<CoreErrorResponseType>;
-type Client = openidconnect::Client<
-    MoreClaims,
-    CoreAuthDisplay,
-    CoreGenderClaim,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJsonWebKey,
-    CoreAuthPrompt,
-    Refusal,
-    Answer,
-    CoreTokenIntrospectionResponse,
-    CoreRevocableToken,
-    CoreRevocationErrorResponse,
-    openidconnect::EndpointSet,
-    openidconnect::EndpointNotSet,
-    openidconnect::EndpointNotSet,
-    openidconnect::EndpointNotSet,
-    openidconnect::EndpointMaybeSet,
-    openidconnect::EndpointMaybeSet,
->;
-
-/// An exchange with a provider that did not come to an answer.
-#[derive(Debug, thiserror::Error)]
-enum Unanswered {
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    #[error(transparent)]
-    Egress(#[from] EgressError),
-}
 
 /// What a provider is known by, with the secret to talk to it.
 #[derive(Debug)]
@@ -151,15 +48,6 @@ pub(super) struct Secrets {
     pub(super) state: SecretValue,
     pub(super) nonce: SecretValue,
     pub(super) verifier: SecretValue,
-}
-
-/// Tokens of a provider, checked to be tokens.
-#[derive(Debug)]
-pub(super) struct ProviderTokens {
-    pub(super) access: SecretValue,
-    pub(super) refresh: Option<SecretValue>,
-    pub(super) id: Option<SecretValue>,
-    pub(super) expires_at: Option<Timestamp>,
 }
 
 /// Who the provider says it is.
@@ -182,12 +70,6 @@ pub(super) enum RefreshFailure {
     Refused,
     #[error(transparent)]
     Other(#[from] SignInError),
-}
-
-/// How the provider wants to know that it is us. Basic is what is meant when nothing is said (Discovery section 3).
-fn is_basic(metadata: &Metadata) -> bool {
-    let methods = metadata.token_endpoint_auth_methods_supported();
-    methods.is_none_or(|all| all.contains(&CoreClientAuthMethod::ClientSecretBasic))
 }
 
 /// Reads providers' metadata and keeps it for a while.
@@ -484,123 +366,4 @@ impl Providers {
             _ => Err(wrong("speaks of somebody else")),
         }
     }
-}
-
-enum Unchecked {
-    NoKey,
-    Wrong(String),
-}
-
-impl From<Unchecked> for SignInError {
-    fn from(unchecked: Unchecked) -> Self {
-        Self::Untrusted(match unchecked {
-            Unchecked::NoKey => "its ID token is signed with a key that it does not publish".into(),
-            Unchecked::Wrong(text) => format!("its ID token can't be believed: {text}"),
-        })
-    }
-}
-
-/// The claims of the ID token, if all of it is in order (Core section 3.1.3.7).
-fn checked_claims<'a>(
-    known: &Known,
-    metadata: &Metadata,
-    answer: &'a Answer,
-    nonce: &Nonce,
-    now: Timestamp,
-) -> Result<&'a Claims, Unchecked> {
-    use openidconnect::{ClaimsVerificationError as Failure, SignatureVerificationError as Signature};
-    let wrong = |text: &str| Unchecked::Wrong(text.to_owned());
-    let token = answer.id_token().ok_or_else(|| wrong("there is none"))?;
-    let client_id = known.provider.client_id.as_str();
-    let (latest, earliest) = (instant(now.plus(SKEW)), instant(now.minus(SKEW)));
-    let verifier = CoreIdTokenVerifier::new_public_client(
-        ClientId::new(client_id.to_owned()),
-        metadata.issuer().clone(),
-        metadata.jwks().clone(),
-    )
-    .set_allowed_algs(ALGORITHMS)
-    .set_time_fn(move || earliest)
-    .set_issue_time_verifier_fn(move |at| match at <= latest {
-        true => Ok(()),
-        false => Err("it was issued in the future".into()),
-    });
-    let claims = token.claims(&verifier, nonce).map_err(|failure| match failure {
-        Failure::SignatureVerification(Signature::NoMatchingKey) => Unchecked::NoKey,
-        failure => Unchecked::Wrong(chain(&failure)),
-    })?;
-    if claims.authorized_party().is_some_and(|party| party.as_str() != client_id) {
-        return Err(wrong("it was made for another client"));
-    }
-    if claims.subject().as_str().is_empty() || claims.subject().as_str().len() > 255 {
-        return Err(wrong("its subject is empty or too long"));
-    }
-    if let Some(said) = claims.access_token_hash() {
-        let algorithm = token.signing_alg().map_err(|_| wrong("it is not signed"))?;
-        let key = token.signing_key(&verifier).map_err(|_| Unchecked::NoKey)?;
-        let hash = AccessTokenHash::from_token(answer.access_token(), algorithm, key)
-            .map_err(|error| Unchecked::Wrong(chain(&error)))?;
-        if hash != *said {
-            return Err(wrong("it belongs to another access token"));
-        }
-    }
-    Ok(claims)
-}
-
-/// The tokens of an answer, if that is what they are (RFC 6749 section 5.1, RFC 6750 section 2.1).
-fn tokens_of(answer: &Answer, now: Timestamp) -> Result<ProviderTokens, SignInError> {
-    let wrong = |text: &str| SignInError::Untrusted(format!("its token endpoint answered with {text}"));
-    if *answer.token_type() != CoreTokenType::Bearer {
-        return Err(wrong("a token of an unknown type"));
-    }
-    let token = |text: &str| {
-        let plain = text.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
-        let usable = plain && !text.is_empty() && text.len() <= MAX_TOKEN;
-        usable.then(|| SecretValue::new(text)).ok_or_else(|| wrong("something that is no token"))
-    };
-    let expires_in = answer.expires_in().map(|life| life.min(LONGEST));
-    Ok(ProviderTokens {
-        access: token(answer.access_token().secret())?,
-        refresh: answer.refresh_token().map(|refresh| token(refresh.secret())).transpose()?,
-        id: answer.id_token().map(|id| SecretValue::new(id.to_string())),
-        expires_at: expires_in.map(|life| now.plus(life)),
-    })
-}
-
-fn token_error(error: RequestTokenError<Unanswered, Refusal>) -> SignInError {
-    match error {
-        RequestTokenError::Request(error) => SignInError::Unreachable(chain(&error)),
-        // Only the code: what else it says is a stranger's text.
-        RequestTokenError::ServerResponse(refusal) => {
-            SignInError::Untrusted(format!("its token endpoint refuses: {}", short(refusal.error().as_ref())))
-        }
-        RequestTokenError::Parse(error, _) => {
-            SignInError::Untrusted(format!("its token endpoint's answer can't be read: {}", error.path()))
-        }
-        RequestTokenError::Other(_) => {
-            SignInError::Untrusted("its token endpoint answers with something that is no token".into())
-        }
-    }
-}
-
-/// An error code of somebody else's: letters, and not many.
-pub(super) fn short(code: &str) -> String {
-    code.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').take(64).collect()
-}
-
-fn metadata_wrong(error: &impl std::fmt::Display) -> SignInError {
-    SignInError::Untrusted(format!("its metadata can't be used: {error}"))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
-}
-
-fn instant(at: Timestamp) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(at.as_micros()).unwrap_or_default()
 }

@@ -16,8 +16,10 @@ use switchboard_vault::{TokenKind, issue_opaque, parse, parse_opaque};
 
 use super::{
     ProviderSettings, SignInError,
+    answer::SKEW,
     person::{How, Seen},
-    protocol::{self, Known, Secrets},
+    protocol::{Known, Secrets},
+    wire::short,
 };
 use crate::{
     Broker, Snapshot, audit,
@@ -275,7 +277,7 @@ impl Broker {
         let provider = &known.provider;
         self.providers().check_issuer(known, answer.get("iss")).await?;
         if let Some(error) = answer.get("error") {
-            return Err(SignInError::Declined(protocol::short(error)));
+            return Err(SignInError::Declined(short(error)));
         }
         let code = answer.get("code").filter(|code| code.len() <= MAX_CODE);
         let code = code.ok_or_else(|| SignInError::Untrusted("it answered without a code".into()))?;
@@ -283,7 +285,7 @@ impl Broker {
         let (tokens, account) = self.providers().exchange(known, callback, code, secrets, now).await?;
         *told = Some((account.subject.clone(), account.email.clone()));
         if sign_in.purpose == SignInPurpose::Reauthenticate {
-            let begun = sign_in.created_at.minus(protocol::SKEW).as_secs();
+            let begun = sign_in.created_at.minus(SKEW).as_secs();
             if account.authenticated_at.is_none_or(|at| at < begun) {
                 return Err(SignInError::NotAskedAgain);
             }

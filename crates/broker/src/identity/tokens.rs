@@ -13,10 +13,7 @@ use switchboard_storage::{
 use switchboard_vault::SealContext;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{
-    SignInError,
-    protocol::{ProviderTokens, RefreshFailure},
-};
+use super::{SignInError, answer::ProviderTokens, protocol::RefreshFailure};
 use crate::{Broker, DataKeyError, credentials::CredentialError, keys::OpenKey};
 
 /// A token with less life than this is refreshed first.

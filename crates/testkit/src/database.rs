@@ -28,13 +28,13 @@ pub struct TestDatabase {
     pub clock: FixedClock,
     pub random: SeededRandom,
     /// Removes the files or the database; after `db`.
-    _home: Home,
+    home: Home,
 }
 
 #[derive(Debug)]
 enum Home {
-    Directory { _directory: tempfile::TempDir },
-    Postgres { _database: postgres::Database },
+    Directory(tempfile::TempDir),
+    Postgres(postgres::Database),
 }
 
 /// Small pools: many tests share one server.
@@ -48,20 +48,35 @@ impl TestDatabase {
     pub async fn sqlite() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let options = small(Options::sqlite(directory.path().join("switchboard.db")));
-        Self::open(options, Home::Directory { _directory: directory }).await
+        Self::open(options, Home::Directory(directory)).await
     }
 
     pub async fn postgres() -> Self {
         let database = postgres::Database::from_template().await;
         let options = small(database.options());
-        Self::open(options, Home::Postgres { _database: database }).await
+        Self::open(options, Home::Postgres(database)).await
     }
 
     async fn open(options: Options, home: Home) -> Self {
+        crate::canary::begin();
         let clock = FixedClock::at_micros(NOW);
         let migrations = Migrations::Apply { release: env!("CARGO_PKG_VERSION"), now: clock.now() };
         let db = Db::open(&options, migrations).await.expect("the test database opens");
-        Self { db, options, clock, random: SeededRandom::new(2026), _home: home }
+        Self { db, options, clock, random: SeededRandom::new(2026), home }
+    }
+
+    /// What the database holds, deleted rows that still stand in files too.
+    fn look_for_secrets(&self) {
+        match &self.home {
+            Home::Directory(directory) => {
+                for entry in std::fs::read_dir(directory.path()).expect("the test's directory") {
+                    let path = entry.expect("one of its files").path();
+                    let bytes = std::fs::read(&path).unwrap_or_default();
+                    crate::canary::look(&path.display().to_string(), &bytes);
+                }
+            }
+            Home::Postgres(database) => crate::canary::look("a table", &database.dump()),
+        }
     }
 
     /// Changes rows behind Switchboard's back, as somebody with the database in their hands would.
@@ -86,6 +101,18 @@ impl TestDatabase {
             switchboard_storage::Location::Sqlite(path) => path.clone(),
             switchboard_storage::Location::Postgres(_) => panic!("PostgreSQL has no file of ours"),
         }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        // A test that failed already says why; this must not replace it.
+        if std::thread::panicking() {
+            return;
+        }
+        self.look_for_secrets();
+        let found = crate::canary::found();
+        assert!(found.is_empty(), "secrets were left behind:\n{}", found.join("\n"));
     }
 }
 

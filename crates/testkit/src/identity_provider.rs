@@ -114,6 +114,7 @@ pub struct ScriptedProvider {
 
 impl ScriptedProvider {
     pub async fn start() -> Self {
+        crate::canary::remember(CLIENT_SECRET);
         let provider = Arc::new(Provider {
             script: Mutex::default(),
             asked: Mutex::default(),
@@ -280,6 +281,8 @@ impl Provider {
         };
         let number = self.issued.fetch_add(1, Ordering::Relaxed);
         let refresh = format!("refresh-token-{number}");
+        crate::canary::remember(&refresh);
+        crate::canary::remember(&format!("access-token-{number}"));
         *self.refresh_token.lock() = Some(refresh.clone());
         let mut answer = json!({
             "access_token": format!("access-token-{number}"),

@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::fetch::Answer;
-use crate::{Broker, UpstreamClient};
+use crate::{Broker, UpstreamClient, redact::redact_text};
 
 /// Why there are no tokens.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,8 @@ impl Broker {
         fields: &[(&str, &str)],
     ) -> Result<TokenAnswer, TokenRequestError> {
         let answer = self.send_form(endpoint, client, fields).await?;
-        Ok(TokenAnswer::parse(answer.status, &answer.body)?)
+        TokenAnswer::parse(answer.status, &answer.body)
+            .map_err(|error| without_secrets(error, client, fields).into())
     }
 
     /// Sends a form, authenticated as this client. Nothing is followed: a redirect is an answer like any other.
@@ -50,6 +51,19 @@ impl Broker {
         let most = self.0.egress.limits().token_response_bytes();
         self.send_body(Method::POST, endpoint, form, most).await
     }
+}
+
+/// What the form says that nobody else may read.
+const SECRET_FIELDS: [&str; 3] = ["code", "code_verifier", "refresh_token"];
+
+/// Some providers repeat what they refuse: their words are shown and logged without what they were sent.
+fn without_secrets(error: TokenError, client: &UpstreamClient, fields: &[(&str, &str)]) -> TokenError {
+    let TokenError::Refused { code, description } = error else { return error };
+    let sent = fields.iter().filter(|(name, _)| SECRET_FIELDS.contains(name));
+    let mut secrets: Vec<SecretValue> = sent.map(|(_, value)| SecretValue::new(*value)).collect();
+    secrets.extend(client.secret.clone());
+    let clean = |text: String| redact_text(&text, &secrets);
+    TokenError::Refused { code: clean(code), description: description.map(clean) }
 }
 
 /// A form with the client's authentication in the place its method says (RFC 6749 section 2.3.1).

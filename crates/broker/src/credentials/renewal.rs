@@ -352,7 +352,9 @@ impl Broker {
                 self.no_more(old, &stored.info, &code).await
             }
             Err(error) => {
-                tracing::warn!(connection = %old.connection.slug, %error, "a provider did not renew tokens");
+                // Its code alone: what else it says is a stranger's text.
+                let code = error.code().unwrap_or("no answer of the standard");
+                tracing::warn!(connection = %old.connection.slug, code, "a provider did not renew tokens");
                 Err(NotRenewed::Later { after: self.next_pause(old.id) })
             }
         }

@@ -56,6 +56,7 @@ impl Browser {
         if attributes.contains("Max-Age=0") {
             cookies.remove(name);
         } else {
+            crate::canary::remember(value);
             cookies.insert(name.to_owned(), value.to_owned());
         }
     }

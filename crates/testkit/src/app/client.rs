@@ -53,6 +53,9 @@ const METADATA: &str = "io.modelcontextprotocol/";
 
 impl McpClient {
     pub fn new(egress: Egress, url: String, token: Option<String>) -> Self {
+        if let Some(token) = &token {
+            crate::canary::remember(token);
+        }
         Self { egress, url, token, headers: HeaderMap::new() }
     }
 

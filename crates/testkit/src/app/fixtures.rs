@@ -29,6 +29,7 @@ impl App {
     }
 
     async fn give_password_in(&self, organization: OrganizationId, member: MemberId) {
+        crate::canary::remember(PASSWORD);
         let hash =
             switchboard_vault::hash_password(&SecretValue::new(PASSWORD), &*self.random).expect("a hash");
         let mut tx = self.db.write().await.expect("a transaction");
@@ -86,6 +87,7 @@ impl App {
             .await
             .expect("a token");
         tx.commit().await.expect("committed");
+        crate::canary::remember(issued.secret.expose());
         (issued.secret.expose().to_owned(), id)
     }
 
@@ -176,6 +178,7 @@ impl App {
 
     /// Adds a connection that sends an API key as bearer.
     pub async fn add_with_key(&self, slug: &str, url: &str, key: &str) -> ConnectionId {
+        crate::canary::remember(key);
         let id = self
             .add_with(slug, url, |connection| {
                 connection.auth_type = AuthType::ApiKey;

@@ -131,18 +131,42 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Every row of every table as text, bytes in hex.
+    pub(super) fn dump(&self) -> Vec<u8> {
+        let url = database_url(&self.name);
+        let dumped = aside(async move {
+            let mut connection = connect(&url).await;
+            let tables = "SELECT string_agg(format('SELECT t::text FROM %I t', tablename), ' UNION ALL ') FROM pg_tables \
+                          WHERE schemaname = 'public'";
+            let rows: Option<String> = sqlx::query_scalar(tables).fetch_one(&mut connection).await?;
+            let rows: Vec<String> = match rows {
+                Some(rows) => sqlx::query_scalar(AssertSqlSafe(rows)).fetch_all(&mut connection).await?,
+                None => Vec::new(),
+            };
+            Ok::<_, sqlx::Error>(rows.join("\n").into_bytes())
+        });
+        dumped.expect("a thread").expect("the rows of the test's database")
+    }
+}
+
+/// Runs this on a thread and a runtime of its own: where a value is dropped nothing can be awaited.
+fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> std::thread::Result<T> {
+    std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+    })
+    .join()
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        let removed = std::thread::spawn(move || {
-            super::run(async move {
-                let mut connection = connect(cluster()).await;
-                let _ = connection.execute(AssertSqlSafe(statement)).await;
-                let _ = connection.close().await;
-            });
-        });
         // A test that failed already says why; this must not replace it.
-        let _ = removed.join();
+        let _ = aside(async move {
+            let mut connection = connect(cluster()).await;
+            let _ = connection.execute(AssertSqlSafe(statement)).await;
+            let _ = connection.close().await;
+        });
     }
 }
 

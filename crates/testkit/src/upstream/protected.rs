@@ -80,7 +80,12 @@ struct State {
 impl State {
     fn next(&mut self, what: &str) -> String {
         self.count += 1;
-        format!("{what}-{}-canary", self.count)
+        let made = format!("{what}-{}-canary", self.count);
+        // A client's id is no secret.
+        if what != "client" {
+            crate::canary::remember(&made);
+        }
+        made
     }
 }
 
@@ -135,6 +140,7 @@ impl ProtectedUpstream {
 
     /// A client that somebody made there.
     pub fn add_client(&self, id: &str, secret: Option<&str>) {
+        secret.into_iter().for_each(crate::canary::remember);
         self.server.state.lock().clients.insert(id.to_owned(), secret.map(str::to_owned));
     }
 

@@ -27,8 +27,9 @@ use crate::{
     text,
 };
 use asking::Why;
-use refusals::{changed_since, declined, does_not_fit, expired};
+use refusals::{changed_since, declined, does_not_fit, expired, too_large};
 
+pub(crate) use asking::Asker;
 pub(crate) use sealed::Asked;
 pub(crate) use waiting::Waits;
 
@@ -41,6 +42,8 @@ pub struct ApprovalSettings {
     pub max_waiting: u32,
     /// How long one that is over can still be looked at.
     pub kept: Duration,
+    /// Of one call: more no person looks through.
+    pub max_argument_bytes: u64,
     /// The longest that a call may wait for the decision, where its client asks for that; zero for never.
     pub max_wait: Duration,
 }
@@ -51,6 +54,7 @@ impl Default for ApprovalSettings {
             lifetime: Duration::from_secs(3600),
             max_waiting: 50,
             kept: Duration::from_secs(30 * 24 * 3600),
+            max_argument_bytes: 256 << 10,
             max_wait: Duration::from_secs(300),
         }
     }
@@ -95,6 +99,10 @@ impl Broker {
         held: &HeldCall<'_>,
         given: Option<&str>,
     ) -> Result<ConsumedApproval, CallError> {
+        let most = self.settings().approval.max_argument_bytes;
+        if held.asked.arguments.len() as u64 > most {
+            return Err(too_large(held.name, most));
+        }
         let digest = digest_of(&held.asked.arguments)?;
         let Some(given) = given else { return Err(self.ask(held, digest, Why::NONE).await) };
         let organization = held.context.principal.organization;

@@ -107,6 +107,22 @@ impl Authentication {
         self.admit(&found, snapshots, resource, organization).map(Some)
     }
 
+    /// The same caller as things stand now, by the token that they came with; `None` when it no longer counts. For what
+    /// goes on long after it was let in.
+    pub(crate) async fn again(&self, snapshots: &Snapshots, principal: &Principal) -> Option<Principal> {
+        let version = snapshots.get(principal.organization)?.version;
+        let token = principal.proof.token()?;
+        let found = async {
+            let mut tx = self.db.read().await?;
+            let Some(token) = tx.tokens().find(principal.organization, token).await? else { return Ok(None) };
+            tx.tokens().find_by_hash(&token.hash).await
+        };
+        let owner = found.await.map_err(|error| tracing::error!(%error, "a token can't be looked up again"));
+        let found = found_of(owner.ok()??, version)?;
+        let is_over = found.expires_at.is_some_and(|expires_at| expires_at <= self.clock.now());
+        (!is_over).then_some(found.principal)
+    }
+
     /// Asks the database, once for all who wait for this token.
     async fn look_up(
         &self,
@@ -119,7 +135,7 @@ impl Authentication {
         };
         // Read again, after the version: what changes from here on makes this stale, never too fresh.
         let owner = self.owner(&hash).await?;
-        let found = Arc::new(found(owner, version).ok_or(AuthenticationError::InvalidToken)?);
+        let found = Arc::new(found_of(owner, version).ok_or(AuthenticationError::InvalidToken)?);
         self.found.insert(hash, Arc::clone(&found));
         Ok(Some(found))
     }
@@ -187,7 +203,7 @@ fn is_current(snapshots: &Snapshots, found: &Found) -> bool {
 }
 
 /// `None` when the token or its owner is no longer welcome.
-fn found(owner: TokenOwner, version: i64) -> Option<Found> {
+fn found_of(owner: TokenOwner, version: i64) -> Option<Found> {
     let token = owner.token;
     if token.revoked_at.is_some() || owner.status != MemberStatus::Active {
         return None;

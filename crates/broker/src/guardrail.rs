@@ -16,6 +16,7 @@ use switchboard_domain::{
     Timestamp,
 };
 use switchboard_egress::{ByteLimit, Deadlines, EgressError, Redirects, Request};
+use switchboard_mcp::ErrorObject;
 use switchboard_storage::Guardrail;
 use switchboard_vault::SealContext;
 use tokio::time::Instant;
@@ -88,6 +89,16 @@ struct Data<'q> {
     arguments: &'q RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'q RawValue>,
+    /// What the server answered instead of a result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'q ErrorObject>,
+}
+
+/// What came back from a server, to be looked at before the caller has it.
+#[derive(Clone, Copy)]
+pub(crate) enum Came<'r> {
+    Result(&'r [u8]),
+    Error(&'r ErrorObject),
 }
 
 #[derive(Deserialize)]
@@ -116,14 +127,15 @@ impl Broker {
         (said, told.map_err(|why| why.before(guarded.name)))
     }
 
-    /// Asks about a result. An error is that the caller does not get it; the call ran all the same.
+    /// Asks about a result, or what a server said instead. An error is that the caller does not get it; the call ran all
+    /// the same.
     pub(crate) async fn guard_result(
         &self,
         guardrail: &Guardrail,
         guarded: &Guarded<'_>,
-        result: &[u8],
+        came: Came<'_>,
     ) -> (Value, Result<(), CallError>) {
-        let (said, told) = self.guard(guardrail, guarded, Some(result)).await;
+        let (said, told) = self.guard(guardrail, guarded, Some(came)).await;
         (said, told.map_err(|why| why.after(guarded.name)))
     }
 
@@ -131,10 +143,10 @@ impl Broker {
         &self,
         guardrail: &Guardrail,
         guarded: &Guarded<'_>,
-        result: Option<&[u8]>,
+        came: Option<Came<'_>>,
     ) -> (Value, Result<(), Refused>) {
         let began = Instant::now();
-        let answered = self.ask_guardrail(guardrail, guarded, result).await;
+        let answered = self.ask_guardrail(guardrail, guarded, came).await;
         let is_open = guardrail.on_failure == GuardrailFailure::Open;
         let (decision, reason, told) = match answered {
             Ok(Answer { decision: Word::Allow, .. }) => ("allow", None, Ok(())),
@@ -158,10 +170,10 @@ impl Broker {
         &self,
         guardrail: &Guardrail,
         guarded: &Guarded<'_>,
-        result: Option<&[u8]>,
+        came: Option<Came<'_>>,
     ) -> Result<Answer, String> {
         let limits = self.settings().guardrail;
-        let body = self.question(guarded, result)?;
+        let body = self.question(guarded, came)?;
         if body.len() as u64 > limits.max_question_bytes {
             let most = limits.max_question_bytes;
             return Err(format!(
@@ -171,7 +183,7 @@ impl Broker {
         let context = guardrail_context(guardrail.organization, guardrail.id);
         let secret = self.credentials().open_value(&context, &guardrail.secret).await;
         let secret = secret.map_err(|_| "its secret can't be opened".to_owned())?;
-        let moment = if result.is_some() { "after" } else { "before" };
+        let moment = if came.is_some() { "after" } else { "before" };
         let id = format!("{}_{moment}", guarded.id);
         let headers = signed(&secret, &id, self.clock().now(), &body).ok_or("its id is no header")?;
         let answer = ByteLimit { name: "guardrail.max_answer_bytes", bytes: limits.max_answer_bytes };
@@ -198,7 +210,7 @@ impl Broker {
         })
     }
 
-    fn question(&self, guarded: &Guarded<'_>, result: Option<&[u8]>) -> Result<String, String> {
+    fn question(&self, guarded: &Guarded<'_>, came: Option<Came<'_>>) -> Result<String, String> {
         let unreadable = |_| "the call can't be written down for it".to_owned();
         let (context, request) = (guarded.context, guarded.request);
         let connection = &*guarded.known.connection;
@@ -208,9 +220,13 @@ impl Broker {
             _ => request.arguments.map_or("{}", RawValue::get).to_owned(),
         };
         let arguments = RawValue::from_string(arguments).map_err(unreadable)?;
-        let result = result.map(serde_json::from_slice::<&RawValue>).transpose().map_err(unreadable)?;
+        let (result, error) = match came {
+            None => (None, None),
+            Some(Came::Result(result)) => (Some(serde_json::from_slice(result).map_err(unreadable)?), None),
+            Some(Came::Error(error)) => (None, Some(error)),
+        };
         let question = Question {
-            kind: if result.is_some() { "call.after" } else { "call.before" },
+            kind: if came.is_some() { "call.after" } else { "call.before" },
             timestamp: self.clock().now(),
             data: Data {
                 call_id: guarded.id,
@@ -225,6 +241,7 @@ impl Broker {
                 intent: request.intent.as_deref(),
                 arguments: &arguments,
                 result,
+                error,
             },
         };
         serde_json::to_string(&question).map_err(unreadable)

@@ -303,6 +303,11 @@ impl Broker {
         attempt().await?.ok_or(AuthenticationError::InvalidToken)
     }
 
+    /// Step 1 for a call that waited: who was let in then, as things stand now. `None` when their token no longer counts.
+    pub async fn authenticate_again(&self, principal: &Principal) -> Option<Principal> {
+        self.0.authentication.again(&self.0.snapshots, principal).await
+    }
+
     /// Counts a request of the REST API for who made it.
     pub fn admit_request(&self, principal: &Principal) -> Result<(), TooMany> {
         self.0.request_limits.check(principal)

@@ -113,10 +113,8 @@ impl Broker {
         // 6. on record before anything happens
         self.started(call).await?;
         // 7. and 8., then 9.
-        let outcome = match self.upstream(call, &prepared, request).await {
-            Ok(done) => self.guarded_result(call, &snapshot, &prepared, request, done).await,
-            failed => failed,
-        };
+        let outcome = self.upstream(call, &prepared, request).await;
+        let outcome = self.guarded_result(call, &snapshot, &prepared, request, outcome).await;
         self.completed(call, &outcome).await;
         outcome
     }

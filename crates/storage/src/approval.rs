@@ -22,7 +22,7 @@ pub struct Approval {
     pub id: ApprovalId,
     pub organization: OrganizationId,
     pub requested_by: Caller,
-    /// The token that asked: it may not decide.
+    /// The token that asked, or the one that it was made with first: no token of its line may decide.
     pub token: Option<TokenId>,
     /// The registered client that asked: no token of its may decide.
     pub oauth_client: Option<String>,
@@ -50,6 +50,7 @@ pub struct Approval {
     pub decided_at: Option<Timestamp>,
     pub used_at: Option<Timestamp>,
     pub data_key: DataKeyId,
+    /// Of one that was found by its id; lists leave it out.
     pub sealed: Sealed,
 }
 
@@ -65,19 +66,26 @@ impl Approval {
     }
 }
 
+macro_rules! heads {
+    () => {
+        "organization_id, id, member_id, service_account_id, token_id, oauth_client, client, resource, connection_id, capability, kind, fingerprint, arguments_digest, rule, requirement, status, created_at, expires_at, decided_by, decided_at, used_at, data_key_id"
+    };
+}
+
 macro_rules! columns {
     () => {
-        "organization_id, id, member_id, service_account_id, token_id, oauth_client, client, resource, connection_id, capability, kind, fingerprint, arguments_digest, rule, requirement, status, created_at, expires_at, decided_by, decided_at, used_at, data_key_id, sealed"
+        concat!(heads!(), ", sealed")
     };
 }
 
 statements! {
     INSERT = (concat!("INSERT INTO approval (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)"));
     FIND = (concat!("SELECT ", columns!(), " FROM approval WHERE organization_id = $1 AND id = $2"));
-    LIST = (concat!("SELECT ", columns!(), " FROM approval WHERE organization_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2"));
-    WAITING = (concat!("SELECT ", columns!(), " FROM approval WHERE organization_id = $1 AND status = 'pending' AND expires_at > $2 ORDER BY created_at DESC, id DESC LIMIT $3"));
+    /// Without what is sealed: that may be megabytes each.
+    LIST = (concat!("SELECT ", heads!(), " FROM approval WHERE organization_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2"));
+    WAITING = (concat!("SELECT ", heads!(), " FROM approval WHERE organization_id = $1 AND status = 'pending' AND expires_at > $2 ORDER BY created_at DESC, id DESC LIMIT $3"));
     /// The same call by the same caller, still open: asking twice is asking once.
-    SAME = (concat!("SELECT ", columns!(), " FROM approval WHERE organization_id = $1 AND arguments_digest = $2 AND fingerprint = $3 AND connection_id = $4 AND capability = $5 AND (member_id = $6 OR service_account_id = $6) AND client = $7 AND status IN ('pending', 'approved') AND expires_at > $8 ORDER BY created_at DESC, id DESC LIMIT 20"));
+    SAME = (concat!("SELECT ", heads!(), " FROM approval WHERE organization_id = $1 AND arguments_digest = $2 AND fingerprint = $3 AND connection_id = $4 AND capability = $5 AND (member_id = $6 OR service_account_id = $6) AND client = $7 AND status IN ('pending', 'approved') AND expires_at > $8 ORDER BY created_at DESC, id DESC LIMIT 20"));
     COUNT_WAITING = "SELECT count(*) FROM approval WHERE organization_id = $1 AND (member_id = $2 OR service_account_id = $2) AND status = 'pending' AND expires_at > $3";
     APPROVE = "UPDATE approval SET status = 'approved', decided_by = $3, decided_at = $4 WHERE organization_id = $1 AND id = $2 AND status = 'pending' AND expires_at > $4";
     DECLINE = "UPDATE approval SET status = 'declined', decided_by = $3, decided_at = $4 WHERE organization_id = $1 AND id = $2 AND status IN ('pending', 'approved') AND expires_at > $4";
@@ -109,6 +117,7 @@ struct Row {
     decided_at: Option<i64>,
     used_at: Option<i64>,
     data_key_id: Uuid,
+    #[sqlx(default)]
     sealed: Vec<u8>,
 }
 

@@ -106,7 +106,7 @@ pub use snapshot::{Snapshot, SnapshotConnection};
 pub use sqlite::Faults;
 pub use statement::{Dialect, Statement};
 pub use team::{InsertTeam, Team, Teams};
-pub use token::{StoredToken, TokenGrant, TokenKind, TokenOwner, Tokens};
+pub use token::{StoredToken, TokenGrant, TokenKind, TokenOrigin, TokenOwner, Tokens};
 pub use tool_usage::ToolCount;
 pub use toolkit::{Policies, PolicyDocument, PolicyLayer, Toolkit, ToolkitSurface, Toolkits};
 pub use transaction::Tx;

@@ -24,7 +24,7 @@ macro_rules! seen {
         concat!(
             "SELECT c.id, c.client_id, c.kind, c.owner_organization_id, c.name, c.redirect_uris, c.secret_hash, c.fingerprint, c.created_at, c.fresh_until, c.last_used_at, c.expires_at, c.disabled_at, c.source, c.metadata, coalesce(u.grants, 0) AS grants, u.granted_at, t.token_used_at, d.created_at AS disabled_here_at FROM oauth_client c ",
             "LEFT JOIN (SELECT oauth_client_id, count(CASE WHEN revoked_at IS NULL AND expires_at > $2 THEN 1 END) AS grants, max(coalesce(last_used_at, created_at)) AS granted_at FROM oauth_grant WHERE organization_id = $1 GROUP BY oauth_client_id) u ON u.oauth_client_id = c.id ",
-            "LEFT JOIN (SELECT client, max(last_used_at) AS token_used_at FROM token WHERE organization_id = $1 AND client IS NOT NULL GROUP BY client) t ON t.client = c.client_id ",
+            "LEFT JOIN (SELECT client, max(last_used_at) AS token_used_at FROM token WHERE organization_id = $1 AND oauth_grant_id IS NOT NULL GROUP BY client) t ON t.client = c.client_id ",
             "LEFT JOIN disabled_oauth_client d ON d.organization_id = $1 AND d.oauth_client_id = c.id ",
             "WHERE c.kind <> 'service_account' AND (c.owner_organization_id = $1 OR (c.owner_organization_id IS NULL AND (u.oauth_client_id IS NOT NULL OR d.oauth_client_id IS NOT NULL)))",
             $more

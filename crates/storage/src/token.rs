@@ -71,6 +71,14 @@ pub struct TokenGrant {
     pub toolkits: Option<Vec<ToolkitId>>,
 }
 
+/// Where the line of tokens began that one is of: those that were made with it, and with them, are all of one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenOrigin {
+    pub token: TokenId,
+    /// `client_id` of the registered client that it was given to, or made through.
+    pub client: Option<String>,
+}
+
 /// A token with whose it is, as things stand now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenOwner {
@@ -97,6 +105,9 @@ statements! {
     /// Access tokens live an hour; what is over for a day serves nothing any more.
     FORGET_EXPIRED = "DELETE FROM token WHERE organization_id = $1 AND kind = 'oauth' AND expires_at < $2";
     REVOKE = "UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND id = $2 AND revoked_at IS NULL";
+    SET_CLIENT = "UPDATE token SET client = $3 WHERE organization_id = $1 AND id = $2";
+    /// Which token began the line that ends in this one, and the registered client that one was given to or made through.
+    ORIGIN = "WITH RECURSIVE line (id, parent, client) AS (SELECT t.id, t.parent_token_id, t.client FROM token t WHERE t.organization_id = $1 AND t.id = $2 UNION SELECT t.id, t.parent_token_id, t.client FROM token t JOIN line ON t.organization_id = $1 AND t.id = line.parent) SELECT id, client FROM line WHERE parent IS NULL";
     SET_PARENT = "UPDATE token SET parent_token_id = $3 WHERE organization_id = $1 AND id = $2";
     /// Those that were made with it, those that were made with them, and so on.
     REVOKE_DESCENDANTS = "WITH RECURSIVE made (id) AS (SELECT c.id FROM token c WHERE c.organization_id = $1 AND c.parent_token_id = $2 UNION SELECT c.id FROM token c JOIN made ON c.organization_id = $1 AND c.parent_token_id = made.id) UPDATE token SET revoked_at = $3 WHERE organization_id = $1 AND id IN (SELECT id FROM made) AND revoked_at IS NULL";
@@ -265,6 +276,24 @@ impl Tokens<'_> {
         let (org, id) = (token.organization.as_uuid(), token.id.as_uuid());
         self.tx.tokens().insert(token).await?;
         execute!(self.tx, SET_PARENT, org, id, parent.as_uuid()).map(drop)
+    }
+
+    /// Stores a token that a person made at a client where they signed in: it lives by itself, and remembers through which.
+    pub async fn insert_through(self, token: &StoredToken, client: &str) -> Result<(), StorageError> {
+        let (org, id) = (token.organization.as_uuid(), token.id.as_uuid());
+        self.tx.tokens().insert(token).await?;
+        execute!(self.tx, SET_CLIENT, org, id, client).map(drop)
+    }
+
+    /// `None` when there is no such token, or no longer the one that it was made with.
+    pub async fn origin(
+        self,
+        organization: OrganizationId,
+        id: TokenId,
+    ) -> Result<Option<TokenOrigin>, StorageError> {
+        let row =
+            fetch_optional!(self.tx, ORIGIN => (Uuid, Option<String>), organization.as_uuid(), id.as_uuid())?;
+        Ok(row.map(|(token, client)| TokenOrigin { token: TokenId::from_uuid(token), client }))
     }
 
     /// Ends a token and all that were made with it; whether it was still in force.

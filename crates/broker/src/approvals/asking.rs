@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 use switchboard_domain::{
-    ApprovalId, ApprovalStatus, AuditOutcome, AuditPhase, AuditRecord, CallError, DataKeyId, Proof,
+    ApprovalId, ApprovalStatus, AuditOutcome, AuditPhase, AuditRecord, CallError, DataKeyId, Principal,
+    Proof, TokenId,
 };
-use switchboard_storage::Approval;
+use switchboard_storage::{Approval, StorageError};
 use switchboard_vault::seal;
 
 use super::{HeldCall, refusals::too_many, sealed::context_of};
@@ -25,7 +26,27 @@ impl Why {
     }
 }
 
+/// What somebody asks with, as far as it may not decide: the token that its line began with, and the registered client that
+/// it was given to, or that one was made through. A person at the console asks with neither.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asker {
+    pub(crate) token: Option<TokenId>,
+    pub(crate) client: Option<String>,
+}
+
 impl Broker {
+    /// A token that was made with another one is of its line.
+    pub(crate) async fn asker(&self, principal: &Principal) -> Result<Asker, StorageError> {
+        let Some(token) = principal.proof.token() else { return Ok(Asker::default()) };
+        let client = match &principal.proof {
+            Proof::Grant { client, .. } => Some(client.to_string()),
+            _ => None,
+        };
+        let origin = self.db().single().await?.tokens().origin(principal.organization, token).await?;
+        let (began, through) = origin.map_or((token, None), |origin| (origin.token, origin.client));
+        Ok(Asker { token: Some(began), client: client.or(through) })
+    }
+
     pub(super) fn approval_event(
         &self,
         held: &HeldCall<'_>,
@@ -68,7 +89,8 @@ impl Broker {
         let organization = held.context.principal.organization;
         let caller = held.context.principal.caller;
         let key = self.data_keys().active(organization).await.map_err(|error| failed(&error))?;
-        let mut approval = self.new_approval(held, digest, key.id)?;
+        let asker = self.asker(&held.context.principal).await.map_err(|error| failed(&error))?;
+        let mut approval = self.new_approval(held, digest, (asker, key.id))?;
         let plain = serde_json::to_vec(&held.asked).map_err(|error| failed(&error))?;
         approval.sealed = seal(&key.key, &context_of(&approval), &plain, self.random());
         let mut tx = self.db().write().await.map_err(|error| failed(&error))?;
@@ -100,7 +122,7 @@ impl Broker {
         &self,
         held: &HeldCall<'_>,
         digest: [u8; 32],
-        data_key: DataKeyId,
+        (asker, data_key): (Asker, DataKeyId),
     ) -> Result<Approval, CallError> {
         let principal = &held.context.principal;
         let now = self.clock().now();
@@ -108,11 +130,8 @@ impl Broker {
             id: ApprovalId::new(self.clock(), self.random()),
             organization: principal.organization,
             requested_by: principal.caller,
-            token: principal.proof.token(),
-            oauth_client: match &principal.proof {
-                Proof::Grant { client, .. } => Some(client.to_string()),
-                _ => None,
-            },
+            token: asker.token,
+            oauth_client: asker.client,
             client: held.record.client.clone().unwrap_or_default(),
             resource: held.context.resource.path(),
             connection: held.known.connection.id,

@@ -96,6 +96,17 @@ pub(super) fn declined(name: &CapabilityName, id: ApprovalId) -> CallError {
     .details(json!({ "approval_id": id }))
 }
 
+pub(super) fn too_large(name: &CapabilityName, most: u64) -> CallError {
+    CallError::new(
+        ErrorCode::InvalidArguments,
+        format!(
+            "A rule wants a person to approve {name}, and nobody looks through arguments of more than {most} bytes (limit \
+             `approval.max_argument_bytes`). Send less at once."
+        ),
+    )
+    .actor(Actor::Member)
+}
+
 /// What was approved is no longer what would run: the rules changed between two looks at them.
 pub(super) fn does_not_fit(name: &CapabilityName, id: ApprovalId) -> CallError {
     CallError::new(

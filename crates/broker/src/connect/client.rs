@@ -135,6 +135,39 @@ impl Broker {
         if client.id == client_id { Ok(client) } else { Err(gone()) }
     }
 
+    /// Our client as it proves itself today, towards the authorization server that once issued tokens to it: with what is
+    /// stored for the connection now, or with the operator's. `None` when an admin has named another client since: tokens
+    /// belong to the one that they were issued to.
+    pub(crate) async fn client_of_today(
+        &self,
+        connection: &Connection,
+        (then, issuer): (UpstreamClient, &str),
+    ) -> Result<Option<UpstreamClient>, ConnectFailure> {
+        let config = connection.auth.oauth.clone().unwrap_or_default();
+        if config.client_id.as_ref().is_some_and(|id| *id != then.id) {
+            return Ok(None);
+        }
+        let (organization, id) = (connection.organization, connection.id);
+        let known = self.db().single().await?.upstream_issuers().find(organization, id).await?;
+        let found = known.and_then(|known| serde_json::from_value::<Found>(known.found).ok());
+        // What is stored now goes to the server that it is of, and to no other.
+        let Some(found) = found.filter(|found| found.server.issuer == issuer) else { return Ok(Some(then)) };
+        let is_it = |client: &&OperatorClient| client.issuer == issuer && client.client_id == then.id;
+        if let (None, Some(client)) = (&config.client_id, self.0.connect.clients.iter().find(is_it)) {
+            return operator_client(client, &found).map(Some);
+        }
+        let row = self.stored_client(connection).await?;
+        let row = row.filter(|row| row.client_id == then.id);
+        let Some(row) = row.filter(|row| row.issuer.as_deref().is_none_or(|bound| bound == issuer)) else {
+            return Ok(Some(then));
+        };
+        let mut client = self.opened(connection, &row, &found).await?;
+        if row.kind == UpstreamClientKind::Static && config.token_endpoint_auth_method.is_none() {
+            client.method = best_method(&found.server.authentication, client.secret.is_some());
+        }
+        Ok(Some(client))
+    }
+
     fn operators_client(&self, found: &Found) -> Option<Result<ReadyClient, ConnectFailure>> {
         let client = self.0.connect.clients.iter().find(|client| client.issuer == found.server.issuer)?;
         let ready = |opened| ReadyClient {

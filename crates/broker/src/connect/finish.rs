@@ -4,7 +4,7 @@
 use serde_json::json;
 use switchboard_domain::{
     AuditEvent, AuditOutcome, AuditPhase, AuditRecord, AuthType, AuthorizationId, Connection, ConnectionId,
-    CredentialOwner,
+    CredentialMode, CredentialOwner, Principal,
 };
 use switchboard_oauth::{
     Parameters,
@@ -19,7 +19,11 @@ use super::{
     start::{Kept, expired, unknown, wrong_member},
     token_endpoint::TokenRequestError,
 };
-use crate::{Broker, SignedIn, UpstreamTokens, audit, text};
+use crate::{
+    Broker, SignedIn, UpstreamTokens, audit,
+    manage::{Operation, Target, authorize},
+    text,
+};
 
 /// At which address of ours a browser turned up.
 #[derive(Debug, Clone)]
@@ -51,7 +55,7 @@ impl Broker {
             Ok(begun) => begun,
             Err(failure) => return Finished::Refused(failure),
         };
-        let checked = self.check_callback(callback, &found, (signed_in, browser), &connection);
+        let checked = self.check_callback(callback, &found, (signed_in, browser), &connection).await;
         // Shown anywhere but where it belongs, a state is worth nothing from then on.
         let burned = match self.burn(&found).await {
             Ok(burned) => burned,
@@ -99,7 +103,7 @@ impl Broker {
     }
 
     /// Everything that has to be true before a token is asked for.
-    fn check_callback(
+    async fn check_callback(
         &self,
         callback: &Callback,
         found: &UpstreamAuthorization,
@@ -140,14 +144,28 @@ impl Broker {
         }
         let moved = connection.url != kept.url
             || connection.auth_type != AuthType::OAuth
+            || found.shared != (connection.credential_mode == CredentialMode::Shared)
             || !connection.switches.enabled;
-        if moved {
+        if moved || !self.may_still_connect(&signed_in.principal, found).await {
             return Err(ConnectFailure::new(
                 "connection_changed",
-                "The connection was changed while you were away. Start again.",
+                "The connection, or what you may do with it, was changed while you were away. Start again.",
             ));
         }
         Ok(kept)
+    }
+
+    /// Whoever began may no longer be an admin, or no longer be granted the connection.
+    async fn may_still_connect(&self, principal: &Principal, found: &UpstreamAuthorization) -> bool {
+        let Ok(known) = self.known_connection(found.organization, found.connection).await else {
+            return false;
+        };
+        let target = Target::Connection { connection: &known.connection, grants: &known.grants };
+        let operation = match found.shared {
+            true => Operation::StartSharedAuthorization,
+            false => Operation::StartOwnAuthorization,
+        };
+        authorize(principal, operation, target).is_ok()
     }
 
     /// Whether it was still good.

@@ -25,7 +25,7 @@ use switchboard_storage::{
 };
 use tokio::time::Instant;
 
-use super::{CredentialError, Opened, secret::Plain, tokens::SealedTokens};
+use super::{CredentialError, Opened, UpstreamClient, secret::Plain, tokens::SealedTokens};
 use crate::{Broker, audit, connect::TokenRequestError, upstream::UpstreamAuth};
 
 /// Longer than an exchange with a provider and the commit after it.
@@ -332,7 +332,9 @@ impl Broker {
             return self.no_more(old, &stored.info, "no_refresh_token").await;
         };
         let asked_at = self.clock().now();
-        let client = tokens.client();
+        let Some(client) = self.client_to_renew_as(old, tokens).await? else {
+            return self.no_more(old, &stored.info, "client_changed").await;
+        };
         let answer = self.request_tokens(tokens.token_endpoint(), &client, &grant).await;
         let answer = match answer {
             Ok(answer) => Ok(answer),
@@ -342,6 +344,9 @@ impl Broker {
                 return Err(NotRenewed::Later { after: self.next_pause(old.id) });
             }
         };
+        if let Some(tokens) = plain.tokens.as_mut() {
+            tokens.prove_as(&client);
+        }
         match answer {
             Ok(answer) => self.keep((old, lease), &stored.info, plain, &answer, asked_at).await,
             Err(TokenError::Refused { code, .. }) if FINAL.contains(&code.as_str()) => {
@@ -358,6 +363,23 @@ impl Broker {
                 Err(NotRenewed::Later { after: self.next_pause(old.id) })
             }
         }
+    }
+
+    /// The client that the tokens were issued to, with the secret or key that it has now; `None` when the connection has
+    /// another one.
+    async fn client_to_renew_as(
+        &self,
+        old: &Old,
+        tokens: &SealedTokens,
+    ) -> Result<Option<UpstreamClient>, NotRenewed> {
+        let then = tokens.client();
+        if old.connection.auth_type != AuthType::OAuth {
+            return Ok(Some(then));
+        }
+        self.client_of_today(&old.connection, (then, tokens.issuer())).await.map_err(|failure| {
+            tracing::warn!(connection = %old.connection.slug, reason = failure.reason, "no token can be asked for");
+            NotRenewed::Later { after: self.next_pause(old.id) }
+        })
     }
 
     /// Stores what was issued. It is tried for long: nobody else has it.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
-use switchboard_domain::{AuditOutcome, AuditPhase, AuditRecord, CredentialOwner, OrganizationId};
+use switchboard_domain::{AuditOutcome, AuditPhase, AuditRecord, AuthType, CredentialOwner, OrganizationId};
 use switchboard_storage::{Revocation, StorageError};
 
+use super::{UpstreamClient, tokens::SealedTokens};
 use crate::{Broker, audit};
 
 /// For what somebody waits for; the rest is done in the background.
@@ -143,7 +144,7 @@ impl Broker {
         };
         let Some(tokens) = plain.tokens.as_ref() else { return Told::Unsupported };
         let Some(endpoint) = tokens.revocation_endpoint() else { return Told::Unsupported };
-        let client = tokens.client();
+        let client = self.client_to_revoke_as(revocation, tokens).await;
         for (hint, token) in tokens.to_revoke() {
             let form = [("token", token), ("token_type_hint", hint)];
             match self.send_form(endpoint, &client, &form).await {
@@ -163,6 +164,20 @@ impl Broker {
             }
         }
         Told::Confirmed
+    }
+
+    /// With the secret or key of today, where the connection still has that client; else as it was then.
+    async fn client_to_revoke_as(&self, revocation: &Revocation, tokens: &SealedTokens) -> UpstreamClient {
+        let info = &revocation.credential.info;
+        let found =
+            async { self.db().single().await?.connections().find(info.organization, info.connection).await };
+        let today = match found.await {
+            Ok(Some(connection)) if connection.auth_type == AuthType::OAuth => {
+                self.client_of_today(&connection, (tokens.client(), tokens.issuer())).await.ok().flatten()
+            }
+            _ => None,
+        };
+        today.unwrap_or_else(|| tokens.client())
     }
 
     async fn note_revocation(&self, revocation: &Revocation, told: &Told) {

@@ -129,6 +129,19 @@ impl SealedTokens {
         }
     }
 
+    /// The authorization server that issued them.
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// From now on this is how our client proves itself for them.
+    pub(super) fn prove_as(&mut self, client: &UpstreamClient) {
+        self.client_secret.zeroize();
+        self.client_secret = client.secret.as_ref().map(|secret| secret.expose().to_owned());
+        self.client_auth_method = client.method;
+        self.assertion_terms.clone_from(&client.terms);
+    }
+
     pub(super) fn revocation_endpoint(&self) -> Option<&str> {
         self.revocation_endpoint.as_deref()
     }

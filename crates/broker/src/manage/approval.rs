@@ -3,7 +3,7 @@
 //! Whoever asked sees what became of it; admins see all; the people that the rules name decide. A decision is made in a
 //! console session, or with a token that has the scope `api`: never with the token, or by the client, that asked.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
@@ -15,10 +15,15 @@ use switchboard_policy::ApprovalRequirement;
 use switchboard_storage::{Approval, StorageError};
 
 use super::{Operation, Page, PageRequest, Refusal, Target, authorize, record::Change};
-use crate::{Broker, approvals::digest_of};
+use crate::{
+    Broker,
+    approvals::{Asker, digest_of},
+};
 
 /// How far back a list goes.
 const MOST_LISTED: u32 = 2_000;
+/// Longer arguments are not in lists, in bytes.
+const SHORT: usize = 4 << 10;
 
 /// A call that a rule holds, or held.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -33,7 +38,8 @@ pub struct ApprovalView {
     /// `tool`, `prompt` or `resource`.
     #[schema(value_type = String)]
     pub kind: CapabilityKind,
-    /// What it would be called with, exactly as sent; `null` when it can't be read any more.
+    /// What it would be called with, exactly as sent; `null` when it can't be read any more, and in lists where it is longer
+    /// than 4 KiB: read that one.
     #[schema(value_type = Option<Object>)]
     pub arguments: Option<Box<RawValue>>,
     /// The same as text for people: a member on each line, characters that can't be seen written out.
@@ -75,6 +81,14 @@ pub struct ApprovalView {
     pub url: String,
 }
 
+impl ApprovalView {
+    /// As it stands in a list.
+    fn short(self) -> Self {
+        let is_long = self.arguments.as_ref().is_some_and(|arguments| arguments.get().len() > SHORT);
+        if is_long { Self { arguments: None, shown_arguments: None, ..self } } else { self }
+    }
+}
+
 /// Which approvals; everything given must match.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -110,24 +124,25 @@ impl ApprovalDecision {
     }
 }
 
-/// A stored approval with who may decide it.
+/// A stored approval with who may decide it, for whoever looks.
 struct Found {
     approval: Approval,
     requirement: ApprovalRequirement,
+    asker: Arc<Asker>,
 }
 
 impl Found {
     /// What can't be read asks for everything: nobody decides it.
-    fn of(approval: Approval) -> Self {
+    fn of(approval: Approval, asker: &Arc<Asker>) -> Self {
         let requirement = serde_json::from_value(approval.requirement.clone()).unwrap_or_else(|error| {
             tracing::error!(approval = %approval.id, %error, "who may decide an approval can't be read");
             ApprovalRequirement { admin: true, teams: vec![Vec::new()], second_person: true }
         });
-        Self { approval, requirement }
+        Self { approval, requirement, asker: Arc::clone(asker) }
     }
 
     fn target(&self) -> Target<'_> {
-        Target::Approval { approval: &self.approval, requirement: &self.requirement }
+        Target::Approval { approval: &self.approval, requirement: &self.requirement, asker: &self.asker }
     }
 
     fn is_visible(&self, principal: &Principal) -> bool {
@@ -152,8 +167,10 @@ impl Broker {
     ) -> Result<Page<ApprovalView>, Refusal> {
         let _allowed = authorize(principal, Operation::ListApprovals, Target::Organization)?;
         let now = self.clock().now();
+        let asker = Arc::new(self.asker(principal).await?);
         let rows = self.db().single().await?.approvals().list(principal.organization, MOST_LISTED).await?;
-        let shown = rows.into_iter().map(Found::of).filter(|found| {
+        let found = rows.into_iter().map(|row| Found::of(row, &asker));
+        let shown = found.filter(|found| {
             found.is_visible(principal)
                 && query.status.is_none_or(|status| found.approval.status_at(now) == status)
                 && query.decidable.is_none_or(|wanted| found.may_decide(principal, now) == wanted)
@@ -168,7 +185,12 @@ impl Broker {
         let names = self.names_in(principal, &page.items).await?;
         let mut items = Vec::with_capacity(page.items.len());
         for found in &page.items {
-            items.push(self.approval_view(principal, found, &names).await);
+            // One after the other: each may be megabytes, and the page needs little of it.
+            let id = found.approval.id;
+            let whole = self.db().single().await?.approvals().find(principal.organization, id).await?;
+            let Some(whole) = whole else { continue };
+            let view = self.approval_view(principal, &Found::of(whole, &asker), &names).await;
+            items.push(view.short());
         }
         Ok(Page { items, next_cursor: page.next_cursor })
     }
@@ -177,9 +199,11 @@ impl Broker {
     pub async fn approval_inbox(&self, principal: &Principal) -> Result<InboxView, Refusal> {
         let _allowed = authorize(principal, Operation::ListApprovals, Target::Organization)?;
         let now = self.clock().now();
+        let asker = Arc::new(self.asker(principal).await?);
         let mut tx = self.db().single().await?;
         let rows = tx.approvals().waiting(principal.organization, now, MOST_LISTED).await?;
-        let waiting = rows.into_iter().map(Found::of).filter(|found| found.may_decide(principal, now));
+        let found = rows.into_iter().map(|row| Found::of(row, &asker));
+        let waiting = found.filter(|found| found.may_decide(principal, now));
         Ok(InboxView { waiting: waiting.count() })
     }
 
@@ -240,8 +264,9 @@ impl Broker {
     }
 
     async fn visible_approval(&self, principal: &Principal, id: ApprovalId) -> Result<Found, Refusal> {
+        let asker = Arc::new(self.asker(principal).await?);
         let found = self.db().single().await?.approvals().find(principal.organization, id).await?;
-        let found = Found::of(found.ok_or_else(Refusal::not_found)?);
+        let found = Found::of(found.ok_or_else(Refusal::not_found)?, &asker);
         authorize(principal, Operation::ReadApproval, found.target()).map(drop)?;
         Ok(found)
     }
@@ -290,7 +315,7 @@ impl Broker {
         found: &Found,
         names: &HashMap<Caller, String>,
     ) -> ApprovalView {
-        let Found { approval, requirement } = found;
+        let Found { approval, requirement, .. } = found;
         let asked = self.open_approval(approval).await;
         let name = |caller: Caller| names.get(&caller).cloned().unwrap_or_else(|| caller.to_string());
         let now = self.clock().now();

@@ -4,6 +4,8 @@ use switchboard_domain::{Caller, Connection, ConnectionOwner, Grants, MemberId, 
 use switchboard_policy::{ApprovalRequirement, Decider};
 use switchboard_storage::Approval;
 
+use crate::approvals::Asker;
+
 use super::Refusal;
 
 macro_rules! operations {
@@ -184,6 +186,8 @@ pub enum Target<'t> {
     Approval {
         approval: &'t Approval,
         requirement: &'t ApprovalRequirement,
+        /// What the caller asks with.
+        asker: &'t Asker,
     },
 }
 
@@ -236,14 +240,16 @@ pub fn authorize<'p>(
             None => admin,
         },
         (Needs::Ownership, Target::Of(owner)) => admin || principal.caller == owner,
-        (Needs::Involvement, Target::Approval { approval, requirement }) => {
+        (Needs::Involvement, Target::Approval { approval, requirement, .. }) => {
+            // A personal connection is its owner's alone, and so are its calls, unless a rule asks an admin about them.
+            let is_shared = !approval.capability.starts_with('~');
             principal.organization == approval.organization
-                && (admin
+                && (admin && is_shared
                     || principal.caller == approval.requested_by
                     || admits(principal, approval, requirement))
         }
-        (Needs::Decision, Target::Approval { approval, requirement }) => {
-            !asked(principal, approval) && admits(principal, approval, requirement)
+        (Needs::Decision, Target::Approval { approval, requirement, asker }) => {
+            !asked(principal, approval, asker) && admits(principal, approval, requirement)
         }
         _ => false,
     };
@@ -256,13 +262,14 @@ fn admits(principal: &Principal, approval: &Approval, requirement: &ApprovalRequ
     principal.organization == approval.organization && requirement.admits(&decider, approval.requested_by)
 }
 
-/// Whether this is the token, or a token of the client, that asked: what asks never decides.
-fn asked(principal: &Principal, approval: &Approval) -> bool {
+/// Whether this is the token that asked, one of its line, or a token of the client that asked: what asks never decides,
+/// and neither does what it makes for itself.
+fn asked(principal: &Principal, approval: &Approval, asker: &Asker) -> bool {
     match &principal.proof {
         Proof::Session(_) => false,
-        Proof::Token(token) => approval.token == Some(*token),
-        Proof::Grant { token, client, .. } => {
-            approval.token == Some(*token) || approval.oauth_client.as_deref() == Some(&**client)
+        Proof::Token(_) | Proof::Grant { .. } => {
+            (approval.token.is_some() && approval.token == asker.token)
+                || (approval.oauth_client.is_some() && approval.oauth_client == asker.client)
         }
         Proof::Inquiry => true,
     }

@@ -38,6 +38,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionEdit {
+    /// Rules and toolkits that name it follow; a rule's `condition` that does is to be changed by hand.
     #[serde(default)]
     pub slug: Option<String>,
     #[serde(default)]
@@ -157,6 +158,7 @@ impl Broker {
             UpdateConnection::Stale => return Err(Refusal::stale()),
             UpdateConnection::SlugTaken => return Err(slug_taken(edited.connection.slug.as_str())),
         }
+        let renamed = self.rename_in_rules(&mut tx, (before, &edited.connection)).await?;
         if dropped {
             tx.credentials().delete_all(principal.organization, id).await?;
         }
@@ -176,8 +178,11 @@ impl Broker {
         if edited.connection.switches.send_identity {
             self.connection_key(&edited.connection).await?;
         }
-        let change =
-            Change::of(edited.connection.slug.as_str()).on(id).with(differences(before, &edited, dropped));
+        let mut details = differences(before, &edited, dropped);
+        if renamed != (0, 0) {
+            details["renamed_in"] = json!({ "rules": renamed.0, "toolkits": renamed.1 });
+        }
+        let change = Change::of(edited.connection.slug.as_str()).on(id).with(details);
         self.record_change(&allowed, change).await?;
         if edited.leads_elsewhere || !edited.connection.switches.enabled {
             self.drop_sessions(&known);

@@ -21,6 +21,7 @@ mod connection_authentication;
 mod connection_edit;
 mod connection_input;
 mod connection_oauth;
+mod connection_rename;
 mod connection_view;
 mod credential;
 mod grant;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use switchboard_domain::{
-    Caller, Clock, OrganizationId, Principal, Random, Resource, Scope, Scopes, SecretValue, ServiceAccountId,
-    Timestamp, TokenId,
+    Caller, Clock, OrganizationId, Principal, Proof, Random, Resource, Scope, Scopes, SecretValue,
+    ServiceAccountId, Timestamp, TokenId,
 };
 use switchboard_storage::{MemberStatus, StoredToken, TokenKind as StoredKind, Tx};
 use switchboard_vault::{IssuedToken, TokenKind, issue};
@@ -233,9 +233,10 @@ impl Broker {
             until: parent.as_ref().and_then(|parent| parent.expires_at),
         };
         let (stored, secret) = plan.issue(self.clock(), self.random());
-        match &parent {
-            Some(parent) => tx.tokens().insert_child(&stored, parent.id).await?,
-            None => tx.tokens().insert(&stored).await?,
+        match (&parent, &principal.proof) {
+            (Some(parent), _) => tx.tokens().insert_child(&stored, parent.id).await?,
+            (None, Proof::Grant { client, .. }) => tx.tokens().insert_through(&stored, client).await?,
+            (None, _) => tx.tokens().insert(&stored).await?,
         }
         let details = json!({
             "name": stored.name, "owner": stored.caller.to_string(), "scopes": stored.scopes,

@@ -6,14 +6,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use switchboard_catalog::{Definition, DefinitionLimits};
 use switchboard_domain::{
-    CapabilityKind, CapabilityState, ClientInfo, ConnectionId, Principal, Resource, Scope,
+    CallError, CapabilityKind, CapabilityState, ClientInfo, ConnectionId, ErrorCode, Principal, Resource,
+    Scope,
 };
-use switchboard_mcp::Era;
+use switchboard_mcp::{Era, check};
 use switchboard_policy::{Arguments, CapabilityFacts, ConnectionPolicy, Listed};
 use switchboard_storage as storage;
 
 use super::{Operation, Page, PageRequest, Refusal, Target, authorize};
 use crate::{Broker, CallContext, CallFailure, Execute, Executed, Known, Narrowing};
+
+/// Deepest nesting of arguments, as of an AI client's message.
+const MAX_DEPTH: usize = 64;
 
 /// What a reviewer should look at, and where (a JSON Pointer).
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -140,6 +144,7 @@ impl Broker {
         let known = self.known_connection(principal.organization, id).await?;
         let target = Target::Connection { connection: &known.connection, grants: &known.grants };
         let _allowed = authorize(principal, Operation::CallTool, target)?;
+        check_strictly(call.arguments.as_deref()).map_err(RunError::Failed)?;
         let context = by_hand(principal.clone(), request_id);
         let capability = format!("{}.{name}", known.connection.name_prefix());
         let request = Execute {
@@ -154,6 +159,15 @@ impl Broker {
         };
         self.execute(&context, &request).await.map_err(RunError::Failed)
     }
+}
+
+/// As the bodies of AI clients are read: of a member that stands twice, rules and servers may each take another one.
+fn check_strictly(arguments: Option<&RawValue>) -> Result<(), CallFailure> {
+    let Some(arguments) = arguments else { return Ok(()) };
+    check(arguments.get().as_bytes(), MAX_DEPTH).map_err(|error| {
+        let message = format!("`arguments` can't be read: {error}.");
+        CallFailure::unrecorded(CallError::new(ErrorCode::InvalidArguments, message))
+    })
 }
 
 /// A tool as the rules show it to this caller; `None` where search would not show it either, but to whoever manages the

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use switchboard_domain::{AuditOutcome, Principal, Timestamp};
 
-use super::{Operation, Refusal, Target, UsageOf, UsageQuery, authorize};
+use super::{Operation, Refusal, Target, UsageOf, UsageQuery, authorize, usage::PERSONAL};
 use crate::Broker;
 
 const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
@@ -58,7 +58,8 @@ impl Broker {
             tally.errors += row.calls - row.ok;
         }
         let mut tools: BTreeMap<String, Tally> = BTreeMap::new();
-        for count in by_tool {
+        // What a personal connection is called and has is its owner's alone.
+        for count in by_tool.into_iter().filter(|count| !count.target.starts_with(PERSONAL)) {
             tools.entry(count.target).or_default().add(count.outcome, count.calls);
         }
         let mut tools: Vec<(String, Tally)> = tools.into_iter().collect();

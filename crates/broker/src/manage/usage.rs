@@ -1,9 +1,9 @@
 //! How much is called, by day: by connection, by who calls, by team.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{AuditOutcome, ConnectionId, OrganizationId, Principal, Timestamp};
+use switchboard_domain::{AuditOutcome, ConnectionId, ConnectionOwner, OrganizationId, Principal, Timestamp};
 use switchboard_storage::{UsageBy, UsageTotal};
 
 use super::{Operation, Refusal, Target, authorize, refusal::Violations};
@@ -12,6 +12,8 @@ use crate::Broker;
 /// As many as are kept (`usage::KEPT_DAYS`).
 const MAX_DAYS: u32 = 400;
 const MOST_MEMBERS: u32 = 100_000;
+/// What all personal connections together are called; no connection has this slug.
+pub(super) const PERSONAL: &str = "~";
 
 /// What sums are of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -40,7 +42,8 @@ pub struct UsageQuery {
 pub struct UsageRow {
     /// `2026-11-21`, UTC.
     pub day: String,
-    /// By connection: its slug, its id once it is gone, and nothing for calls that named none.
+    /// By connection: its slug, its id once it is gone, nothing for calls that named none, and `~` for all personal
+    /// connections together: they are their owners' alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
     /// By member: id of a member or service account.
@@ -119,7 +122,13 @@ impl Broker {
         let names = self.names(organization).await?;
         let rows = match by {
             UsageOf::Team => self.by_team(organization, &totals, &names).await?,
-            _ => rows(totals.iter().map(|total| (total.of.as_str(), total)), by, &names),
+            UsageOf::Member => rows(totals.iter().map(|total| (total.of.as_str(), total)), by, &names),
+            UsageOf::Connection => {
+                let personal = self.personal_connections(organization);
+                let of = |total: &'_ UsageTotal| personal.contains(&total.of);
+                let named = |total| (if of(total) { PERSONAL } else { total.of.as_str() }, total);
+                rows(totals.iter().map(named), by, &names)
+            }
         };
         let rows = match by {
             UsageOf::Connection => self.with_slugs(organization, rows),
@@ -155,6 +164,15 @@ impl Broker {
         rows
     }
 
+    fn personal_connections(&self, organization: OrganizationId) -> HashSet<String> {
+        let Some(snapshot) = self.snapshot(organization) else { return HashSet::new() };
+        let personal = snapshot
+            .connections
+            .values()
+            .filter(|known| known.connection.owner != ConnectionOwner::Organization);
+        personal.map(|known| known.connection.id.to_string()).collect()
+    }
+
     /// Of connections, members, service accounts and teams.
     pub(super) async fn names(&self, organization: OrganizationId) -> Result<Names, Refusal> {
         let mut names = HashMap::new();
@@ -173,6 +191,7 @@ impl Broker {
         for known in snapshot.connections.values() {
             names.insert(known.connection.id.to_string(), known.connection.name.clone());
         }
+        names.insert(PERSONAL.to_owned(), "Personal connections".to_owned());
         Ok(Names(names))
     }
 }

@@ -16,7 +16,9 @@ use crate::{
     credentials::{CredentialError, renews},
     redact::{redact, redact_text},
     snapshot::Known,
-    upstream::{Ask, CallIdentity, RawResult, Side, UpstreamAuth, UpstreamError, may_ask_all},
+    upstream::{
+        Ask, CallIdentity, RawResult, Side, UpstreamAuth, UpstreamError, may_ask_all, may_ask_by_error,
+    },
 };
 
 /// How often one call may ask its client.
@@ -86,7 +88,9 @@ impl Broker {
         if matches!((&error, owner), (UpstreamError::Unauthorized { .. }, CredentialOwner::Member(_))) {
             told.actor = Some(Actor::Member);
         }
-        if let UpstreamError::Rpc(rpc) = error {
+        if let UpstreamError::Rpc(rpc) = error
+            && may_ask_by_error(&rpc)
+        {
             call.upstream_error = Some(without_secrets(rpc, &secrets));
         }
         Err(told)

@@ -1,12 +1,13 @@
 //! Where a call asks the organization's guardrail ([`crate::guardrail`]): before it goes out, and about its result.
 
 use serde_json::json;
-use switchboard_domain::{CallError, CapabilityName};
+use switchboard_domain::{CallError, CapabilityName, ErrorCode};
+use switchboard_mcp::{ErrorObject, code};
 
 use super::{Call, Prepared};
 use crate::{
     Broker, Execute, Executed,
-    guardrail::Guarded,
+    guardrail::{Came, Guarded},
     snapshot::{Known, Snapshot},
 };
 
@@ -30,22 +31,42 @@ impl Broker {
         told
     }
 
-    /// The same about a result, before the caller has it.
+    /// The same about what came back, before the caller has it: a result, or what the server said instead, whose words
+    /// reach an agent just as well.
     pub(super) async fn guarded_result(
         &self,
         call: &mut Call<'_>,
         snapshot: &Snapshot,
         prepared: &Prepared<'_>,
         request: &Execute<'_>,
-        done: Executed,
+        outcome: Result<Executed, CallError>,
     ) -> Result<Executed, CallError> {
         let Some(guardrail) = snapshot.guardrail.as_ref().filter(|it| it.after_result) else {
-            return Ok(done);
+            return outcome;
+        };
+        let quoted = match &outcome {
+            Err(error) if error.code == ErrorCode::UpstreamError => {
+                let own =
+                    || ErrorObject { code: code::INTERNAL_ERROR, message: error.message.clone(), data: None };
+                Some(call.upstream_error.clone().unwrap_or_else(own))
+            }
+            // Nothing in it is the server's.
+            Err(_) => return outcome,
+            Ok(_) => None,
+        };
+        let came = match (&outcome, &quoted) {
+            (Ok(done), _) => Came::Result(&done.result),
+            (Err(_), Some(error)) => Came::Error(error),
+            (Err(_), None) => return outcome,
         };
         let (known, name) = (prepared.known, &prepared.name);
         let guarded = Guarded { id: call.id, context: call.context, known, name, request };
-        let (said, told) = self.guard_result(guardrail, &guarded, &done.result).await;
+        let (said, told) = self.guard_result(guardrail, &guarded, came).await;
         call.record.guardrail.get_or_insert_with(|| json!({}))["after"] = said;
-        told.map(|()| done)
+        if let Err(withheld) = told {
+            call.upstream_error = None;
+            return Err(withheld);
+        }
+        outcome
     }
 }

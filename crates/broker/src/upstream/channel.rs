@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use switchboard_mcp::{Answer, Incoming, Outcome, RequestId, parse_upstream};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -21,6 +21,9 @@ use super::{
     side::{Asked, Sides},
     wire::{params, share, timed_out, with_call},
 };
+
+/// Requests of an upstream that are answered at the same time.
+const MOST_ASKED: usize = 256;
 
 type Waiting = Mutex<HashMap<i64, oneshot::Sender<Result<RawResult, UpstreamError>>>>;
 
@@ -32,6 +35,8 @@ pub(crate) struct Switch {
     outgoing: mpsc::Sender<Bytes>,
     hints: broadcast::Sender<Hint>,
     sides: Sides,
+    /// Its requests that are being answered.
+    asking: Arc<Semaphore>,
 }
 
 impl Switch {
@@ -60,10 +65,13 @@ impl Switch {
         }
     }
 
-    /// Its requests are answered by the client that they are for, in its own time.
+    /// Its requests are answered by the client that they are for, in its own time. One that asks ever more and reads no
+    /// answer is not heard.
     fn reply(self: &Arc<Self>, asked: Asked) {
+        let Ok(place) = Arc::clone(&self.asking).try_acquire_owned() else { return };
         let switch = Arc::clone(self);
         tokio::spawn(async move {
+            let _place = place;
             let answer = switch.sides.answer(asked, None).await;
             // A closed queue means that the upstream is gone.
             let _ = switch.outgoing.send(answer).await;
@@ -100,8 +108,14 @@ impl ChannelWire {
         sides: Sides,
     ) -> (Self, Arc<Switch>, mpsc::Receiver<Bytes>, CancellationToken) {
         let (outgoing, queue) = mpsc::channel(64);
-        let switch =
-            Arc::new(Switch { waiting: Mutex::default(), closed: Mutex::new(None), outgoing, hints, sides });
+        let switch = Arc::new(Switch {
+            waiting: Mutex::default(),
+            closed: Mutex::new(None),
+            outgoing,
+            hints,
+            sides,
+            asking: Arc::new(Semaphore::new(MOST_ASKED)),
+        });
         let stop = CancellationToken::new();
         let wire = Self {
             switch: Arc::clone(&switch),
@@ -183,5 +197,24 @@ impl Drop for Pending<'_> {
             );
             let _ = self.switch.outgoing.try_send(cancelled.into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_asks_ever_more_is_not_heard() {
+        let (hints, _) = broadcast::channel(1);
+        let (_wire, switch, mut queue, _stop) = ChannelWire::new(hints, Sides::new(true));
+        for number in 0..10_000 {
+            let asked = format!("{{\"jsonrpc\":\"2.0\",\"id\":{number},\"method\":\"ping\"}}");
+            switch.receive(&asked.into());
+        }
+        tokio::task::yield_now().await;
+        assert!(Arc::strong_count(&switch) <= MOST_ASKED + 2, "{}", Arc::strong_count(&switch));
+        assert!(queue.recv().await.is_some(), "the first are answered");
+        tokio::task::yield_now().await;
     }
 }

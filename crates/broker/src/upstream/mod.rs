@@ -39,14 +39,16 @@ pub(crate) use proof::Proof;
 use proof::prove;
 pub use session::UpstreamSession;
 use session::{OwnSession, Target};
-pub(crate) use side::may_ask_all;
 pub use side::{Side, SideEvent, SideReply};
+pub(crate) use side::{may_ask_all, may_ask_by_error};
 pub use stdio::StdioCommand;
 pub use wire::Hint;
 pub(crate) use wire::{Ask, RawResult, UpstreamAuth, call_members};
 
 /// How long a client's own session is kept without a request.
 const OWN_SESSION_IDLE: Duration = Duration::from_secs(600);
+/// Clients' own sessions with one server.
+const MOST_OWN_SESSIONS: usize = 256;
 
 /// How long the first request of a client's own session waits for the stream on which the upstream may ask something.
 const STREAM_OPENS: Duration = Duration::from_secs(2);
@@ -218,18 +220,30 @@ impl Upstreams {
         if translates || !side.wants_session {
             return Ok(shared);
         }
-        self.forget_idle();
+        self.forget_idle(connection.id);
         let own = Some(OwnSession::of(side));
         let session = self.session_of(proof, connection, owner, auth.clone(), own).await?;
         session.set_log_level(side.log_level.as_deref(), &self.limits).await?;
         Ok(session)
     }
 
-    /// Ends clients' own sessions that nobody used for a while.
-    fn forget_idle(&self) {
-        self.sessions.lock().retain(|key, slot| {
+    /// Ends clients' own sessions that nobody used for a while, and of very many with one server the one that was used the
+    /// longest ago: each holds a stream open.
+    fn forget_idle(&self, connection: ConnectionId) {
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|key, slot| {
             key.audience.is_none() || slot.get().is_none_or(|session| session.idle() < OWN_SESSION_IDLE)
         });
+        let own =
+            || sessions.iter().filter(|(key, _)| key.connection == connection && key.audience.is_some());
+        if own().count() < MOST_OWN_SESSIONS {
+            return;
+        }
+        let idle = own().filter_map(|(key, slot)| Some((slot.get()?.idle(), key)));
+        let longest = idle.max_by_key(|(idle, _)| *idle).map(|(_, key)| key.clone());
+        if let Some(key) = longest {
+            sessions.remove(&key);
+        }
     }
 
     /// The pooled session, opened once for all who wait.

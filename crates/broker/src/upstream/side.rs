@@ -133,6 +133,20 @@ pub(crate) fn may_ask(method: &str, params: Option<&RawValue>) -> bool {
     method != "elicitation/create" || address().is_none_or(is_page)
 }
 
+/// The same of an error that asks a person to open addresses (2025-11-25, `-32042`).
+pub(crate) fn may_ask_by_error(error: &ErrorObject) -> bool {
+    if error.code != code::URL_ELICITATION_REQUIRED {
+        return true;
+    }
+    let asked = error.data.as_ref().and_then(|data| data["elicitations"].as_array());
+    asked.is_some_and(|all| {
+        all.iter().all(|one| {
+            let one = RawValue::from_string(one.to_string()).ok();
+            one.is_some_and(|one| may_ask("elicitation/create", Some(&one)))
+        })
+    })
+}
+
 /// Whether that is so of every question in a result that asks for input.
 pub(crate) fn may_ask_all(result: &[u8]) -> bool {
     let Ok(members) = serde_json::from_slice::<RawObject<'_>>(result) else { return false };
@@ -257,5 +271,29 @@ impl Asked {
             method: request.method.clone().into_owned(),
             params: request.params.map(RawValue::to_owned),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_error_asks_for_web_pages_or_for_nothing() {
+        let error = |code, data| ErrorObject { code, message: "open this".into(), data };
+        let asks = |url: &str| {
+            Some(json!({ "elicitations": [{ "mode": "url", "url": url, "elicitationId": "1" }] }))
+        };
+        let required = code::URL_ELICITATION_REQUIRED;
+        assert!(may_ask_by_error(&error(required, asks("https://vendor.example/in"))));
+        for url in ["javascript:alert(1)", "file:///etc/passwd", "vscode://x", "https://", "7"] {
+            assert!(!may_ask_by_error(&error(required, asks(url))), "{url}");
+        }
+        for data in [None, Some(json!({})), Some(json!({ "elicitations": "https://vendor.example" }))] {
+            assert!(!may_ask_by_error(&error(required, data)));
+        }
+        assert!(may_ask_by_error(&error(-32000, asks("javascript:alert(1)"))), "it asks nobody");
     }
 }

@@ -103,6 +103,9 @@ pub enum Hint {
     ResourceUpdated(Box<str>),
 }
 
+/// Longest URI that is told of, in bytes: none that is longer can be asked for, and the last of them are kept.
+const MAX_URI: usize = 2048;
+
 impl Hint {
     pub(crate) fn of(method: &str, params: Option<&RawValue>) -> Option<Self> {
         match method {
@@ -111,7 +114,7 @@ impl Hint {
             "notifications/resources/list_changed" => Some(Self::ResourcesChanged),
             "notifications/resources/updated" => {
                 let uri: String = RawObject::parse(params?).ok()?.read("uri")?;
-                Some(Self::ResourceUpdated(uri.into()))
+                (uri.len() <= MAX_URI).then(|| Self::ResourceUpdated(uri.into()))
             }
             _ => None,
         }
@@ -120,4 +123,18 @@ impl Hint {
 
 pub(crate) fn timed_out(ask: &Ask<'_>) -> UpstreamError {
     UpstreamError::Timeout { after: ask.deadline, limit: ask.deadline_name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_is_an_address_and_no_book() {
+        let told = |length: usize| {
+            let params = RawValue::from_string(format!("{{\"uri\":\"{}\"}}", "x".repeat(length))).unwrap();
+            Hint::of("notifications/resources/updated", Some(&params)).is_some()
+        };
+        assert!(told(MAX_URI) && !told(MAX_URI + 1));
+    }
 }

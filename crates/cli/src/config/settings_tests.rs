@@ -77,3 +77,21 @@ fn an_asked_for_file_must_exist() {
     let text = message(&flags(Some("/nowhere/s.toml".into()), &[]), &Environment::default());
     assert!(text.contains("/nowhere/s.toml can't be read") && text.contains("--config"), "{text}");
 }
+
+#[test]
+fn an_operators_client_can_have_its_key_in_a_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("s.toml");
+    let entry =
+        "[[oauth_clients]]\nname = \"vendor\"\nissuer = \"https://as.example.com\"\nclient_id = \"us\"\n";
+    std::fs::write(&path, format!("{entry}private_key_file = \"key.pem\"\n")).unwrap();
+    let text = message(&flags(Some(path.clone()), &[]), &Environment::from([]));
+    assert!(text.contains("oauth_clients.private_key_file (line") && text.contains("key.pem"), "{text}");
+    std::fs::write(scratch.path().join("key.pem"), "-----BEGIN PRIVATE KEY-----\ncanary\n").unwrap();
+    let found = settings(&flags(Some(path), &[]), &Environment::from([]));
+    let client = found.oauth_clients[0].client().unwrap();
+    assert_eq!(client.authentication, Some(switchboard_broker::connect::Authentication::PrivateKeyJwt));
+    let key = client.client_secret.unwrap();
+    assert_eq!(key.expose(), "-----BEGIN PRIVATE KEY-----\ncanary", "beside the file that names it");
+    assert!(!format!("{key:?}").contains("canary"));
+}

@@ -75,6 +75,7 @@ fn people() -> Vec<Setting> {
         S("sign_in.wrong_tokens_per_minute_per_source", "SIGN_IN_WRONG_TOKENS_PER_MINUTE_PER_SOURCE", Kind::Count, "60", "Wrong access tokens a minute from one source, before it has to wait."),
         S("approval.lifetime", "APPROVAL_LIFETIME", Kind::Duration, "1h", "A call that waits for a person's approval: within this, somebody decides and the agent calls again."),
         S("approval.max_waiting", "APPROVAL_MAX_WAITING", Kind::Count, "50", "Calls of one person or service account that may wait for an approval."),
+        S("approval.max_argument_bytes", "APPROVAL_MAX_ARGUMENT_BYTES", Kind::Size, "256KiB", "Largest arguments of a call that can wait for an approval: a person has to look through them."),
         S("approval.max_wait", "APPROVAL_MAX_WAIT", Kind::Duration, "5m", "The longest that a held call waits for a person's decision where its client asks for that (Switchboard-Wait); 0s: it never waits."),
         S("approval.kept", "APPROVAL_KEPT", Kind::Duration, "720h", "How long an approval that is over can still be looked at; then its arguments are gone."),
     ]

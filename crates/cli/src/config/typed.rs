@@ -183,6 +183,7 @@ impl Config {
                 lifetime: settings.duration("approval.lifetime"),
                 max_waiting: settings.count("approval.max_waiting"),
                 kept: settings.duration("approval.kept"),
+                max_argument_bytes: settings.size("approval.max_argument_bytes"),
                 max_wait: settings.duration("approval.max_wait"),
             },
             egress: egress(settings),

@@ -102,9 +102,19 @@ fn unreadable(path: &str, error: &serde_json::Error) -> Problem {
     }
 }
 
-/// Members that hold secrets: what was sent there is not sent back.
+/// Members that hold secrets, or what holds such members: what was sent there is not sent back.
 fn may_be_secret(path: &str) -> bool {
-    ["api_key", "headers", "client_secret"].iter().any(|secret| path.starts_with(secret))
+    const SECRET: [&str; 8] = [
+        "api_key",
+        "headers",
+        "oauth",
+        "client_credentials",
+        "client_secret",
+        "private_key",
+        "password",
+        "arguments",
+    ];
+    path.split(['.', '[']).any(|member| SECRET.contains(&member))
 }
 
 /// serde quotes what it met; what it expected comes after.

@@ -291,12 +291,13 @@ impl Listener {
         }
         self.version = snapshot.version;
         let pinned = self.context.challenge_organization.as_ref();
-        let holds =
-            super::authenticate(&self.state.broker, &self.parts, &self.context.resource, pinned).await;
-        if holds.is_err() {
+        let now = super::authenticate(&self.state.broker, &self.parts, &self.context.resource, pinned).await;
+        let Ok(principal) = now else {
             self.over = true;
             return;
-        }
+        };
+        // With the teams and the role of today.
+        self.context = Arc::new(CallContext { principal, ..(*self.context).clone() });
         if self.filter.tools_list_changed {
             let tools =
                 self.state.broker.direct_tools(&self.context).await.ok().map(|list| list.tools.clone());

@@ -48,7 +48,7 @@ impl Sessions {
 
 impl Default for Sessions {
     fn default() -> Self {
-        let kept = moka::sync::Cache::builder().max_capacity(100_000);
+        let kept = moka::sync::Cache::builder().max_capacity(20_000);
         Self(kept.time_to_idle(std::time::Duration::from_secs(3600)).build())
     }
 }

@@ -62,8 +62,11 @@ pub(super) async fn execute(
     if !is_decided {
         return outcome;
     }
+    // Meanwhile they may have left, or may do less: whose token no longer counts is told so when they call again.
+    let Some(principal) = state.broker.authenticate_again(&context.principal).await else { return outcome };
+    let context = CallContext { principal, ..context.clone() };
     let again = Execute { approval_id: Some(approval.to_string()), ..execute };
-    state.broker.execute(context, &again).await
+    state.broker.execute(&context, &again).await
 }
 
 /// The approval that a refused call waits for.

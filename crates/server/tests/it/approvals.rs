@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 use switchboard_broker::{ApprovalSettings, Settings};
-use switchboard_domain::{Clock as _, MemberId, Role, Scope, SystemClock};
+use switchboard_domain::{Clock as _, ConnectionOwner, MemberId, Role, Scope, SystemClock};
 use switchboard_storage::PolicyLayer;
 use switchboard_testkit::{
     app::{App, AppOptions, Browser, McpClient, McpReply},
@@ -13,7 +13,7 @@ use switchboard_testkit::{
     upstream::ReferenceUpstream,
 };
 
-use crate::support::READ_WRITE;
+use crate::support::{READ_WRITE, json_headers};
 
 const EMAIL: &str = "mia@example.test";
 
@@ -72,6 +72,19 @@ async fn form(browser: &Browser, id: &str, decision: &str) -> McpReply {
     let page = browser.get(&format!("/approvals/{id}")).await;
     let token = page.hidden("form_token");
     browser.post(&format!("/approvals/{id}"), &[("form_token", &token), ("decision", decision)]).await
+}
+
+fn decides_elsewhere<'l>(line: &[&'l String; 4], index: usize) -> &'l str {
+    line[(index + 1) % 4]
+}
+
+async fn allow_personal_connections(app: &App) {
+    let mut tx = app.db.write().await.unwrap();
+    let found = tx.organizations().find(app.organization).await.unwrap().unwrap();
+    let settings = json!({ "personal_connections": true });
+    assert!(tx.organizations().update(found.id, &found.name, &settings, found.version).await.unwrap());
+    tx.commit().await.unwrap();
+    app.broker.refresh_snapshots().await.unwrap();
 }
 
 async fn api_token(app: &App, member: MemberId) -> String {
@@ -244,6 +257,100 @@ on_both! {
         app.stop().await;
     }
 
+    async fn what_the_token_that_asked_makes_never_decides(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = world(&app, held("caller")).await;
+        let mia = app.member(EMAIL, Role::Member).await;
+        let all = [Scope::McpRead, Scope::McpWrite, Scope::Api];
+        let first = app.token(mia, &all).await;
+        let make = async |with: &str| -> String {
+            let body = json!({ "name": "made", "scopes": ["mcp:read", "mcp:write", "api"] }).to_string();
+            let reply = app.client_at("/api/v1/tokens", Some(with)).send(Method::POST, json_headers(), body).await;
+            reply.json()["token"].as_str().unwrap().to_owned()
+        };
+        let child = make(&first).await;
+        let grandchild = make(&child).await;
+        let sibling = make(&first).await;
+        let line = [&first, &child, &grandchild, &sibling];
+        for (index, asks) in line.into_iter().enumerate() {
+            let arguments = json!({ "text": index.to_string() });
+            let id = waits(&call(&app.client(asks), &arguments, None).await);
+            for decides in line {
+                assert_eq!(decide(&app, decides, &id, "approve").await.0, 403, "{index}");
+            }
+            let shown = rest(&app, decides_elsewhere(&line, index), Method::GET, &format!("/approvals/{id}")).await.json();
+            assert_eq!(shown["may_decide"], false, "{shown}");
+            assert_eq!(waits(&call(&app.client(asks), &arguments, Some(&id)).await), id);
+        }
+        assert_eq!(upstream.log().executions("echo"), 0);
+        // A token that the person made by themselves is theirs.
+        let id = waits(&call(&app.client(&child), &json!({ "text": "x" }), None).await);
+        assert_eq!(decide(&app, &api_token(&app, mia).await, &id, "approve").await.0, 200);
+        assert_eq!(code(&call(&app.client(&child), &json!({ "text": "x" }), Some(&id)).await), "it ran");
+        app.stop().await;
+    }
+
+    async fn lists_leave_long_arguments_out_and_nobody_looks_through_very_long_ones(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = world(&app, held("caller")).await;
+        let mia = app.member(EMAIL, Role::Member).await;
+        let client = app.client(&app.token(mia, &READ_WRITE).await);
+        let long = "x".repeat(100_000);
+        let id = waits(&call(&client, &json!({ "text": long }), None).await);
+        waits(&call(&client, &json!({ "text": "short" }), None).await);
+        let token = api_token(&app, mia).await;
+        let listed = rest(&app, &token, Method::GET, "/approvals").await;
+        assert!(listed.body.len() < 10_000, "{}", listed.body.len());
+        let listed = listed.json();
+        let of = |id: &str, is: bool| -> Value {
+            listed["items"].as_array().unwrap().iter().find(|it| (it["id"] == id) == is).cloned().unwrap()
+        };
+        assert_eq!((&of(&id, true)["arguments"], &of(&id, true)["shown_arguments"]), (&Value::Null, &Value::Null));
+        assert_eq!(of(&id, false)["arguments"]["text"], "short");
+        let read = rest(&app, &token, Method::GET, &format!("/approvals/{id}")).await.json();
+        assert_eq!(read["arguments"]["text"], json!(long));
+        let mut tx = app.db.single().await.unwrap();
+        let rows = tx.approvals().list(app.organization, 10).await.unwrap();
+        assert!(rows.iter().all(|row| row.sealed.0.is_empty()), "nothing of it is read for a list");
+        drop(tx);
+        let refused = call(&client, &json!({ "text": "x".repeat(300_000) }), None).await;
+        assert_eq!(code(&refused), "invalid_arguments");
+        assert!(refused.to_string().contains("approval.max_argument_bytes"), "{refused}");
+        assert_eq!(upstream.log().executions("echo"), 0);
+        app.stop().await;
+    }
+
+    async fn what_a_personal_connection_is_called_with_is_its_owners_alone(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        let mia = app.member(EMAIL, Role::Member).await;
+        let mine = app
+            .add_with("diary", &upstream.url(), |connection| connection.owner = ConnectionOwner::Member(mia))
+            .await;
+        allow_personal_connections(&app).await;
+        assert!(app.broker.check(app.organization, mine, None).await.unwrap().failed.is_none());
+        let now = SystemClock.now();
+        let own = json!([{ "pattern": "~diary.echo", "action": "require_approval" }]);
+        let mut tx = app.db.write().await.unwrap();
+        assert!(tx.policies().put(app.organization, PolicyLayer::Member(mia), &own, 0, now).await.unwrap());
+        tx.commit().await.unwrap();
+        app.broker.refresh_snapshots().await.unwrap();
+        let client = app.client(&app.token(mia, &READ_WRITE).await);
+        let asked = json!({ "name": "~diary.echo", "arguments": { "text": "dear diary" } });
+        let id = waits(&client.call("execute_capability", asked).await);
+        let owner = api_token(&app, app.owner).await;
+        assert_eq!(rest(&app, &owner, Method::GET, &format!("/approvals/{id}")).await.status.as_u16(), 404);
+        assert!(!rest(&app, &owner, Method::GET, "/approvals").await.text().contains("diary"));
+        let mias = api_token(&app, mia).await;
+        assert!(rest(&app, &mias, Method::GET, "/approvals").await.text().contains("dear diary"));
+        // A rule of the organization that wants an admin shows it to them: they are asked.
+        put_rules(&app, &json!([{ "pattern": "~diary.echo", "action": "require_approval", "approvers": "admins" }]), 0).await;
+        let asked = json!({ "name": "~diary.echo", "arguments": { "text": "for admins" } });
+        let id = waits(&client.call("execute_capability", asked).await);
+        assert_eq!(rest(&app, &owner, Method::GET, &format!("/approvals/{id}")).await.status.as_u16(), 200);
+        app.stop().await;
+    }
+
     async fn rules_that_grew_stricter_count_and_arguments_are_checked_first(database) {
         let app = App::start(database.db.clone()).await;
         let upstream = world(&app, held("caller")).await;
@@ -275,7 +382,11 @@ on_both! {
         let stored = {
             let mut tx = database.db.read().await.unwrap();
             let organization = tx.organizations().list().await.unwrap()[0].id;
-            tx.approvals().list(organization, 10).await.unwrap()
+            let mut found = Vec::new();
+            for row in tx.approvals().list(organization, 10).await.unwrap() {
+                found.extend(tx.approvals().find(organization, row.id).await.unwrap());
+            }
+            found
         };
         let bytes = format!("{stored:?} {}", String::from_utf8_lossy(&stored[0].sealed.0));
         assert!(!bytes.contains("a-canary-of-arguments"), "{bytes}");

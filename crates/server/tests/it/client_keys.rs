@@ -1,17 +1,21 @@
 //! Clients of ours that prove themselves at a provider with a private key (`private_key_jwt`), each way to become known.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
 use serde_json::{Value, json};
-use switchboard_broker::connect::ConnectSettings;
-use switchboard_domain::ConnectionStatus;
+use switchboard_broker::connect::{Authentication, ConnectSettings, OperatorClient};
+use switchboard_domain::{AssertionAudience, ConnectionStatus, SecretValue};
 use switchboard_testkit::{
     app::{App, AppOptions},
     client_assertion::verified_assertion,
     on_both,
-    upstream::ProtectedUpstream,
+    upstream::{ProtectedUpstream, Says},
 };
 
-use crate::connect::{Person, api, id_of};
+use crate::{
+    connect::{Person, api, id_of},
+    support::READ_WRITE,
+};
 
 /// Signs in, and says with which claims the client proved itself.
 async fn proven(
@@ -68,6 +72,110 @@ on_both! {
         assert_eq!(secret["token_endpoint_auth_method"], Value::Null, "{secret}");
         let address = format!("/oauth/client-jwks/{}.json", connection["id"].as_str().unwrap());
         assert_eq!(app.browser().get(&address).await.status, 404);
+        app.stop().await;
+    }
+
+    async fn tokens_are_renewed_and_revoked_with_the_secret_of_today(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ProtectedUpstream::start().await;
+        upstream.metadata(json!({ "revocation_endpoint": format!("{}/revoke", upstream.origin()) }));
+        upstream.says("/revoke", Says::status(200));
+        upstream.add_client("ours", Some("the-first"));
+        let owner = Person::owner(&app).await;
+        let oauth = json!({ "registration": "static", "client_id": "ours", "client_secret": "the-first" });
+        let connection = owner.add(&app, "vendor", &upstream, json!({ "oauth": oauth })).await;
+        app.grant_everyone(id_of(&connection)).await;
+        let sign_in = async || {
+            upstream.says_as_usual("/mcp");
+            upstream.says_as_usual("/token");
+            let started = owner.start(&app, &connection).await.json();
+            let back = owner.agree(&app, &started).await;
+            owner.browser.get(&back).await;
+            let became = owner.became(&app, &started).await;
+            assert_eq!(became["status"], "connected", "{became}");
+            app.wait_for_status(id_of(&connection), ConnectionStatus::Connected).await;
+        };
+        let change = async |oauth: Value| -> Value {
+            let edited = edit(&app, &owner, &connection, oauth).await;
+            app.broker.refresh_snapshots().await.unwrap();
+            edited
+        };
+        let client = app.client(&app.token(app.owner, &READ_WRITE).await);
+        // A token that the server no longer takes is renewed; what was asked for that.
+        let renewed = async || {
+            let next = json!({ "access_token": "next", "token_type": "bearer", "expires_in": 3600 });
+            upstream.says("/token", Says::json(&next));
+            let refused = Says::status(401).with_header("www-authenticate", "Bearer error=\"invalid_token\"");
+            upstream.says("/mcp", refused);
+            client.execute("vendor.echo", json!({ "text": "x" })).await;
+            let asked = upstream.requests("/token").pop().unwrap();
+            assert_eq!(asked.parameters["grant_type"], "refresh_token");
+            asked
+        };
+        let basic = |secret: &str| Some(format!("Basic {}", STANDARD.encode(format!("ours:{secret}"))));
+        sign_in().await;
+        change(json!({ "client_secret": "the-second" })).await;
+        assert_eq!(renewed().await.authorization, basic("the-second"));
+        // By key: of the same client, which proves itself otherwise from now on.
+        sign_in().await;
+        let by_key = json!({ "client_secret": null, "token_endpoint_auth_method": "private_key_jwt" });
+        let keyed = change(by_key).await;
+        let asked = renewed().await;
+        assert_eq!(asked.authorization, None);
+        verified_assertion(&keyed["oauth"]["public_key"], &asked.parameters);
+        upstream.add_client("ours", None);
+        sign_in().await;
+        change(json!({ "token_endpoint_auth_method": null, "client_secret": "the-third" })).await;
+        let path = format!("/connections/{}/credential", connection["id"].as_str().unwrap());
+        let gone = api(&app, &owner.token, Method::DELETE, &path, None).await;
+        assert!(gone.status.is_success(), "{}", gone.text());
+        let told = upstream.requests("/revoke").pop().unwrap();
+        assert_eq!(told.authorization, basic("the-third"), "{told:?}");
+        app.stop().await;
+    }
+
+    async fn tokens_of_another_client_than_the_connections_are_not_renewed(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ProtectedUpstream::start().await;
+        upstream.add_client("ours", Some("a-secret"));
+        let owner = Person::owner(&app).await;
+        let oauth = json!({ "registration": "static", "client_id": "ours", "client_secret": "a-secret" });
+        let connection = owner.add(&app, "vendor", &upstream, json!({ "oauth": oauth })).await;
+        app.grant_everyone(id_of(&connection)).await;
+        let started = owner.start(&app, &connection).await.json();
+        let back = owner.agree(&app, &started).await;
+        owner.browser.get(&back).await;
+        app.wait_for_status(id_of(&connection), ConnectionStatus::Connected).await;
+        edit(&app, &owner, &connection, json!({ "client_id": "another", "client_secret": "b-secret" })).await;
+        app.broker.refresh_snapshots().await.unwrap();
+        let asked = upstream.requests("/token").len();
+        upstream.says("/mcp", Says::status(401).with_header("www-authenticate", "Bearer error=\"invalid_token\""));
+        let client = app.client(&app.token(app.owner, &READ_WRITE).await);
+        let refused = client.execute("vendor.echo", json!({ "text": "x" })).await;
+        assert_eq!(refused["structuredContent"]["code"], "reauth_required", "{refused}");
+        assert_eq!(upstream.requests("/token").len(), asked, "neither client's secret went out for them");
+        app.stop().await;
+    }
+
+    async fn an_operators_client_proves_itself_with_its_key(database) {
+        let upstream = ProtectedUpstream::start().await;
+        upstream.add_client("of-the-operator", None);
+        let key = switchboard_vault::ClientKey::generate().unwrap();
+        let public = json!(switchboard_vault::ClientKey::read(key.as_str()).unwrap().public());
+        let client = OperatorClient {
+            name: "vendors".parse().unwrap(),
+            issuer: upstream.origin().to_owned(),
+            client_id: "of-the-operator".into(),
+            client_secret: Some(SecretValue::new(key.as_str())),
+            authentication: Some(Authentication::PrivateKeyJwt),
+            assertion_audience: AssertionAudience::Issuer,
+        };
+        let connect = ConnectSettings { clients: vec![client], ..ConnectSettings::default() };
+        let app = App::start_with(database.db.clone(), AppOptions { connect, ..AppOptions::default() }).await;
+        let owner = Person::owner(&app).await;
+        let connection = owner.add(&app, "vendor", &upstream, json!({})).await;
+        let claims = proven(&app, &owner, (&upstream, &connection), &public).await;
+        assert_eq!((&claims["iss"], &claims["aud"]), (&json!("of-the-operator"), &json!(upstream.origin())));
         app.stop().await;
     }
 

@@ -3,7 +3,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use switchboard_domain::Scope;
+use switchboard_domain::{Role, Scope};
 use switchboard_testkit::{
     app::{App, McpReply},
     on_both,
@@ -66,6 +66,34 @@ on_both! {
         assert_eq!(mallory.became(&app, &started).await["reason"], "wrong_member");
         let path = format!("/authorizations/{}", started["state_id"].as_str().unwrap());
         assert_eq!(api(&app, &bob.token, Method::GET, &path, None).await.status.as_u16(), 404);
+        app.stop().await;
+    }
+
+    async fn who_may_no_longer_connect_does_not_finish(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ProtectedUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        let shared = owner.add(&app, "vendor", &upstream, json!({ "credential_mode": "shared" })).await;
+        let mallory = app.member_with_password("mallory@example.test", Role::Admin).await;
+        let person = Person { token: app.token(mallory, &[Scope::Api]).await, browser: app.signed_in("mallory@example.test").await };
+        let started = start(&app, &person, &shared).await;
+        let back = person.agree(&app, &started).await;
+        let role = |role: &str| Some(json!({ "role": role }));
+        let path = format!("/members/{mallory}");
+        assert_eq!(api(&app, &owner.token, Method::PATCH, &path, role("member")).await.status.as_u16(), 200);
+        nothing_happened(&app, &upstream, &person.browser.get(&back).await).await;
+        assert_eq!(on_record(&app, "connection_changed").await, 1);
+
+        // Nor does what was begun for an account of one's own become the one that all share.
+        assert_eq!(api(&app, &owner.token, Method::PATCH, &path, role("admin")).await.status.as_u16(), 200);
+        let own = owner.add(&app, "own", &upstream, json!({ "credential_mode": "per_member" })).await;
+        app.grant_everyone(id_of(&own)).await;
+        let started = start(&app, &person, &own).await;
+        let back = person.agree(&app, &started).await;
+        let path = format!("/connections/{}", own["id"].as_str().unwrap());
+        let mode = Some(json!({ "credential_mode": "shared" }));
+        assert_eq!(api(&app, &owner.token, Method::PATCH, &path, mode).await.status.as_u16(), 200);
+        nothing_happened(&app, &upstream, &person.browser.get(&back).await).await;
         app.stop().await;
     }
 

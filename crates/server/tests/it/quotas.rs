@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use switchboard_domain::{MemberId, Role, Scope};
+use switchboard_domain::{Connection, ConnectionOwner, MemberId, Role, Scope};
 use switchboard_testkit::{
     app::{App, McpClient},
     on_both,
@@ -87,6 +87,37 @@ on_both! {
         assert_eq!((&support["name"], &support["ok"]), (&json!("Support"), &json!(2)), "{by_team}");
         let (status, _) = rest(&app, app.owner, Method::GET, "/usage?by=planet", Value::Null).await;
         assert_eq!(status, 422);
+        app.stop().await;
+    }
+
+    async fn personal_connections_are_counted_without_their_names(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        let ana = app.member("ana@example.test", Role::Member).await;
+        let settings = json!({ "settings": { "personal_connections": true } });
+        assert_eq!(rest(&app, app.owner, Method::PATCH, "/organization", settings).await.0, 200);
+        app.broker.refresh_snapshots().await.unwrap();
+        let mut mine = Vec::new();
+        for slug in ["diary", "therapy"] {
+            let owned = |connection: &mut Connection| connection.owner = ConnectionOwner::Member(ana);
+            mine.push(app.add_with(slug, &upstream.url(), owned).await);
+        }
+        for id in mine {
+            assert!(app.broker.check(app.organization, id, None).await.unwrap().failed.is_none());
+        }
+        app.broker.refresh_snapshots().await.unwrap();
+        let client = app.client(&app.token(ana, &READ_WRITE).await);
+        assert_eq!(echo(&client, "~diary").await, "it ran");
+        assert_eq!(echo(&client, "~therapy").await, "it ran");
+        let (_, usage) = rest(&app, app.owner, Method::GET, "/usage?by=connection&days=1", Value::Null).await;
+        let text = usage.to_string();
+        assert!(!text.contains("diary") && !text.contains("therapy"), "{text}");
+        let rows = usage["rows"].as_array().unwrap();
+        let personal = rows.iter().find(|row| row["connection"] == "~").unwrap();
+        assert_eq!((&personal["name"], &personal["ok"]), (&json!("Personal connections"), &json!(2)));
+        app.give_password(app.owner).await;
+        let page = app.signed_in("owner@example.test").await.get("/usage").await.text();
+        assert!(!page.contains("diary") && !page.contains("therapy"), "{page}");
         app.stop().await;
     }
 

@@ -106,6 +106,40 @@ on_both! {
         world.app.stop().await;
     }
 
+    async fn whose_token_ended_meanwhile_runs_nothing(database) {
+        let world = world(&database, LONG).await;
+        let other = world.app.member("kai@example.test", Role::Member).await;
+        let rules = json!([{ "pattern": "demo.echo", "action": "require_approval", "approvers": "admins" }]);
+        let mut tx = world.app.db.write().await.unwrap();
+        let now = switchboard_domain::Timestamp::from_micros(1);
+        assert!(tx.policies().put(world.app.organization, PolicyLayer::Organization, &rules, 1, now).await.unwrap());
+        tx.commit().await.unwrap();
+        world.app.broker.refresh_snapshots().await.unwrap();
+        let (token, id) = world.app.token_for(world.mia, &READ_WRITE, None, None).await;
+        let kais = world.app.token(other, &READ_WRITE).await;
+        let patient = |token: &str| world.app.client(token).with_header("switchboard-wait", "60");
+        let (revoked, removed) = (patient(&token), patient(&kais));
+        let decided = async {
+            let held = inbox(&world.app, world.app.owner).await;
+            world.app.revoke(id).await;
+            decide(&world.app, world.app.owner, &held, "approve").await;
+        };
+        let (reply, ()) = tokio::join!(revoked.modern("tools/call", asked("one")), decided);
+        assert_eq!(code(&reply.result()), "approval_required", "{}", reply.json());
+        let decided = async {
+            let held = inbox(&world.app, world.app.owner).await;
+            let api = world.app.token(world.app.owner, &[Scope::Api]).await;
+            let path = format!("/api/v1/members/{other}");
+            let gone = world.app.client_at(&path, Some(&api)).send(Method::DELETE, HeaderMap::new(), "").await;
+            assert_eq!(gone.status.as_u16(), 204, "{}", gone.text());
+            decide(&world.app, world.app.owner, &held, "approve").await;
+        };
+        let (reply, ()) = tokio::join!(removed.modern("tools/call", asked("two")), decided);
+        assert_eq!(code(&reply.result()), "approval_required", "{}", reply.json());
+        assert_eq!(world.upstream.log().executions("echo"), 0);
+        world.app.stop().await;
+    }
+
     async fn a_decision_on_another_replica_ends_the_waiting(database) {
         let world = world(&database, LONG).await;
         let replica = App::start(database.db.clone()).await;

@@ -5,7 +5,7 @@ use switchboard_domain::{
 };
 use switchboard_storage::{
     InsertMember, InsertOrganization, InsertTeam, MemberStatus, ServiceAccount, StorageError, StoredToken,
-    Team, TokenKind,
+    Team, TokenKind, TokenOrigin,
 };
 use switchboard_testkit::{database::TestDatabase, on_both};
 
@@ -48,6 +48,26 @@ on_both! {
         (acme.name, acme.settings, acme.version) = ("Acme".into(), settings, 2);
         assert_eq!(tx.organizations().list().await.unwrap(), [acme]);
         tx.commit().await.unwrap();
+    }
+
+    async fn a_token_knows_with_which_its_line_began(database) {
+        let org = database.organization("acme").await.id;
+        let other = database.organization("other").await.id;
+        let ada = Caller::Member(database.member(org, "ada@acme.example", Role::Member).await.id);
+        let [first, child, grandchild, by_hand] = [1, 2, 3, 4].map(|hash| token(&database, org, ada, hash));
+        let mut tx = database.db.write().await.unwrap();
+        tx.tokens().insert(&first).await.unwrap();
+        tx.tokens().insert_child(&child, first.id).await.unwrap();
+        tx.tokens().insert_child(&grandchild, child.id).await.unwrap();
+        tx.tokens().insert_through(&by_hand, "switchboard-cli").await.unwrap();
+        for of in [&first, &child, &grandchild] {
+            let origin = TokenOrigin { token: first.id, client: None };
+            assert_eq!(tx.tokens().origin(org, of.id).await.unwrap(), Some(origin));
+        }
+        let origin = TokenOrigin { token: by_hand.id, client: Some("switchboard-cli".into()) };
+        assert_eq!(tx.tokens().origin(org, by_hand.id).await.unwrap(), Some(origin));
+        assert_eq!(tx.tokens().origin(other, child.id).await.unwrap(), None);
+        assert_eq!(tx.tokens().find(org, by_hand.id).await.unwrap().unwrap().grant, None, "it is under no grant");
     }
 
     async fn an_address_is_one_member_whatever_its_capitals(database) {

@@ -9,6 +9,10 @@ use super::LiveSession;
 
 /// Questions that can be passed on.
 const QUESTIONS: [&str; 3] = ["elicitation", "sampling", "roots"];
+/// Of a client's capabilities, in bytes.
+const MOST_SAID: usize = 4096;
+/// Longest name of a level of log messages.
+const LEVEL: usize = 16;
 /// Events that wait for a client that reads slowly.
 const QUEUE: usize = 64;
 
@@ -25,7 +29,9 @@ pub(super) fn side(
     let (capabilities, log_level) = match (context.era, session) {
         (Era::Modern, _) => (
             meta.get("io.modelcontextprotocol/clientCapabilities").and_then(questions_of),
-            meta.read::<String>("io.modelcontextprotocol/logLevel").map(String::into_boxed_str),
+            meta.read::<String>("io.modelcontextprotocol/logLevel")
+                .filter(|level| level.len() <= LEVEL)
+                .map(String::into_boxed_str),
         ),
         (Era::Legacy, Some(session)) => (session.capabilities(), session.log_level()),
         (Era::Legacy, None) => (None, None),
@@ -74,7 +80,8 @@ fn is_ours(name: &str) -> bool {
         || name.starts_with("switchboard/")
 }
 
-/// Of a client's capabilities those that let it be asked.
+/// Of a client's capabilities those that let it be asked. They are kept with its session and tell upstream sessions apart: who
+/// says more of them than any client has to is asked nothing.
 pub(in crate::mcp) fn questions_of(capabilities: &RawValue) -> Option<Box<RawValue>> {
     let all = RawObject::parse(capabilities).ok()?;
     let mut text = String::new();
@@ -82,7 +89,7 @@ pub(in crate::mcp) fn questions_of(capabilities: &RawValue) -> Option<Box<RawVal
         let comma = if text.is_empty() { "" } else { "," };
         text.push_str(&format!("{comma}\"{name}\":{}", value.get()));
     }
-    if text.is_empty() {
+    if text.is_empty() || text.len() > MOST_SAID {
         return None;
     }
     RawValue::from_string(format!("{{{text}}}")).ok()

@@ -43,6 +43,28 @@ on_both! {
 }
 
 on_both! {
+    async fn arguments_that_can_be_read_in_two_ways_are_not_taken(database) {
+        let app = app(&database).await;
+        let upstream = ReferenceUpstream::start().await;
+        let id = app.connect("demo", &upstream.url()).await;
+        let owner = Rest::owner(&app).await;
+        let rule = json!([{ "pattern": "demo.echo", "action": "block", "condition": "args.text == \"secret\"" }]);
+        owner.put("/policies", &rule).await.ok(200);
+        let path = format!("/connections/{id}/tools/echo/call");
+        owner.post(&path, &json!({ "arguments": { "text": "secret" } })).await.refused(403, "policy_blocked");
+        let token = app.token(app.owner, &[Scope::Api, Scope::McpRead, Scope::McpWrite]).await;
+        let client = app.client_at(&format!("/api/v1{path}"), Some(&token));
+        for arguments in [r#"{"text":"secret","text":"x"}"#, r#"{"text":"x","more":{"a":1,"\u0061":2}}"#] {
+            let body = format!("{{\"arguments\":{arguments}}}");
+            let refused = client.send(Method::POST, crate::support::json_headers(), body).await;
+            assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (422, &json!("invalid_arguments")), "{arguments}");
+        }
+        assert_eq!(upstream.log().executions("echo"), 0);
+        app.stop().await;
+    }
+}
+
+on_both! {
     async fn what_changed_is_held_until_an_admin_has_looked(database) {
         let app = app(&database).await;
         let upstream = ReferenceUpstream::start().await;

@@ -310,9 +310,10 @@ fn used_up(quota: &Quota, known: &Known, now: Timestamp) -> CallError {
     CallError::new(
         ErrorCode::RateLimited,
         format!(
-            "The quota is used up: {} calls a {} {whose}. Nothing ran. It begins anew at {resets_at}; an admin of the \
+            "The quota is used up: {} {} a {} {whose}. Nothing ran. It begins anew at {resets_at}; an admin of the \
              organization can raise it.",
             quota.calls,
+            if quota.calls == 1 { "call" } else { "calls" },
             quota.period.as_str(),
         ),
     )

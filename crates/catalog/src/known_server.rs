@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use crate::search::distance;
+
 const TEXT: &str = include_str!("../data/known_servers.json");
 
 static LIST: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(TEXT).unwrap_or_default());
@@ -33,6 +35,25 @@ pub fn find_known_servers(text: &str) -> Vec<&'static Value> {
             by_host || texts.iter().any(|text| text.contains(&wanted))
         })
         .collect()
+}
+
+/// Those whose name is a slip of the pen away from a text in which nothing was found: `linaer`, `gitub`.
+pub fn similar_known_servers(text: &str) -> Vec<&'static Value> {
+    let wanted = text.trim().to_lowercase();
+    let most = match wanted.len() {
+        0..=2 => return Vec::new(),
+        3..=4 => 1,
+        _ => 2,
+    };
+    let away = |server: &Value| {
+        let names = [&server["slug"], &server["name"]];
+        let names = names.into_iter().filter_map(Value::as_str).map(str::to_lowercase);
+        names.filter_map(|name| distance(&wanted, &name, most)).min()
+    };
+    let mut found: Vec<(usize, &Value)> =
+        known_servers().iter().filter_map(|server| Some((away(server)?, server))).collect();
+    found.sort_by_key(|(away, _)| *away);
+    found.into_iter().map(|(_, server)| server).collect()
 }
 
 /// The host in a URL or in a text that looks like one.
@@ -68,5 +89,20 @@ mod tests {
             assert!(slugs(text).contains(&"linear"), "{text}: {:?}", slugs(text));
         }
         assert!(slugs("no-such-product-anywhere").is_empty());
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_seen() {
+        let slugs = |text| -> Vec<&str> {
+            similar_known_servers(text).into_iter().filter_map(|server| server["slug"].as_str()).collect()
+        };
+        for (slip, meant) in
+            [("linaer", "linear"), ("gitub", "github"), ("Notoin", "notion"), ("figm", "figma")]
+        {
+            assert_eq!(slugs(slip).first(), Some(&meant), "{slip}");
+        }
+        for far in ["", "x", "qq", "no-such-product-anywhere"] {
+            assert!(slugs(far).is_empty(), "{far}");
+        }
     }
 }

@@ -27,7 +27,9 @@ pub use definition::{Definition, DefinitionLimits, Excluded, Exclusion};
 pub use difference::{Difference, differences};
 pub use findings::{Finding, Flag, REDACTED, in_text as flags_in_text};
 pub use harmless::is_harmless_change;
-pub use known_server::{find_known_servers, host_of, known_servers, known_servers_checked_at};
+pub use known_server::{
+    find_known_servers, host_of, known_servers, known_servers_checked_at, similar_known_servers,
+};
 pub use naming::{DIRECT_NAME_CHARS, direct_names};
 pub use revealed::{revealed, revealed_json};
 pub use search::{

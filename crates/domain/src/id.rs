@@ -12,10 +12,9 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// Why a text is not an id of the kind that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is not a {kind} id: expected `{prefix}_` and 26 characters")]
+#[error("`{given}` is no such id: it would be `{prefix}_` and 26 characters")]
 pub struct IdError {
     given: String,
-    kind: &'static str,
     prefix: &'static str,
 }
 
@@ -85,7 +84,6 @@ macro_rules! ids {
             fn from_str(text: &str) -> Result<Self, IdError> {
                 text.strip_prefix(concat!($prefix, "_")).and_then(decode).map(Self).ok_or_else(|| IdError {
                     given: text.chars().take(64).collect(),
-                    kind: stringify!($name),
                     prefix: $prefix,
                 })
             }

@@ -155,7 +155,8 @@ impl Db {
         release: &str,
         now: Timestamp,
     ) -> Result<SchemaStatus, StorageError> {
-        while self.apply_one(migrations, release, now).await? {}
+        let is_new = self.schema_status_with(migrations).await?.applied == 0;
+        while self.apply_one(migrations, (release, now), is_new).await? {}
         self.schema_status_with(migrations).await
     }
 
@@ -209,8 +210,8 @@ impl Db {
     async fn apply_one(
         &self,
         migrations: &[Migration],
-        release: &str,
-        now: Timestamp,
+        (release, now): (&str, Timestamp),
+        is_new: bool,
     ) -> Result<bool, StorageError> {
         macro_rules! apply {
             ($tx:ident, $dialect:expr, $create:expr) => {{
@@ -230,7 +231,12 @@ impl Db {
                     .execute(&mut *$tx)
                     .await?;
                 $tx.commit().await?;
-                tracing::info!(migration = migration.name, "database schema migrated");
+                // Of a new database the start says once that all were applied.
+                if is_new {
+                    tracing::debug!(migration = migration.name, "database schema migrated");
+                } else {
+                    tracing::info!(migration = migration.name, "database schema migrated");
+                }
             }};
         }
         match &self.inner.backend {

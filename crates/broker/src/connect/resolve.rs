@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use switchboard_catalog::{find_known_servers, host_of, known_servers_checked_at};
+use switchboard_catalog::{find_known_servers, known_servers_checked_at, similar_known_servers};
 use switchboard_domain::{
     AuthConfig, AuthType, Connection, ConnectionId, ConnectionOwner, ConnectionStatus, CredentialMode,
     Principal, Status, Switches, ToolFilter, Transport,
@@ -59,7 +59,7 @@ pub struct Candidate {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Probed)]
 pub struct ResolvedNow {
-    /// Known servers that fit.
+    /// Known servers that fit; where none does and there was nothing to ask, those whose name is nearly that.
     #[schema(value_type = Vec<Object>)]
     pub matches: Vec<&'static Value>,
     /// Addresses that were asked, best first.
@@ -78,9 +78,9 @@ impl Broker {
         let _allowed = authorize(principal, Operation::ProbeServer, Target::Organization)?;
         let query = input.query.trim();
         if query.is_empty() || query.len() > 2048 {
-            return Err(Refusal::invalid("validation_failed", "`query`: name a URL, a host or a product."));
+            return Err(Refusal::invalid("validation_failed", "`query`: Name a URL, a host or a product."));
         }
-        let matches = find_known_servers(query);
+        let mut matches = find_known_servers(query);
         let mut candidates = Vec::new();
         for (url, transport) in addresses(query, &matches, &input.variables) {
             let candidate = self.probe(principal, &url, transport).await;
@@ -91,6 +91,9 @@ impl Broker {
             }
         }
         candidates.sort_by_key(|candidate| !candidate.found);
+        if matches.is_empty() && candidates.is_empty() {
+            matches = similar_known_servers(query);
+        }
         Ok(ResolvedNow { matches, candidates, checked_at: known_servers_checked_at() })
     }
 
@@ -124,7 +127,9 @@ impl Broker {
             Err(error) => {
                 let failure = ConnectFailure::upstream(&error);
                 candidate.reason = Some(failure.reason);
-                candidate.message = Some(failure.message);
+                // What is wrong with the address as it was written is more to the point.
+                let why = self.upstreams().egress().explain_url(url);
+                candidate.message = Some(why.map_or(failure.message, str::to_owned));
             }
         }
         candidate
@@ -211,12 +216,7 @@ fn addresses(
     };
     if query.contains("://") {
         let known = matches.iter().find(|server| server["url"] == query).map(|server| transport(server));
-        let first = known.unwrap_or_else(|| match query.trim_end_matches('/').ends_with("/sse") {
-            true => Transport::Sse,
-            false => Transport::StreamableHttp,
-        });
-        let other = if first == Transport::Sse { Transport::StreamableHttp } else { Transport::Sse };
-        return vec![(query.to_owned(), first), (query.to_owned(), other)];
+        return over_both_or_where_servers_are(query, known);
     }
     let exact = matches.iter().find(|server| {
         [&server["slug"], &server["name"]]
@@ -228,16 +228,41 @@ fn addresses(
         let url = filled.or_else(|| server["url"].as_str().map(str::to_owned));
         return url.map(|url| (url, transport(server))).into_iter().collect();
     }
-    match host_of(query) {
-        Some(host) => ["/mcp", "/sse", "/"]
-            .into_iter()
-            .map(|path| {
-                let transport = if path == "/sse" { Transport::Sse } else { Transport::StreamableHttp };
-                (format!("https://{host}{path}"), transport)
-            })
-            .collect(),
+    match with_scheme(query) {
+        Some(url) => over_both_or_where_servers_are(&url, None),
         None => Vec::new(),
     }
+}
+
+/// An address without its scheme, as people copy it: `mcp.example.com`, `example.com/v1/mcp`, `localhost:3001`. Plain
+/// HTTP is meant at this machine and at private addresses, where next to nobody has a certificate.
+fn with_scheme(text: &str) -> Option<String> {
+    let authority = text.split(['/', '?', '#']).next().unwrap_or_default();
+    let parsed = url::Url::parse(&format!("http://{authority}")).ok()?;
+    let is_near = match parsed.host()? {
+        url::Host::Ipv4(address) => address.is_loopback() || address.is_private(),
+        url::Host::Ipv6(address) => address.is_loopback() || address.is_unique_local(),
+        url::Host::Domain(name) if name == "localhost" || name.ends_with(".localhost") => true,
+        url::Host::Domain(_) if authority.contains('.') => false,
+        url::Host::Domain(_) => return None,
+    };
+    Some(format!("{}://{text}", if is_near { "http" } else { "https" }))
+}
+
+/// A whole address is asked over both transports; of one that names no path it is not known where its endpoint is.
+fn over_both_or_where_servers_are(url: &str, known: Option<Transport>) -> Vec<(String, Transport)> {
+    let origin = url.trim_end_matches('/');
+    if known.is_none() && origin.split_once("://").is_some_and(|(_, rest)| !rest.contains(['/', '?', '#'])) {
+        return vec![
+            (format!("{origin}/mcp"), Transport::StreamableHttp),
+            (format!("{origin}/sse"), Transport::Sse),
+            (format!("{origin}/"), Transport::StreamableHttp),
+        ];
+    }
+    let first =
+        known.unwrap_or(if origin.ends_with("/sse") { Transport::Sse } else { Transport::StreamableHttp });
+    let other = if first == Transport::Sse { Transport::StreamableHttp } else { Transport::Sse };
+    vec![(url.to_owned(), first), (url.to_owned(), other)]
 }
 
 /// The template with every place filled, or nothing: one name or label each, so that nobody adds a path or a host.
@@ -272,7 +297,21 @@ mod tests {
         assert_eq!(asked(exact, &[]), [exact, exact], "over both transports");
         let guesses =
             ["https://mcp.example.org/mcp", "https://mcp.example.org/sse", "https://mcp.example.org/"];
-        assert_eq!(asked("mcp.example.org", &[]), guesses);
+        for origin in
+            ["mcp.example.org", "mcp.example.org/", "https://mcp.example.org", "https://mcp.example.org/"]
+        {
+            assert_eq!(asked(origin, &[]), guesses, "{origin}");
+        }
+        let with_port = ["http://127.0.0.1:3001/mcp", "http://127.0.0.1:3001/sse", "http://127.0.0.1:3001/"];
+        assert_eq!(asked("127.0.0.1:3001", &[]), with_port);
+        for (written, meant) in [
+            ("localhost:3001/mcp", "http://localhost:3001/mcp"),
+            ("[::1]:3001/mcp", "http://[::1]:3001/mcp"),
+            ("10.1.2.3/mcp", "http://10.1.2.3/mcp"),
+            ("example.org:8443/v1/mcp", "https://example.org:8443/v1/mcp"),
+        ] {
+            assert_eq!(asked(written, &[]), [meant, meant]);
+        }
         assert!(asked("no such product anywhere", &[]).is_empty());
     }
 

@@ -251,7 +251,7 @@ pub(crate) fn check_transport(transport: Transport) -> Result<(), Refusal> {
 
 pub(crate) fn check_name(name: &str, violations: &mut Violations) {
     if name.trim().is_empty() || name.chars().count() > MAX_NAME_CHARACTERS {
-        violations.add("name", format!("Use 1 to {MAX_NAME_CHARACTERS} characters."));
+        violations.add("name", format!("A name has 1 to {MAX_NAME_CHARACTERS} characters."));
     } else if name.chars().any(char::is_control) {
         violations.add("name", "Leave out control characters and line breaks.");
     }

@@ -64,6 +64,17 @@ impl Refusal {
         Self { forbidden: true, ..Self::new(RefusalKind::Forbidden, "role_required", message) }
     }
 
+    /// The message as a page says it: beside the form, a member's name in the API says nothing.
+    pub fn in_words(&self) -> &str {
+        match self.violations.first() {
+            Some(violation) => &violation.message,
+            None => {
+                let named = self.message.strip_prefix('`').and_then(|rest| rest.split_once("`: "));
+                named.map_or(&*self.message, |(_, message)| message)
+            }
+        }
+    }
+
     /// Not for this caller, rather than not there.
     pub const fn is_forbidden(&self) -> bool {
         self.forbidden

@@ -20,7 +20,7 @@ use super::{
     refusal::Violations,
     token::{DEFAULT_DAYS, TokenPlan, max_days},
 };
-use crate::{Broker, audit};
+use crate::{Broker, Browser, OpenedSession, audit, session::NewSession};
 
 /// Slug of an organization whose name makes none.
 const FIRST_SLUG: &str = "main";
@@ -52,6 +52,8 @@ pub struct SetupDone {
     pub organization_slug: Slug,
     pub email: String,
     pub token: CreatedToken,
+    /// The browser that did it is signed in; not, when that failed after everything else was done.
+    pub session: Option<OpenedSession>,
 }
 
 /// Why it made nothing.
@@ -92,6 +94,7 @@ impl Broker {
         &self,
         token: &str,
         request: SetupRequest,
+        browser: &Browser,
     ) -> Result<SetupDone, SetupError> {
         // Before a password is hashed: only who holds a link may make us work.
         match self.setup_link_state(token).await? {
@@ -130,7 +133,9 @@ impl Broker {
         let event = audit::event(organization.id, now, AuditPhase::Event, "setup.redeem", record);
         self.commit_recorded(tx, event).await?;
         self.refresh_snapshots().await?;
+        let session = NewSession { organization: organization.id, member, method: "password", browser };
         Ok(SetupDone {
+            session: self.open_session(session).await.ok(),
             organization_name: organization.name,
             organization_slug: organization.slug,
             email,

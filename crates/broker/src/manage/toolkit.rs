@@ -299,7 +299,10 @@ fn facts(toolkit: &Toolkit) -> serde_json::Value {
 
 fn check_patterns(patterns: &[String], violations: &mut Violations) {
     if patterns.is_empty() || patterns.len() > MAX_PATTERNS {
-        violations.add("patterns", format!("Name 1 to {MAX_PATTERNS} patterns, such as `linear.*`."));
+        violations.add(
+            "patterns",
+            format!("Choose at least one tool, or name patterns such as `linear.*`; {MAX_PATTERNS} at most."),
+        );
     }
     for (index, pattern) in patterns.iter().enumerate() {
         if let Err(error) = pattern.parse::<CapabilityPattern>() {

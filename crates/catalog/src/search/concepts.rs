@@ -308,7 +308,7 @@ impl Maker<'_> {
 
 /// Edits (insert, delete, replace, swap neighbours) from `left` to `right`, if at most `most`. Optimal string
 /// alignment, by bytes for speed: a non-ASCII letter counts for two.
-fn distance(left: &str, right: &str, most: usize) -> Option<usize> {
+pub(crate) fn distance(left: &str, right: &str, most: usize) -> Option<usize> {
     let (left, right) = (left.as_bytes(), right.as_bytes());
     const WIDTH: usize = 48;
     if left.len().abs_diff(right.len()) > most || left.len() >= WIDTH || right.len() >= WIDTH {

@@ -26,6 +26,7 @@ use std::{fmt, sync::Arc};
 use parking_lot::RwLock;
 use switchboard_domain::ConnectionId;
 
+pub(crate) use self::concepts::distance;
 use self::{
     dictionary::{Dictionary, Range},
     scoring::Scorer,

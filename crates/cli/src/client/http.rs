@@ -279,7 +279,12 @@ pub(super) fn refused(status: StatusCode, answer: &[u8]) -> Failure {
         None => match status {
             StatusCode::UNAUTHORIZED => "The server does not accept this token.".into(),
             StatusCode::FORBIDDEN => "This token may not do that.".into(),
-            StatusCode::NOT_FOUND => "There is no such thing, or not for this token.".into(),
+            // Switchboard says what is not there: this is somebody else, or a proxy before it.
+            StatusCode::NOT_FOUND => {
+                "The server answered 404, and not as Switchboard does: is the address right? --server or \
+                 SWITCHBOARD_SERVER names it, without /mcp."
+                    .into()
+            }
             _ => format!("The server answered {status}."),
         },
     };

@@ -75,7 +75,17 @@ async fn list(client: &Client, all: bool, json: bool) -> Result<(), Failure> {
         ("STATUS", "status"),
         ("UNTIL", "expires_at"),
     ];
-    output::list(&rows, &columns, json, "Nothing waits for your decision.");
+    let mut nothing = "Nothing waits for your decision.".to_owned();
+    if rows.is_empty() && !json && !all {
+        // Held for somebody else; or for the same person, but never for the token that asked.
+        match client.all("/approvals?status=pending").await?.len() {
+            0 => {}
+            count => nothing.push_str(&format!(
+                " {count} that you can't decide with this token: switchboard approval list --all"
+            )),
+        }
+    }
+    output::list(&rows, &columns, json, &nothing);
     Ok(())
 }
 

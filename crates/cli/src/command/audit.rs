@@ -1,8 +1,12 @@
 //! `switchboard audit …`: who did what, and how it was decided.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
+use switchboard_domain::MemberId;
 
 use crate::{
     client::{Client, MEMBER, ServerFlags, cell, items, with_query},
@@ -106,7 +110,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 let mut query = filter.query(&client).await?;
                 query.push(("limit", limit.to_string()));
                 let page = client.get(&with_query("/audit", &query)).await?;
-                list(&page, arguments.server.json);
+                let names = if arguments.server.json { BTreeMap::new() } else { names(&client, &page).await };
+                list(&page, &names, arguments.server.json);
                 Ok(())
             }
             Command::Heads => {
@@ -160,14 +165,30 @@ fn verified(report: &Value, json: bool) -> Result<(), Failure> {
     Err(Failure::failed(text))
 }
 
-fn list(page: &Value, json: bool) {
+/// The addresses of members that entries name by their ids; of somebody who left the id has to do.
+async fn names(client: &Client, page: &Value) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    for entry in items(page) {
+        let id = cell(&entry["actor"], "id");
+        if id.parse::<MemberId>().is_err() || names.contains_key(&id) {
+            continue;
+        }
+        let found = client.get(&format!("/members/{id}")).await;
+        let name = found.map_or_else(|_| id.clone(), |member| cell(&member, "email"));
+        names.insert(id, name);
+    }
+    names
+}
+
+fn list(page: &Value, names: &BTreeMap<String, String>, json: bool) {
     let entries = items(page);
     if json {
         output::print_json(&json!({ "items": entries }));
         return;
     }
     let row = |entry: &Value| {
-        let actor = cell(&entry["actor"], "id");
+        let id = cell(&entry["actor"], "id");
+        let actor = names.get(&id).cloned().unwrap_or(id);
         let [at, phase, action, target, outcome] =
             ["at", "phase", "action", "target", "outcome"].map(|name| cell(entry, name));
         vec![at, actor, action, target, phase, outcome]

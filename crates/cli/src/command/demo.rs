@@ -137,8 +137,8 @@ fn own_accounts(password: &str, token: &str) -> String {
 fn first_call(origin: &str, password: &str, token: &str) -> String {
     let program = crate::output::program();
     format!(
-        "Signed in as {EMAIL} with the password {password}\n\
-         The token below is good for a day. Paste this into another terminal:\n\
+        "Open {origin}/sign-in and sign in as {EMAIL} with the password {password}\n\
+         Or use the command line: the token below is good for a day. Paste this into another terminal:\n\
          \n\
          export SWITCHBOARD_SERVER={origin} SWITCHBOARD_TOKEN={token}\n\
          {program} search 'remember something'\n\

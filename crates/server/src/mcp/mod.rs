@@ -34,6 +34,7 @@ use crate::{
     ServerState,
     problem::{self, Problem},
     serve::Peer,
+    ui,
 };
 
 /// `/mcp` and `/mcp/`
@@ -92,7 +93,15 @@ async fn serve(
     let (parts, body) = request.into_parts();
     let principal = match authenticate(&state.broker, &parts, &resource, organization.as_ref()).await {
         Ok(principal) => principal,
-        Err(refusal) => return refuse(state, &resource, organization.as_ref(), &refusal),
+        Err(refusal) => {
+            let response = refuse(state, &resource, organization.as_ref(), &refusal);
+            let is_person = matches!(refusal, Refusal::Missing) && parts.method == Method::GET;
+            return if is_person && ui::wants_page(&parts.headers) {
+                ui::for_clients(&response)
+            } else {
+                response
+            };
+        }
     };
     if parts.method != Method::POST {
         return session::other_method(state, principal, resource, organization, &parts).await;

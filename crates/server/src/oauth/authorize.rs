@@ -26,7 +26,7 @@ use crate::{
     attempts::OfClient,
     browser::{self, Fields},
     serve::Peer,
-    ui::{message, page},
+    ui::{capitalized, message, page},
 };
 
 const PATH: &str = "/oauth/authorize";
@@ -304,7 +304,8 @@ fn failed(error: &AuthorizationError) -> Response<Body> {
 }
 
 fn no_request(reason: &str) -> Response<Body> {
-    let text = format!("Nothing was allowed. {reason} Start again in the app you came from.");
+    let reason = capitalized(reason.trim_end_matches('.'));
+    let text = format!("Nothing was allowed. {reason}. Start again in the app you came from.");
     message(StatusCode::BAD_REQUEST, NO_ANSWER, &text, None)
 }
 

@@ -25,6 +25,7 @@ use super::{
     refused::{recorded, refused, status_of},
     scripted,
     sign_in::not_the_form,
+    user_agent,
 };
 use crate::{ServerState, browser};
 
@@ -153,7 +154,7 @@ async fn render(
     let now = state.broker.clock().now();
     let access = Access {
         navigation: Navigation::new(state, signed_in, form_token, PATH).await,
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         made,
         clients: clients.into_iter().map(|it| client(it, now)).collect(),
         sessions: sessions.into_iter().map(|it| session(it, now)).collect(),
@@ -193,12 +194,14 @@ fn client(client: AllowedClientView, now: switchboard_domain::Timestamp) -> Clie
 }
 
 fn session(session: SessionView, now: switchboard_domain::Timestamp) -> Session {
-    let browser =
-        if session.browser.is_empty() { "A browser that does not say which" } else { &session.browser };
+    let browser = match session.browser.as_str() {
+        "" => "A browser that does not say which".to_owned(),
+        said => user_agent::in_words(said).unwrap_or_else(|| displayed(said, NAME)),
+    };
     Session {
         id: session.id,
         is_current: session.current,
-        browser: displayed(browser, NAME),
+        browser,
         source: displayed(&session.source, NAME),
         method: session.method,
         opened: Moment::ago(session.created_at, now),

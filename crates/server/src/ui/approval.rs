@@ -12,10 +12,12 @@ use switchboard_broker::{
     manage::{ApprovalDecision, ApprovalQuery, ApprovalView, Refusal, RefusalKind},
 };
 use switchboard_catalog::{displayed, revealed};
-use switchboard_domain::ApprovalStatus;
+use switchboard_domain::{ApprovalStatus, Timestamp};
+use switchboard_policy::ApprovalRequirement;
 
 use super::{
     account::{Sent, person},
+    connections::words::Moment,
     message,
     navigation::Navigation,
     page,
@@ -33,8 +35,8 @@ struct Row {
     requested_by: String,
     client: String,
     status: &'static str,
-    created_at: String,
-    expires_at: String,
+    asked: Moment,
+    ends: Moment,
 }
 
 #[derive(Template)]
@@ -55,11 +57,14 @@ struct One<'a> {
     requested_by: String,
     client: String,
     resource: &'a str,
-    rule: &'a str,
-    status: &'static str,
-    created_at: String,
-    expires_at: String,
-    decided: Option<String>,
+    rule: String,
+    deciders: String,
+    title: &'static str,
+    asked: Moment,
+    ends: Moment,
+    /// By whom, and when.
+    decided: Option<(String, Moment)>,
+    is_approved: bool,
     intent: String,
     arguments: String,
     may_decide: bool,
@@ -79,7 +84,8 @@ pub(super) async fn list(State(state): State<ServerState>, uri: Uri, headers: He
     };
     match listed.await {
         Ok((waiting, others)) => {
-            let rows = |items: Vec<ApprovalView>| items.into_iter().map(row).collect();
+            let now = state.broker.clock().now();
+            let rows = |items: Vec<ApprovalView>| items.into_iter().map(|item| row(item, now)).collect();
             let form_token = browser::form_token(&state, &headers);
             let navigation = Navigation::new(&state, &signed_in, &form_token, uri.path()).await;
             page(StatusCode::OK, &List { navigation, waiting: rows(waiting), others: rows(others) })
@@ -88,15 +94,46 @@ pub(super) async fn list(State(state): State<ServerState>, uri: Uri, headers: He
     }
 }
 
-fn row(approval: ApprovalView) -> Row {
+fn row(approval: ApprovalView, now: Timestamp) -> Row {
     Row {
         id: approval.id.to_string(),
         capability: displayed(&approval.capability, NAME_CHARS),
         requested_by: displayed(&approval.requested_by_name, NAME_CHARS),
         client: displayed(&approval.client, NAME_CHARS),
-        status: approval.status.as_str(),
-        created_at: approval.created_at.to_string(),
-        expires_at: approval.expires_at.to_string(),
+        status: match approval.status {
+            ApprovalStatus::Pending => "Waits",
+            ApprovalStatus::Approved => "Approved, did not run yet",
+            ApprovalStatus::Declined => "Declined",
+            ApprovalStatus::Expired => "Over",
+            ApprovalStatus::Used => "Approved, ran",
+        },
+        asked: Moment::ago(approval.created_at, now),
+        ends: Moment::of_end(approval.expires_at, now),
+    }
+}
+
+/// Who may let it through, in words.
+fn deciders(needed: &ApprovalRequirement) -> String {
+    let who = match (needed.admin, needed.teams.is_empty()) {
+        (true, _) => "An admin",
+        (false, false) => "Somebody in the teams that the rule names",
+        (false, true) if needed.second_person => {
+            return "Somebody other than the person whose agent asks".to_owned();
+        }
+        (false, true) => "The person whose agent asks",
+    };
+    let second = if needed.second_person { ", other than the person whose agent asks" } else { "" };
+    format!("{who}{second}")
+}
+
+/// `organization/2` is what the record says.
+fn rule_in_words(rule: &str) -> String {
+    match rule.rsplit_once('/') {
+        Some((list, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("Rule {number} of the {list}")
+        }
+        Some((_, "hold_destructive")) => "Calls that may destroy something are held (settings)".to_owned(),
+        _ => rule.to_owned(),
     }
 }
 
@@ -152,27 +189,36 @@ async fn show_one(
         Err(refusal) => return refused(&refusal),
     };
     let arguments = approval.shown_arguments;
-    let decided = approval.decided_by_name.as_ref().map(|name| {
-        let at = approval.decided_at.map_or_else(String::new, |at| format!(", {at}"));
-        format!("{}{at}", displayed(name, NAME_CHARS))
-    });
+    let now = state.broker.clock().now();
+    let decided = approval.decided_by_name.as_ref().zip(approval.decided_at);
+    let decided = decided.map(|(name, at)| (displayed(name, NAME_CHARS), Moment::ago(at, now)));
+    // What can't be shown can't be approved.
+    let may_decide = approval.may_decide && arguments.is_some();
     let path = format!("/approvals/{id}");
     let shown = One {
         navigation: Navigation::new(state, signed_in, form_token, &path).await,
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         id: approval.id.to_string(),
         capability: displayed(&approval.capability, NAME_CHARS),
         requested_by: displayed(&approval.requested_by_name, NAME_CHARS),
         client: displayed(&approval.client, NAME_CHARS),
         resource: &approval.resource,
-        rule: approval.rule.as_deref().unwrap_or_default(),
-        status: approval.status.as_str(),
-        created_at: approval.created_at.to_string(),
-        expires_at: approval.expires_at.to_string(),
+        rule: rule_in_words(approval.rule.as_deref().unwrap_or_default()),
+        deciders: deciders(&approval.approvers),
+        title: match approval.status {
+            ApprovalStatus::Pending if may_decide => "Let this call through?",
+            ApprovalStatus::Pending => "This call waits for a decision",
+            ApprovalStatus::Approved => "This call is approved",
+            ApprovalStatus::Declined => "This call is declined",
+            ApprovalStatus::Expired => "The time for this call is over",
+            ApprovalStatus::Used => "This call was approved, and ran",
+        },
+        asked: Moment::ago(approval.created_at, now),
+        ends: Moment::of_end(approval.expires_at, now),
         decided,
+        is_approved: approval.status == ApprovalStatus::Approved,
         intent: revealed(approval.intent.as_deref().unwrap_or_default()),
-        // What can't be shown can't be approved.
-        may_decide: approval.may_decide && arguments.is_some(),
+        may_decide,
         may_take_back: approval.may_take_back && approval.status == ApprovalStatus::Approved,
         arguments: arguments.unwrap_or_else(|| "They can't be read any more.".into()),
     };

@@ -23,7 +23,7 @@ use switchboard_domain::{AuthorizationId, ConnectionId};
 use switchboard_oauth::Parameters;
 use url::form_urlencoded;
 
-use super::{message, page, unavailable};
+use super::{leads_on, message, page, unavailable};
 use crate::{ServerState, browser, problem};
 
 /// The only page of ours with a script: a file of ours, and nothing inline.
@@ -158,7 +158,13 @@ async fn arrive(
     let finished = state.broker.finish_authorization(callback, &parameters, signed_in.as_ref(), cookie).await;
     match finished {
         Finished::Known(id) => browser::see_other(&format!("/connect/{id}/result")),
-        Finished::Refused(failure) => refused(&failure),
+        Finished::Refused(failure) => match callback {
+            Callback::Connection(id) if failure.reason != "unavailable" => {
+                let next = (format!("/connections/{id}"), "To the connection");
+                leads_on(StatusCode::BAD_REQUEST, NOT_CONNECTED, &failure.message, (&next.0, next.1))
+            }
+            _ => refused(&failure),
+        },
     }
 }
 
@@ -263,6 +269,9 @@ async fn person(
     }
 }
 
+/// Of this attempt: an earlier one may have.
+const NOT_CONNECTED: &str = "Nothing was connected";
+
 fn refused(failure: &ConnectFailure) -> Response<Body> {
     if failure.reason == "unavailable" {
         return unavailable();
@@ -271,5 +280,5 @@ fn refused(failure: &ConnectFailure) -> Response<Body> {
 }
 
 fn not_connected(text: &str) -> Response<Body> {
-    message(StatusCode::BAD_REQUEST, "Nothing was connected", text, None)
+    message(StatusCode::BAD_REQUEST, NOT_CONNECTED, text, None)
 }

@@ -5,7 +5,7 @@ use askama::Template;
 use axum::{
     body::Body,
     extract::{Path, Request, State},
-    http::{Response, StatusCode},
+    http::{HeaderMap, Response, StatusCode},
 };
 use switchboard_broker::{
     identity::Offer,
@@ -26,14 +26,31 @@ struct Form<'a> {
     email: &'a str,
     by_password: bool,
     offers: &'a [Offer],
+    /// Who is signed in in this browser, and would be signed out by joining.
+    here: Option<&'a str>,
     name: &'a str,
     problem: Option<&'a str>,
     name_error: Option<&'a str>,
     password_error: Option<&'a str>,
 }
 
-pub(super) async fn show(State(state): State<ServerState>, Path(token): Path<String>) -> Response<Body> {
-    show_form(&state, &token, "", None).await
+pub(super) async fn show(
+    State(state): State<ServerState>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let here = match browser::signed_in(&state, &headers).await {
+        Ok(here) => here.map(|signed_in| signed_in.email),
+        Err(response) => return *response,
+    };
+    show_form(&state, &token, here.as_deref(), Typed::default()).await
+}
+
+/// What was sent, and what is wrong with it.
+#[derive(Default)]
+struct Typed<'a> {
+    name: &'a str,
+    refusal: Option<&'a Refusal>,
 }
 
 pub(super) async fn accept(
@@ -54,15 +71,17 @@ pub(super) async fn accept(
         Ok(opened) => sign_in::welcome(&state, &opened, "/").await,
         Err(AcceptError::Over(over)) => is_over(&over),
         Err(AcceptError::Refused(refusal)) if refusal.kind == RefusalKind::Unavailable => unavailable(),
-        Err(AcceptError::Refused(refusal)) => show_form(&state, &token, name, Some(&refusal)).await,
+        Err(AcceptError::Refused(refusal)) => {
+            show_form(&state, &token, None, Typed { name, refusal: Some(&refusal) }).await
+        }
     }
 }
 
 async fn show_form(
     state: &ServerState,
     token: &str,
-    name: &str,
-    refusal: Option<&Refusal>,
+    here: Option<&str>,
+    Typed { name, refusal }: Typed<'_>,
 ) -> Response<Body> {
     let (email, organization, by_password, offers) = match state.broker.invitation_state(token).await {
         Ok(InvitationState::Open { email, organization, by_password, offers }) => {
@@ -88,6 +107,7 @@ async fn show_form(
         email: &email,
         by_password,
         offers: &offers,
+        here,
         name,
         problem,
         name_error: about("name"),

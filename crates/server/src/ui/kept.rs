@@ -23,7 +23,7 @@ use switchboard_domain::{MemberId, SecretValue, Timestamp};
 
 use super::{
     account::{Sent, person},
-    message,
+    capitalized, message,
     navigation::Navigation,
     page,
     sign_in::encoded,
@@ -138,6 +138,7 @@ fn set_handle(state: &ServerState, response: &mut Response<Body>, handle: &str, 
 
 struct Field<'k> {
     name: &'k str,
+    label: String,
     value: &'k str,
     shown: String,
 }
@@ -159,6 +160,7 @@ pub(super) async fn show(State(state): State<ServerState>, uri: Uri, headers: He
     let form_token = browser::form_token(&state, &headers);
     let fields = kept.fields.iter().map(|(name, value)| Field {
         shown: shown(name, value.expose()),
+        label: label(name),
         name,
         value: value.expose(),
     });
@@ -173,6 +175,14 @@ pub(super) async fn show(State(state): State<ServerState>, uri: Uri, headers: He
 fn find(state: &ServerState, headers: &HeaderMap, signed_in: &SignedIn) -> Option<Kept> {
     let handle = browser::cookie(headers, cookie_name(state))?;
     state.kept.find(handle, signed_in.member, state.broker.clock().now())
+}
+
+/// A field's name for a person; the names of buttons say what is to be done.
+fn label(name: &str) -> String {
+    match name {
+        "what" | "step" | "change" | "how" | "decision" => "What to do".to_owned(),
+        name => capitalized(&name.replace(['_', '.'], " ")),
+    }
 }
 
 /// A value as it is shown: never one that may be a secret.

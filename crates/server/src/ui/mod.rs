@@ -27,6 +27,7 @@ mod setup;
 pub(crate) mod sign_in;
 mod toolkits;
 mod tools;
+mod user_agent;
 mod visible;
 
 pub use kept::KeptForms;
@@ -35,7 +36,8 @@ use askama::Template;
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
+    extract::State,
+    http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header},
     routing::{get, post},
 };
 
@@ -52,7 +54,7 @@ const POLICY_WITH_SCRIPT: &str = "default-src 'none'; script-src 'self'; connect
 
 pub(crate) fn router() -> Router<ServerState> {
     Router::new()
-        .route("/", get(home::show))
+        .route("/", get(home::show).post(no_endpoint))
         .route(overview::PATH, get(overview::show))
         .route("/account/clients/{id}/revoke", post(home::revoke_client))
         .route("/sign-in", get(sign_in::show).post(sign_in::submit))
@@ -90,19 +92,73 @@ struct Message<'a> {
     title: &'a str,
     text: &'a str,
     command: Option<&'a str>,
-    /// Where the person goes on.
-    next: Option<&'a str>,
+    /// Where the person goes on, and how that is called.
+    next: Option<(&'a str, &'a str)>,
 }
 
 /// Whatever address nothing is at: a page for a browser, a problem for everything else.
-pub(crate) async fn fallback(headers: HeaderMap) -> Response<Body> {
+pub(crate) async fn fallback(
+    State(state): State<ServerState>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<Body> {
+    if wants_page(&headers) {
+        return no_page();
+    }
+    let asks_for_an_endpoint = uri.path().split('/').any(|part| {
+        let known = ["mcp", "sse", "message", "messages"];
+        known.iter().any(|known| part.eq_ignore_ascii_case(known))
+    });
+    if asks_for_an_endpoint { not_the_endpoint(&state, StatusCode::NOT_FOUND) } else { problem::not_found() }
+}
+
+/// A client that was given the address of the console instead of the endpoint's.
+async fn no_endpoint(State(state): State<ServerState>) -> Response<Body> {
+    let mut response = not_the_endpoint(&state, StatusCode::METHOD_NOT_ALLOWED);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+    response
+}
+
+fn not_the_endpoint(state: &ServerState, status: StatusCode) -> Response<Body> {
+    let origin = state.config.origin();
+    let detail =
+        format!("There is nothing here for you. AI clients connect to {origin}/mcp, over streamable HTTP.");
+    problem::plain(status, &detail)
+}
+
+/// A browser, in which a person looks at the answer.
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if accept.contains("text/html") { no_page() } else { problem::not_found() }
+    accept.contains("text/html")
+}
+
+/// An endpoint's refusal of somebody who opened its address in a browser: the same to a machine, and in words.
+pub(crate) fn for_clients(refusal: &Response<Body>) -> Response<Body> {
+    let text = "Give it to your AI app as the address of an MCP server. The app then opens a page here, on which you \
+                allow it.";
+    let next = ("/connect-client", "How to connect one");
+    let mut response = leads_on(refusal.status(), "This address is for AI clients", text, next);
+    if let Some(challenge) = refusal.headers().get(header::WWW_AUTHENTICATE) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.clone());
+    }
+    response
+}
+
+/// A reason that was written to follow a colon, as a sentence of its own.
+pub(crate) fn capitalized(reason: &str) -> String {
+    let mut letters = reason.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Whether this Switchboard is at an address that only its own machine reaches.
+fn is_local(state: &ServerState) -> bool {
+    let host = state.config.public_url.host_str().unwrap_or_default();
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
 fn no_page() -> Response<Body> {
     let text = "There is no page at this address, or not for you. The link may be cut off, or what it led to is gone.";
-    message(StatusCode::NOT_FOUND, "Nothing here", text, None)
+    leads_on(StatusCode::NOT_FOUND, "Nothing here", text, ("/", "To the start page"))
 }
 
 fn unavailable() -> Response<Body> {
@@ -118,9 +174,14 @@ pub(crate) fn message(status: StatusCode, title: &str, text: &str, command: Opti
     page(status, &Message { title, text, command, next: None })
 }
 
+/// With where the person goes on, and how that is called.
+fn leads_on(status: StatusCode, title: &str, text: &str, next: (&str, &str)) -> Response<Body> {
+    page(status, &Message { title, text, command: None, next: Some(next) })
+}
+
 /// Something is done; the person goes on to their own page.
 pub(crate) fn done(title: &str, text: &str) -> Response<Body> {
-    page(StatusCode::OK, &Message { title, text, command: None, next: Some("/") })
+    leads_on(StatusCode::OK, title, text, ("/", "Go on to your page"))
 }
 
 /// Works without its script too.

@@ -141,8 +141,8 @@ fn steps(state: &ServerState, seen: &OverviewView, organization: &str) -> Vec<St
                 0 => {
                     "Pick a known server, or paste the address of one. Context7 needs no account.".to_owned()
                 }
-                1 => "One server is connected.".to_owned(),
-                count => format!("{count} servers are connected."),
+                1 => "One server was added.".to_owned(),
+                count => format!("{count} servers were added."),
             },
             is_done: seen.connections > 0,
             link: (seen.connections == 0).then_some(("/connections/new", "Add a server")),
@@ -155,15 +155,14 @@ fn steps(state: &ServerState, seen: &OverviewView, organization: &str) -> Vec<St
                 "Give it the one address; it opens a page here, on which you allow it.".to_owned()
             },
             is_done: seen.has_client,
-            link: (!seen.has_client).then_some(("/", "Connect a client")),
+            link: (!seen.has_client).then_some(("/connect-client", "Connect a client")),
         },
         StepToDo {
             title: "A first call",
-            text:
-                "Ask your client for something that a server can do. Load this page again to see it arrive."
-                    .to_owned(),
+            text: "Ask your client for something that a server can do, or run a tool here by hand."
+                .to_owned(),
             is_done: seen.has_call,
-            link: (!seen.has_call).then_some((PATH, "Look again")),
+            link: (!seen.has_call && seen.connections > 0).then_some(("/tools", "Run a tool")),
         },
     ]
 }

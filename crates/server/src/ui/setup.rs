@@ -5,12 +5,15 @@ use askama::Template;
 use axum::{
     body::Body,
     extract::{Path, Request, State},
-    http::{HeaderMap, Response, StatusCode},
+    http::{HeaderMap, Response, StatusCode, header},
 };
 use switchboard_broker::manage::{Refusal, RefusalKind, SetupDone, SetupError, SetupLinkState, SetupRequest};
 
-use super::{message, page, unavailable};
-use crate::{ServerState, browser::Fields};
+use super::{is_local, message, page, scripted, unavailable};
+use crate::{
+    ServerState,
+    browser::{self, Fields},
+};
 
 #[derive(Template, Default)]
 #[template(path = "setup.html")]
@@ -35,6 +38,7 @@ struct Done<'a> {
     email: &'a str,
     token: &'a str,
     days: u64,
+    is_signed_in: bool,
 }
 
 pub(super) async fn show(State(state): State<ServerState>, Path(token): Path<String>) -> Response<Body> {
@@ -59,7 +63,9 @@ pub(super) async fn redeem(
     if let Some(refusal) = refuse_other_sites(request.headers()) {
         return refusal;
     }
-    let fields = Fields::read(&state, request, &[]).await;
+    let (parts, body) = request.into_parts();
+    let who = browser::browser(&parts);
+    let fields = Fields::read(&state, Request::from_parts(parts, body), &[]).await;
     let fields = fields.filter(|fields| fields.are_among(&["organization", "email", "password"]));
     let taken = fields.as_ref().and_then(|fields| {
         Some((fields.get("organization")?, fields.get("email")?, fields.secret("password")?))
@@ -77,7 +83,7 @@ pub(super) async fn redeem(
         email: email.to_owned(),
         password: password.clone(),
     };
-    match state.broker.redeem_setup_link(&token, request).await {
+    match state.broker.redeem_setup_link(&token, request, &who).await {
         Ok(done) => show_done(&state, &done),
         Err(SetupError::Link(over)) => link_is_over(over),
         Err(SetupError::Refused(refusal)) if refusal.kind == RefusalKind::Unavailable => unavailable(),
@@ -86,15 +92,13 @@ pub(super) async fn redeem(
 }
 
 fn empty(state: &ServerState) -> Form<'_> {
-    let host = state.config.public_url.host_str().unwrap_or_default();
-    let is_local = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
-    Form { origin: state.config.origin(), is_local, ..Form::default() }
+    Form { origin: state.config.origin(), is_local: is_local(state), ..Form::default() }
 }
 
 fn show_done(state: &ServerState, done: &SetupDone) -> Response<Body> {
     let token = &done.token.token;
     let days = token.expires_at.map_or(0, |at| at.since(token.created_at).as_secs() / 86_400);
-    page(
+    let mut response = scripted(
         StatusCode::OK,
         &Done {
             origin: state.config.origin(),
@@ -103,8 +107,14 @@ fn show_done(state: &ServerState, done: &SetupDone) -> Response<Body> {
             email: &done.email,
             token: done.token.secret.expose(),
             days,
+            is_signed_in: done.session.is_some(),
         },
-    )
+    );
+    if let Some(session) = &done.session {
+        let cookie = browser::set_cookie(state, browser::cookie_name(state), session.cookie.expose(), None);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }
 
 /// The form with what was typed, but for the password, and what is wrong with it.

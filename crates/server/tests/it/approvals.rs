@@ -211,6 +211,7 @@ on_both! {
         let browser = app.signed_in(EMAIL).await;
         let page = browser.get(&format!("/approvals/{id}")).await.text();
         assert!(!page.contains("Approve once"), "{page}");
+        assert!(page.contains("This call waits for a decision") && page.contains("<dd>An admin"), "{page}");
         let other = browser.get("/account/password").await.hidden("form_token");
         let forced = browser.post(&format!("/approvals/{id}"), &[("form_token", &other), ("decision", "approve")]).await;
         assert_eq!(forced.status.as_u16(), 403, "{}", forced.text());

@@ -128,6 +128,16 @@ on_both! {
         let nothing = look_up(&owner.browser, "no-such-product-anywhere").await;
         assert_eq!(nothing.status.as_u16(), 422);
         assert!(nothing.text().contains("Nothing is known by that name") && nothing.text().contains("value=\"no-such-product-anywhere\""));
+        let slip = look_up(&owner.browser, "linaer").await;
+        let text = slip.text();
+        assert!(text.contains("Did you mean one of these") && text.contains("value=\"linear\" class=\"tile\""), "{text}");
+        assert!(!text.contains("value=\"github\""), "nothing else: {text}");
+        for (query, said) in [("https://", "must name a host"), ("https://name.invalid/mcp", "check its spelling"), (" ", "Name a URL")] {
+            let refused = look_up(&owner.browser, query).await;
+            assert_eq!(refused.status.as_u16(), 422, "{query}");
+            assert!(refused.text().contains(said) && refused.text().contains("Known servers"), "{query}: {}", refused.text());
+            assert!(!refused.text().contains("`query`"), "{}", refused.text());
+        }
         let several = look_up(&owner.browser, "a").await;
         assert!(several.text().contains("Several servers fit"), "{}", several.text());
         let found = look_up(&owner.browser, &upstream.url()).await;
@@ -146,6 +156,46 @@ on_both! {
         fields.push(("step", "auth:api_key".into()));
         let key = send(&owner.browser, "/connections/new", &fields).await;
         assert!(key.text().contains("id=\"api_key\"") && key.text().contains("value=\"Bearer\""), "{}", key.text());
+        app.stop().await;
+    }
+
+    async fn an_address_is_found_however_it_is_written(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        let url = upstream.url();
+        let authority = url.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/mcp")).unwrap();
+        for written in [authority.to_owned(), format!("http://{authority}"), format!("{authority}/mcp"), format!(" {url} ")] {
+            let found = look_up(&owner.browser, &written).await.text();
+            assert!(found.contains(&format!("{url} answers.")), "{written}: {found}");
+        }
+        // Where nobody is: told where was asked, with what was typed to try again.
+        let nobody = look_up(&owner.browser, "127.0.0.1:2/elsewhere").await.text();
+        assert!(nobody.contains("be reached") && nobody.contains("<code>http://127.0.0.1:2/elsewhere</code>"), "{nobody}");
+        assert!(nobody.contains("Try again") && nobody.contains("value=\"127.0.0.1:2/elsewhere\""), "{nobody}");
+        app.stop().await;
+    }
+
+    async fn what_was_added_leads_to_a_first_call(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        let mut fields = filled(&look_up(&owner.browser, &upstream.url()).await);
+        fields.push(("step", "create".into()));
+        let page = send(&owner.browser, "/connections/new", &fields).await.location().to_owned();
+        let id = page.strip_prefix("/connections/").unwrap().to_owned();
+        app.wait_for_status(id.parse().unwrap(), ConnectionStatus::Connected).await;
+        let steps = owner.browser.get("/overview").await.text();
+        assert!(steps.contains("href=\"/tools\">Run a tool"), "{steps}");
+        let connected = owner.browser.get(&page).await.text();
+        assert!(connected.contains(&format!("href=\"{page}/tools\">Try a tool")) && !connected.contains("You can act"), "{connected}");
+        let slug = read(&app, &owner.token, &page).await["slug"].as_str().unwrap().to_owned();
+        let tools = owner.browser.get(&format!("{page}/tools")).await.text();
+        assert!(tools.contains(&format!("href=\"/tools/tool?name={slug}.echo\"")), "{tools}");
+        let off = press(&owner.browser, &format!("{page}/tools"), &format!("{page}/tools"), &[("name", "echo"), ("on", "no")]).await;
+        assert_eq!(off.status.as_u16(), 303, "{}", off.text());
+        let tools = owner.browser.get(&format!("{page}/tools")).await.text();
+        assert!(!tools.contains(&format!("href=\"/tools/tool?name={slug}.echo\"")), "what is off has no page: {tools}");
         app.stop().await;
     }
 

@@ -76,6 +76,7 @@ on_both! {
         mia.browser.post("/reauthenticate", &[("password", PASSWORD), ("return_to", "/kept-form"), ("form_token", &token)]).await;
         let kept = mia.browser.get("/kept-form").await;
         assert_eq!((kept.hidden("name"), kept.hidden("resource")), ("build".into(), "/mcp".into()), "{}", kept.text());
+        assert!(kept.text().contains("<bdi>What to do</bdi></dt><dd><bdi>token</bdi>"), "{}", kept.text());
         app.stop().await;
     }
 

@@ -134,7 +134,7 @@ on_both! {
         app.grant_everyone(down).await;
         let _ = app.broker.check(app.organization, down, None).await;
         let half = owner.browser.get("/overview").await.text();
-        assert!(half.contains("2 servers are connected") && half.contains("href=\"/connections?state=connected\">Connected: 1"), "{half}");
+        assert!(half.contains("2 servers were added") && half.contains("href=\"/connections?state=connected\">Connected: 1"), "{half}");
         assert!(half.contains("Blocked by policy") && half.contains(&format!("href=\"/connections/{down}\"")), "{half}");
 
         let client = app.client(&app.token(app.owner, &[Scope::McpRead, Scope::McpWrite]).await);

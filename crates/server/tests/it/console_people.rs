@@ -81,7 +81,11 @@ on_both! {
         let listed = read(&app, &owner.token, "/invitations").await;
         assert_eq!((&listed["items"][0]["email"], &listed["items"][0]["role"], &listed["items"][0]["teams"]), (&json!(MIA), &json!("admin"), &json!([team])));
         let id = listed["items"][0]["id"].as_str().unwrap();
-        assert!(app.browser().get(&path).await.text().contains(MIA));
+        assert!(made.contains("Only this machine can open it"), "its address is a loopback one: {made}");
+        let opened = app.browser().get(&path).await.text();
+        assert!(opened.contains(MIA) && !opened.contains("You are signed in as"), "{opened}");
+        let theirs = owner.browser.get(&path).await.text();
+        assert!(theirs.contains("You are signed in as <bdi>owner@example.test</bdi>"), "who tries it out is warned: {theirs}");
         assert_eq!(press(&owner.browser, page, &[("what", "revoke"), ("id", id)]).await.location(), page);
         assert!(!app.browser().get(&path).await.text().contains("Password"), "the link is over");
         assert!(owner.browser.get(page).await.text().contains("Revoked"));

@@ -136,6 +136,10 @@ on_both! {
         let others = ask(&mia, &[("capability", "demo.echo"), ("email", "owner@example.test")]).await;
         assert!(others.text().contains("There is no such tool"), "a member asks about nobody else: {}", others.text());
 
+        for slip in ["echo", "demo.ecco"] {
+            let part = owner.browser.get(&format!("/policies/preview?own=false&pattern={slip}")).await.text();
+            assert!(part.contains("Did you mean") && part.contains("<bdi>demo.echo</bdi>"), "{slip}: {part}");
+        }
         let part = owner.browser.get("/policies/preview?own=false&pattern=*.echo").await.text();
         assert!(part.contains("It matches 1 tool") && part.contains("demo.echo") && !part.contains("<html"), "{part}");
         let wrong = owner.browser.get("/policies/preview?pattern=demo.e*%3Cb%3E").await.text();

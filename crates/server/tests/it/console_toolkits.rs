@@ -100,7 +100,7 @@ on_both! {
             assert!(text.contains(part), "{part}: {text}");
         }
         let none = make(&owner, &[("name", "None")]).await;
-        assert!(none.status.as_u16() == 422 && none.text().contains("id=\"patterns-error\">Name 1 to"), "{}", none.text());
+        assert!(none.status.as_u16() == 422 && none.text().contains("id=\"patterns-error\">Choose at least one tool"), "{}", none.text());
         assert_eq!(make(&owner, &[("name", "One"), ("pattern", "demo.*")]).await.status.as_u16(), 303);
         let again = make(&owner, &[("name", "One"), ("pattern", "demo.*")]).await;
         assert!(again.status.as_u16() == 409 && again.text().contains("id=\"slug-error\">There is a toolkit `one` already"), "{}", again.text());

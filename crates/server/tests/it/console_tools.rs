@@ -127,6 +127,7 @@ on_both! {
         let held = run(&mia.browser, "demo.echo", &[("field-0", "careful"), ("how", "fields")]).await;
         let text = held.text();
         assert!(text.contains("It waits for approval") && text.contains("value=\"careful\""), "{text}");
+        assert!(!text.contains("Call again with the same"), "that is for agents: {text}");
         let approval = held.hidden("approval_id");
         assert!(text.contains(&format!("href=\"/approvals/{approval}\"")), "{text}");
         let early = run(&mia.browser, "demo.echo", &[("field-0", "careful"), ("how", "fields"), ("approval_id", &approval)]).await;
@@ -135,6 +136,9 @@ on_both! {
         assert!(approve.status.is_success(), "{}", approve.text());
         let ran = run(&mia.browser, "demo.echo", &[("field-0", "careful"), ("how", "fields"), ("approval_id", &approval)]).await.text();
         assert!(ran.contains("It ran") && ran.contains("careful"), "{ran}");
+        assert!(ran.contains("/policies/mine/rule?pattern=demo.echo") && !ran.contains("href=\"/audit"), "{ran}");
+        let owners = owner.browser.get("/tools/tool?name=demo.echo").await.text();
+        assert!(owners.contains("href=\"/policies/rule?pattern=demo.echo\""), "{owners}");
         let outcomes: Vec<Value> = ended(&app, &owner.token, 4).await.into_iter().map(|it| it["outcome"].clone()).collect();
         assert_eq!(outcomes, ["ok", "refused", "refused", "refused"]);
         app.stop().await;

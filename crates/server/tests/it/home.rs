@@ -73,4 +73,25 @@ on_both! {
         assert_eq!(problem.header("content-type"), Some("application/problem+json"));
         app.stop().await;
     }
+
+    async fn whoever_misses_the_endpoint_is_told_where_it_is(database) {
+        let app = App::start(database.db.clone()).await;
+        let endpoint = app.url("/mcp");
+        for path in ["/sse", "/mcp/sse", "/MCP", "/mcp/toolkit/x", "/messages", "/"] {
+            let missed = app.client_at(path, None).send(Method::POST, HeaderMap::new(), "{}").await;
+            let expected = if path == "/" { 405 } else { 404 };
+            assert_eq!(missed.status.as_u16(), expected, "{path}");
+            assert!(missed.json()["detail"].as_str().unwrap().contains(&endpoint), "{path}: {}", missed.text());
+        }
+        let browser = app.browser();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("text/html,application/xhtml+xml"));
+        let page = browser.send(Method::GET, "/mcp", headers, String::new()).await;
+        let machine = browser.get("/mcp").await;
+        assert_eq!((page.status, machine.status.as_u16()), (machine.status, 401));
+        assert_eq!(page.header("www-authenticate"), machine.header("www-authenticate"), "to a machine it is the same");
+        assert!(page.text().contains("This address is for AI clients") && page.text().contains("href=\"/connect-client\""), "{}", page.text());
+        assert_eq!(machine.header("content-type"), Some("application/problem+json"));
+        app.stop().await;
+    }
 }

@@ -71,6 +71,11 @@ async fn a_link_makes_an_owner_once_whose_token_works() {
     assert!(!page.contains("value=\"short\""), "a password is not sent back");
     let done = send(&app, &path, FORM, Some("same-origin")).await;
     assert_eq!(done.status.as_u16(), 200, "{}", text(&done));
+    let cookie = done.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let mut signed_in = HeaderMap::new();
+    signed_in.insert("cookie", HeaderValue::from_str(&cookie).unwrap());
+    let next = app.client_at("/connections/new", None).send(Method::GET, signed_in, "").await;
+    assert_eq!(next.status.as_u16(), 200, "whoever made themselves the owner is signed in");
     let page = text(&done);
     let start = page.find("swb_pat_").unwrap();
     let token: String =

@@ -113,8 +113,14 @@ async fn find(client: &Client, new: &NewConnection, body: &mut Value) -> Result<
     let query = new.url.as_deref().unwrap_or(&new.slug);
     let found = client.post("/connections/resolve", &json!({ "query": query })).await?;
     let Some(first) = found["candidates"].get(0) else {
+        let near: Vec<&str> =
+            found["matches"].as_array().into_iter().flatten().filter_map(|it| it["slug"].as_str()).collect();
+        let meant = match near.as_slice() {
+            [] => String::new(),
+            near => format!(" Did you mean {}?", output::plain(&near.join(", "))),
+        };
         return Err(Failure::usage(format!(
-            "`{}` is the name of no known product: give the address of its MCP server as well.",
+            "`{}` is the name of no known product: give the address of its MCP server as well.{meant}",
             output::plain(query)
         )));
     };
@@ -125,7 +131,10 @@ async fn find(client: &Client, new: &NewConnection, body: &mut Value) -> Result<
     if new.transport.is_none() && first["found"] == true {
         body["transport"] = first["transport"].clone();
     }
-    if !knows_auth && first["auth_type"] == "oauth" {
+    // What a server that can't be reached asks for is known of a known one.
+    let known = found["matches"].as_array().and_then(|all| all.iter().find(|it| it["url"] == first["url"]));
+    let asks_for = if first["auth_type"].is_null() { known.map(|known| &known["auth"]) } else { None };
+    if !knows_auth && *asks_for.unwrap_or(&first["auth_type"]) == "oauth" {
         body["auth_type"] = json!("oauth");
     }
     Ok(())

@@ -233,7 +233,7 @@ fn row(entry: &Value, actor: String) -> Row {
         client: words::text(entry, "client"),
         endpoint: words::endpoint(entry),
         connection: words::connection(entry),
-        what: if is_call && !target.is_empty() {
+        what: if is_call && !target.is_empty() && action == "capability.execute" {
             target
         } else {
             format!("{action} {target}").trim().to_owned()

@@ -29,7 +29,8 @@ pub(super) fn actor(entry: &Value, names: &BTreeMap<String, String>) -> String {
     match (names.get(id), entry["actor"]["type"].as_str()) {
         (Some(name), _) => displayed(name, TEXT),
         (None, Some("job" | "system")) => "Switchboard itself".to_owned(),
-        (None, Some(kind)) => displayed(&format!("{kind} {id}").replace('_', " "), TEXT),
+        (None, Some(kind)) if kind == id => displayed(&kind.replace('_', " "), TEXT),
+        (None, Some(kind)) => displayed(&format!("{} {id}", kind.replace('_', " ")), TEXT),
         (None, None) => "Switchboard itself".to_owned(),
     }
 }

@@ -75,7 +75,7 @@ async fn render(
     };
     let shown = New {
         navigation: Navigation::new(state, signed_in, form_token, PATH).await,
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         name_error: said("name"),
         uris_error: said("redirect_uris"),
         draft,

@@ -94,7 +94,7 @@ async fn render(
     }
     let shown = One {
         navigation: Navigation::new(state, signed_in, form_token, PATH).await,
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         name: displayed(&name(&client), 200),
         kind: kind(&client),
         published_at: published_at(&client),

@@ -85,7 +85,7 @@ async fn render(
     let access = Access {
         navigation: subject.navigation(state).await,
         head: subject.head("/access"),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         everyone: grants.everyone,
         teams: teams.collect(),
         more: grants.members.len().saturating_sub(SHOWN),

@@ -65,8 +65,11 @@ impl Draft {
         };
         let known_auth = known.and_then(|known| AuthType::from_word(known["auth"].as_str()?));
         let auth = candidate.auth_type.or(known_auth).unwrap_or(AuthType::OAuth);
+        // An address says nothing about who is there; what a server calls itself may.
+        let particular = if is_numeric(host) { candidate.server_name.as_deref() } else { Some(host) };
+        let slug = particular.and_then(|name| name.rsplit('/').next()).map(slug_of);
         let mut draft = Self {
-            slug: known.map_or_else(|| slug_of(host), |known| text(&known["slug"])),
+            slug: known.map_or_else(|| slug.unwrap_or_else(|| slug_of(host)), |known| text(&known["slug"])),
             name,
             url: candidate.url.clone(),
             transport: candidate.transport.as_str().to_owned(),
@@ -183,9 +186,7 @@ pub(super) fn slug_of(text: &str) -> String {
     let usual = ["mcp", "api", "www", "server"];
     let lower = text.to_lowercase();
     let labels: Vec<&str> = lower.split('.').filter(|label| !usual.contains(label)).collect();
-    let is_address =
-        !labels.is_empty() && labels.iter().all(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
-    let chosen = if is_address { "server" } else { labels.first().copied().unwrap_or("server") };
+    let chosen = if is_numeric(&lower) { "server" } else { labels.first().copied().unwrap_or("server") };
     let mut slug: String = chosen
         .chars()
         .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
@@ -196,6 +197,11 @@ pub(super) fn slug_of(text: &str) -> String {
     }
     let slug = slug.trim_matches('-').to_owned();
     if slug.parse::<Slug>().is_ok() { slug } else { "server".to_owned() }
+}
+
+/// Whether a host is an address, or nothing.
+fn is_numeric(host: &str) -> bool {
+    host.bytes().all(|byte| byte.is_ascii_digit() || b".:[]".contains(&byte)) || host == "localhost"
 }
 
 #[cfg(test)]

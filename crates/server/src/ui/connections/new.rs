@@ -13,7 +13,7 @@ use switchboard_broker::{
     connect::{Candidate, ResolveInput},
     manage::{ConnectionFilter, Operation, PageRequest, Refusal, RefusalKind, TeamView, Violation},
 };
-use switchboard_catalog::{known_servers, known_servers_checked_at};
+use switchboard_catalog::{find_known_servers, known_servers, known_servers_checked_at};
 use switchboard_domain::AuthType;
 
 use super::draft::{Accounts, Draft};
@@ -21,6 +21,7 @@ use crate::{
     ServerState, browser,
     ui::{
         account::{Sent, person},
+        capitalized,
         mark::Mark,
         navigation::Navigation,
         page,
@@ -84,6 +85,8 @@ struct New<'a> {
     navigation: Navigation,
     query: &'a str,
     draft: &'a Draft,
+    /// Where nobody was found; empty where somebody was.
+    asked: Vec<&'a str>,
     checks: Vec<Check>,
     places: Vec<Place>,
     note: Option<&'a str>,
@@ -201,7 +204,7 @@ async fn find(state: &ServerState, sent: &Sent) -> Response<Body> {
         Ok(found) => found,
         Err(refusal) if refusal.kind == RefusalKind::Unavailable => return unavailable(),
         Err(refusal) => {
-            let asked = Asked { query, problem: Some(refusal.message), fits: Vec::new() };
+            let asked = Asked { query, problem: Some(refusal.in_words().to_owned()), fits: Vec::new() };
             return start(state, &sent.signed_in, &sent.form_token, asked).await;
         }
     };
@@ -209,12 +212,19 @@ async fn find(state: &ServerState, sent: &Sent) -> Response<Body> {
         let problem = if found.matches.is_empty() {
             "Nothing is known by that name. Paste the address of its MCP endpoint: it is in the server's own \
              documentation and ends in /mcp as a rule."
+        } else if find_known_servers(query).is_empty() {
+            "Nothing is known by exactly that name. Did you mean one of these?"
         } else {
             "Several servers fit. Choose one."
         };
         let asked = Asked { query, problem: Some(problem.to_owned()), fits: found.matches };
         return start(state, &sent.signed_in, &sent.form_token, asked).await;
     };
+    if candidate.reason == Some("address_refused") {
+        // It would be refused again as a connection.
+        let asked = Asked { query, problem: candidate.message.clone(), fits: Vec::new() };
+        return start(state, &sent.signed_in, &sent.form_token, asked).await;
+    }
     let known = known_of(query, candidate);
     let mut draft = Draft::found(candidate, known);
     if let Some(free) = free_slug(state, &sent.signed_in, &draft.slug).await {
@@ -223,7 +233,8 @@ async fn find(state: &ServerState, sent: &Sent) -> Response<Body> {
     if !sent.signed_in.principal.role.is_admin() {
         draft.accounts = Accounts::Mine;
     }
-    let facts = Facts { query, known, checks: checks(candidate), ..Facts::default() };
+    let asked = if candidate.found { Vec::new() } else { asked(&found.candidates) };
+    let facts = Facts { query, known, checks: checks(candidate), asked, ..Facts::default() };
     render(state, sent, &draft, facts).await
 }
 
@@ -251,7 +262,7 @@ fn checks(candidate: &Candidate) -> Vec<Check> {
     let finds = if candidate.found {
         Check { state: "done", title: "Finds it", text: format!("{} answers.", candidate.url) }
     } else {
-        Check { state: "failed", title: "Finds it", text: message.clone() }
+        Check { state: "failed", title: "Finds it", text: capitalized(&message) }
     };
     let issuer = candidate.issuer.as_deref().unwrap_or_default();
     let (state, text) = match (candidate.auth_type, candidate.registration) {
@@ -289,10 +300,18 @@ fn checks(candidate: &Candidate) -> Vec<Check> {
     ]
 }
 
+/// The addresses at which nobody was found, each once: the same one is asked over both transports.
+fn asked(candidates: &[Candidate]) -> Vec<&str> {
+    let mut asked: Vec<&str> = candidates.iter().map(|candidate| candidate.url.as_str()).collect();
+    asked.dedup();
+    asked
+}
+
 /// What the page says beside the form.
 #[derive(Default)]
 struct Facts<'a> {
     query: &'a str,
+    asked: Vec<&'a str>,
     known: Option<&'static Value>,
     checks: Vec<Check>,
     refusal: Option<&'a Refusal>,
@@ -302,7 +321,7 @@ struct Facts<'a> {
 async fn shown(state: &ServerState, sent: &Sent, draft: &Draft, refusal: Option<&Refusal>) -> Response<Body> {
     let query = sent.fields.get("query").unwrap_or_default();
     let known = known_servers().iter().find(|server| server["url"] == draft.url.as_str());
-    render(state, sent, draft, Facts { query, known, checks: Vec::new(), refusal }).await
+    render(state, sent, draft, Facts { query, known, refusal, ..Facts::default() }).await
 }
 
 async fn render(state: &ServerState, sent: &Sent, draft: &Draft, facts: Facts<'_>) -> Response<Body> {
@@ -321,11 +340,12 @@ async fn render(state: &ServerState, sent: &Sent, draft: &Draft, facts: Facts<'_
         navigation: Navigation::new(state, &sent.signed_in, &sent.form_token, PATH).await,
         query: facts.query,
         draft,
+        asked: facts.asked,
         checks: facts.checks,
         places: known("url_template").map(|template| places(template, sent)).unwrap_or_default(),
         note: known("notes"),
         docs_url: known("docs_url"),
-        problem: facts.refusal.map(|refusal| refusal.message.as_str()),
+        problem: facts.refusal.map(Refusal::in_words),
         violations: facts.refusal.map(|refusal| refusal.violations.as_slice()).unwrap_or_default(),
         teams,
         is_admin,

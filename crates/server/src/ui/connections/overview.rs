@@ -66,6 +66,8 @@ struct Overview<'a> {
     may_disconnect: bool,
     is_busy: bool,
     is_staged: bool,
+    /// It works for whoever looks, and has tools: what comes next is using them.
+    is_usable: bool,
 }
 
 pub(super) async fn show(
@@ -99,8 +101,9 @@ pub(super) async fn render(
     let shown = Overview {
         navigation: subject.navigation(state).await,
         head: subject.head(""),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
-        owner: connection.action_owner.map(|actor| actor_in_words(actor, manages)),
+        problem: refusal.map(Refusal::in_words),
+        // Whoever reads it sees what they can do.
+        owner: connection.action_owner.map(|actor| actor_in_words(actor, manages)).filter(|it| *it != "You"),
         since: connection.since.map(|at| Moment::ago(at, state.broker.clock().now())),
         checked: connection.checked_at.map(|at| Moment::ago(at, state.broker.clock().now())),
         step: Step::of(connection, &subject.signed_in.principal, manages)
@@ -119,6 +122,9 @@ pub(super) async fn render(
             && (own || manages),
         is_busy: busy.contains(&connection.status),
         is_staged: connection.rollout == Rollout::Staged,
+        is_usable: [ConnectionStatus::Connected, ConnectionStatus::Degraded].contains(&connection.status)
+            && connection.granted
+            && connection.tools_count > 0,
         connection,
     };
     scripted(status_of(refusal), &shown)

@@ -80,7 +80,7 @@ async fn render(
     let review = Review {
         navigation: subject.navigation(state).await,
         head: subject.head("/tools"),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         next: found.next_cursor.map(|cursor| format!("{}/review?cursor={cursor}", subject.address())),
         items: found.items.into_iter().map(item).collect(),
     };

@@ -57,7 +57,7 @@ async fn render(
     let settings = Settings {
         navigation: subject.navigation(state).await,
         head: subject.head("/settings"),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         name: typed("name").unwrap_or(&connection.name),
         url: typed("url").unwrap_or(&connection.url),
         availability: connection.availability.as_str(),

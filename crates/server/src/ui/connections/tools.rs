@@ -16,7 +16,12 @@ use switchboard_domain::CapabilityState;
 use super::frame::{Head, Subject, refused, status_of};
 use crate::{
     ServerState, browser,
-    ui::{navigation::Navigation, page, sign_in::not_the_form, unavailable},
+    ui::{
+        navigation::Navigation,
+        page,
+        sign_in::{encoded, not_the_form},
+        unavailable,
+    },
 };
 
 /// On one page.
@@ -34,6 +39,8 @@ struct Row {
     name: String,
     shown: String,
     capability: String,
+    /// Its own page, on which it is run; nowhere when it does not exist for whoever looks.
+    address: Option<String>,
     title: Option<String>,
     description: String,
     badges: Vec<&'static str>,
@@ -86,7 +93,7 @@ async fn render(
     let tools = Tools {
         navigation: subject.navigation(state).await,
         head: subject.head("/tools"),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         rows: found.items.into_iter().map(|tool| row(&subject.connection, tool)).collect(),
         held: match manages {
             true => subject.connection.tools_held + subject.connection.others_held,
@@ -111,6 +118,8 @@ fn row(connection: &ConnectionView, tool: ToolView) -> Row {
         badges.push("look at its text");
     }
     let is_on = is_on(connection, &tool.name);
+    let is_there = is_on && tool.state == CapabilityState::Approved && tool.decision != "deny";
+    let address = is_there.then(|| format!("/tools/tool?name={}", encoded(&tool.capability)));
     let fate = match (is_on, tool.state, tool.decision) {
         (false, ..) => "Off: it does not exist for anybody",
         (_, CapabilityState::Held, _) => "Waits for review",
@@ -120,6 +129,7 @@ fn row(connection: &ConnectionView, tool: ToolView) -> Row {
         _ => "You may call it",
     };
     Row {
+        address,
         shown: displayed(&tool.name, 200),
         capability: displayed(&tool.capability, 300),
         title: tool.title.map(|title| displayed(&title, 200)),

@@ -157,6 +157,23 @@ impl Moment {
         };
         Self { exact: at.to_string(), words }
     }
+
+    /// Of an end: when it will be, or when it was.
+    pub(crate) fn of_end(at: Timestamp, now: Timestamp) -> Self {
+        if at <= now {
+            return Self::ago(at, now);
+        }
+        let seconds = at.since(now).as_secs();
+        let plural =
+            |count: u64, unit: &str| format!("in {count} {unit}{}", if count == 1 { "" } else { "s" });
+        let words = match seconds {
+            0..60 => "in less than a minute".to_owned(),
+            60..3_600 => plural(seconds / 60, "minute"),
+            3_600..86_400 => plural(seconds / 3_600, "hour"),
+            _ => plural(seconds / 86_400, "day"),
+        };
+        Self { exact: at.to_string(), words }
+    }
 }
 
 #[cfg(test)]
@@ -174,6 +191,11 @@ mod tests {
         assert_eq!(told(7_300), "2 hours ago");
         assert_eq!(told(90_000), "1 day ago");
         assert_eq!(told(90 * 86_400).len(), 10);
+        let ends = |seconds| Moment::of_end(now.plus(Duration::from_secs(seconds)), now).words;
+        assert_eq!(ends(30), "in less than a minute");
+        assert_eq!(ends(60), "in 1 minute");
+        assert_eq!(ends(7_300), "in 2 hours");
+        assert_eq!(ends(0), "just now");
     }
 
     #[test]

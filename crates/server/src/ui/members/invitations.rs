@@ -20,6 +20,7 @@ use crate::{
     ui::{
         account::{Sent, person},
         connections::words::Moment,
+        is_local,
         navigation::Navigation,
         no_page,
         refused::{recorded, refused, status_of, unproven},
@@ -70,6 +71,8 @@ struct List<'a> {
     teams: Vec<(TeamView, bool)>,
     rows: Vec<Row>,
     is_later: bool,
+    /// The link leads to this machine.
+    is_local: bool,
     next: Option<String>,
 }
 
@@ -112,7 +115,7 @@ async fn render(
     let list = List {
         navigation: Navigation::new(state, signed_in, form_token, HERE).await,
         tabs: tabs(HERE),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         made: made.map(|made| (made.invitation.email.as_str(), made.url.expose())),
         roles: offered.map(|(role, word)| (role.as_str(), word, role == chosen)).collect(),
         teams: teams
@@ -123,6 +126,7 @@ async fn render(
         rows: found.items.into_iter().map(|invitation| row(state, invitation)).collect(),
         typed,
         is_later,
+        is_local: is_local(state),
         next: found.next_cursor.map(|cursor| format!("{HERE}?cursor={cursor}")),
     };
     scripted(status_of(refusal), &list)

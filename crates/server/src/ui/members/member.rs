@@ -92,7 +92,7 @@ async fn render(
     let path = format!("{PATH}/{id}");
     let one = One {
         navigation: Navigation::new(state, signed_in, form_token, &path).await,
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         id,
         name: &member.display_name,
         email: &member.email,

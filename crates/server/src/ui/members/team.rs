@@ -80,7 +80,7 @@ async fn render(
     members.sort_by(|left, right| left.email.cmp(&right.email));
     let one = One {
         navigation: Navigation::new(state, signed_in, form_token, &format!("{HERE}/{id}")).await,
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         name: typed.name.as_deref().unwrap_or(&team.name),
         email: &typed.email,
         more: team.members.len().saturating_sub(SHOWN),

@@ -75,7 +75,7 @@ async fn render(
     let list = List {
         navigation: Navigation::new(state, signed_in, form_token, HERE).await,
         tabs: tabs(HERE),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         name,
         rows: found.items,
         is_later,

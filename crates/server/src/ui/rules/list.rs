@@ -128,7 +128,7 @@ async fn render(
     let list = List {
         navigation: subject.navigation(state).await,
         top: subject.top(),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         revision: subject.revision,
         rows: rows.collect(),
         count: rules.len(),

@@ -7,8 +7,9 @@ use axum::{
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 use serde::Deserialize;
-use switchboard_broker::manage::RulesOf;
-use switchboard_domain::{CapabilityPattern, ToolkitId};
+use switchboard_broker::manage::{RulesOf, ToolQuery};
+use switchboard_catalog::displayed;
+use switchboard_domain::{CapabilityPattern, Principal, ToolkitId};
 
 use super::{
     layer::refused,
@@ -32,6 +33,23 @@ pub(super) struct Asked {
 struct Part {
     wrong: Option<String>,
     tree: Option<Tree>,
+    /// Names that come close to a pattern which matches nothing.
+    near: Vec<String>,
+}
+
+/// So many are told.
+const NEAR: u32 = 5;
+
+/// Tools that a person may have meant: what a search for the same words finds.
+async fn near(state: &ServerState, principal: &Principal, pattern: &str) -> Vec<String> {
+    let text = pattern.replace(|letter: char| !letter.is_alphanumeric(), " ");
+    if text.trim().is_empty() {
+        return Vec::new();
+    }
+    let query = ToolQuery { text, limit: NEAR, ..ToolQuery::default() };
+    let found = state.broker.find_tools(principal, &query).await;
+    let tools = found.map(|found| found.tools).unwrap_or_default();
+    tools.into_iter().map(|tool| displayed(&tool.capability, 200)).collect()
 }
 
 pub(super) async fn show(
@@ -57,11 +75,16 @@ pub(super) async fn show(
     };
     let pattern = asked.pattern.trim();
     if let Err(error) = pattern.parse::<CapabilityPattern>() {
-        return page(StatusCode::OK, &Part { wrong: Some(format!("{error}.")), tree: None });
+        let near = near(&state, principal, pattern).await;
+        return page(StatusCode::OK, &Part { wrong: Some(format!("{error}.")), tree: None, near });
     }
     let own = asked.own.unwrap_or(false) || !principal.role.is_admin();
     match state.broker.reach(principal, &[pattern.to_owned()], RulesOf { toolkit, own }, WHOLE_PAGE) {
-        Ok(reach) => page(StatusCode::OK, &Part { wrong: None, tree: Some(Tree::of(reach)) }),
+        Ok(reach) => {
+            let tree = Tree::of(reach);
+            let near = if tree.tools == 0 { near(&state, principal, pattern).await } else { Vec::new() };
+            page(StatusCode::OK, &Part { wrong: None, tree: Some(tree), near })
+        }
         Err(refusal) => refused(&refusal),
     }
 }

@@ -81,7 +81,7 @@ async fn render(
     let settings = Settings {
         navigation: Navigation::new(state, signed_in, form_token, PATH).await,
         tabs: tabs(PATH, principal.role == Role::Owner),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         typed: typed(&organization, sent),
         pinned: pinned(state),
         organization: &organization,

@@ -91,7 +91,7 @@ async fn render(
     let list = List {
         navigation: Navigation::new(state, signed_in, form_token, WEBHOOKS).await,
         tabs: tabs(WEBHOOKS, principal.role == Role::Owner),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         made,
         rows: found.into_iter().map(|webhook| row(state, webhook)).collect(),
         events: EVENTS.into_iter().map(|(event, word)| (event, word, chosen(event))).collect(),

@@ -89,7 +89,7 @@ async fn render(
     let shown = New {
         navigation: Navigation::new(state, signed_in, form_token, "/toolkits/new").await,
         is_admin: principal.role.is_admin(),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         name_error: said("name"),
         slug_error: said("slug").or(slug_taken.map(|refusal| refusal.message.as_str())),
         wrong: said("patterns"),

@@ -73,7 +73,7 @@ async fn render(
     let shown = People {
         navigation: subject.navigation(state).await,
         head: subject.head("/people"),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         is_for_all: named.is_empty() && named_teams.is_empty(),
         teams: teams.collect(),
         more: named.len().saturating_sub(PEOPLE_SHOWN),

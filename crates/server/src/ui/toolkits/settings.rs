@@ -55,7 +55,7 @@ async fn render(
     let shown = Settings {
         navigation: subject.navigation(state).await,
         head: subject.head("/settings"),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         name: typed("name").unwrap_or(&toolkit.name),
         is_direct: typed("surface").unwrap_or(toolkit.surface) == "direct",
         toolkit,

@@ -80,7 +80,7 @@ async fn render(
     let shown = Tools {
         navigation: subject.navigation(state).await,
         head: subject.head("/tools"),
-        problem: refusal.map(|refusal| refusal.message.as_str()),
+        problem: refusal.map(Refusal::in_words),
         wrong: violations.into_iter().map(|it| it.message.as_str()).next(),
         revision: draft.revision,
         choice,

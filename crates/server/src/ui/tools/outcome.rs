@@ -71,7 +71,11 @@ impl Outcome {
         Self {
             title: title_of(error.code),
             tone: if error.code == ErrorCode::ApprovalRequired { "ask" } else { "bad" },
-            message: Some(error.message.clone()),
+            // What the error says of going on is for an agent; the page has a button for it.
+            message: Some(match &approval {
+                Some(_) => error.message.split(". Give them").next().unwrap_or_default().to_owned() + ".",
+                None => error.message.clone(),
+            }),
             details: violations.map(violation).collect(),
             step,
             texts: Vec::new(),

@@ -71,6 +71,9 @@ struct Tool {
     outcome: Option<Outcome>,
     agent_call: String,
     curl: String,
+    /// Where a rule about it is written: for everybody, or for oneself.
+    rule_address: String,
+    is_admin: bool,
 }
 
 /// What was sent with the form, as it is shown again.
@@ -111,7 +114,7 @@ pub(super) async fn run(State(state): State<ServerState>, request: Request) -> R
         Err(response) => return *response,
     };
     let Some(name) = sent.fields.get("name") else { return not_the_form() };
-    let detail = match state.broker.read_tool(&sent.signed_in.principal, name).await {
+    let mut detail = match state.broker.read_tool(&sent.signed_in.principal, name).await {
         Ok(detail) => detail,
         Err(refusal) => return refused(&refusal),
     };
@@ -120,6 +123,10 @@ pub(super) async fn run(State(state): State<ServerState>, request: Request) -> R
         match call(&state, &sent, &detail, arguments, request_id).await {
             Ok(outcome) => run.outcome = Some(outcome),
             Err(response) => return *response,
+        }
+        // The call may have found out that the server is not there.
+        if let Ok(now) = state.broker.read_tool(&sent.signed_in.principal, name).await {
+            detail = now;
         }
     }
     render(&state, &sent.signed_in, &sent.form_token, detail, run).await
@@ -186,6 +193,7 @@ async fn render(
     };
     let arguments = run.arguments.unwrap_or_else(|| form::skeleton(fields.as_deref()));
     let is_destructive = tool.destructive_hint == Some(true);
+    let is_admin = signed_in.principal.role.is_admin();
     let shown = |given: &Value| outcome::json(&given.to_string());
     let page = Tool {
         navigation: Navigation::new(state, signed_in, form_token, &format!("{PATH}/tool")).await,
@@ -211,6 +219,12 @@ async fn render(
         outcome: run.outcome,
         agent_call: agent_call(&tool.capability, &arguments),
         curl: curl(state.config.origin(), &connection, &tool.name, &arguments),
+        rule_address: format!(
+            "/policies/{}rule?pattern={}",
+            if is_admin { "" } else { "mine/" },
+            encoded(&tool.capability)
+        ),
+        is_admin,
         raw: arguments,
         schema_digest: tool.schema_digest,
         capability: tool.capability,
@@ -251,7 +265,8 @@ fn fate(state: CapabilityState, decision: &str) -> Option<&'static str> {
 /// Arguments go on as they were written: nothing is left out, and no digit of a number changes.
 fn agent_call(capability: &str, arguments: &str) -> String {
     let name = Value::from(capability);
-    format!("{{\n\"name\": {name},\n\"arguments\": {arguments}\n}}")
+    let arguments = arguments.replace('\n', "\n  ");
+    format!("{{\n  \"name\": {name},\n  \"arguments\": {arguments}\n}}")
 }
 
 fn curl(origin: &str, connection: &ConnectionView, name: &str, arguments: &str) -> String {

@@ -13,6 +13,9 @@ use crate::{Broker, CallContext, text};
 /// A session that nobody took up for this long is forgotten.
 pub(crate) const UNUSED: Duration = Duration::from_secs(24 * 3600);
 
+/// Resources that one session watches at most.
+pub const MOST_WATCHED: usize = 100;
+
 /// What `initialize` agreed on.
 #[derive(Debug)]
 pub struct NewMcpSession {
@@ -152,5 +155,34 @@ impl Broker {
             tx.commit().await
         };
         written.await.map_err(|error| failed(&error))
+    }
+
+    /// Keeps with its session that the client wants to hear of a resource. `false` when it watches too many already.
+    pub async fn keep_watched(&self, session: &McpSession, uri: &str) -> Result<bool, CallError> {
+        let most = i64::try_from(MOST_WATCHED).unwrap_or(i64::MAX);
+        let written = async {
+            let mut tx = self.db().write().await?;
+            let kept = tx.mcp_sessions().watch(session.organization, &session.hash, uri, most).await?;
+            tx.commit().await?;
+            Ok::<_, StorageError>(kept)
+        };
+        written.await.map_err(|error| failed(&error))
+    }
+
+    pub async fn forget_watched(&self, session: &McpSession, uri: &str) -> Result<(), CallError> {
+        let written = async {
+            let mut tx = self.db().write().await?;
+            tx.mcp_sessions().unwatch(session.organization, &session.hash, uri).await?;
+            tx.commit().await
+        };
+        written.await.map_err(|error| failed(&error))
+    }
+
+    /// Resources that a session's client wants to hear of, as it named them.
+    pub async fn watched_of(&self, session: &McpSession) -> Result<Vec<String>, CallError> {
+        let found = async {
+            self.db().single().await?.mcp_sessions().watched(session.organization, &session.hash).await
+        };
+        found.await.map_err(|error: StorageError| failed(&error))
     }
 }

@@ -4,8 +4,8 @@ use switchboard_domain::{OrganizationId, Timestamp};
 
 use crate::{
     StorageError, Tx,
-    row::digest,
-    statement::{execute, fetch_optional, statements},
+    row::{digest, text},
+    statement::{execute, fetch_all, fetch_optional, statements},
 };
 
 /// A session as stored.
@@ -33,6 +33,11 @@ statements! {
     SET_LOG_LEVEL = "UPDATE mcp_session SET log_level = $3, last_seen_at = $4 WHERE organization_id = $1 AND hash = $2";
     DELETE = "DELETE FROM mcp_session WHERE organization_id = $1 AND hash = $2";
     FORGET = "DELETE FROM mcp_session WHERE organization_id = $1 AND last_seen_at < $2";
+    WATCH = "INSERT INTO mcp_watched (organization_id, session_hash, uri) SELECT $1, $2, $3 WHERE (SELECT count(*) FROM mcp_watched WHERE organization_id = $1 AND session_hash = $2 AND uri <> $3) < $4 ON CONFLICT (organization_id, session_hash, uri) DO UPDATE SET uri = excluded.uri";
+    UNWATCH = "DELETE FROM mcp_watched WHERE organization_id = $1 AND session_hash = $2 AND uri = $3";
+    WATCHED = "SELECT uri FROM mcp_watched WHERE organization_id = $1 AND session_hash = $2 ORDER BY uri";
+    /// Of sessions that are no more.
+    FORGET_WATCHED = "DELETE FROM mcp_watched WHERE organization_id = $1 AND session_hash NOT IN (SELECT hash FROM mcp_session WHERE organization_id = $1)";
 }
 
 type Row = (Vec<u8>, String, String, String, String, Option<String>, Option<String>, i64);
@@ -114,11 +119,46 @@ impl McpSessions<'_> {
 
     /// Whether there was one.
     pub async fn delete(self, organization: OrganizationId, hash: &[u8; 32]) -> Result<bool, StorageError> {
-        Ok(execute!(self.tx, DELETE, organization.as_uuid(), &hash[..])? == 1)
+        let was_there = execute!(self.tx, DELETE, organization.as_uuid(), &hash[..])? == 1;
+        execute!(self.tx, FORGET_WATCHED, organization.as_uuid())?;
+        Ok(was_there)
+    }
+
+    /// Resources whose changes the client is told of.
+    pub async fn watched(
+        self,
+        organization: OrganizationId,
+        hash: &[u8; 32],
+    ) -> Result<Vec<String>, StorageError> {
+        let rows = fetch_all!(self.tx, WATCHED => (String,), organization.as_uuid(), &hash[..])?;
+        Ok(rows.into_iter().map(|(uri,)| uri).collect())
+    }
+
+    /// Adds one. `false` when the session has `most` others.
+    pub async fn watch(
+        self,
+        organization: OrganizationId,
+        hash: &[u8; 32],
+        uri: &str,
+        most: i64,
+    ) -> Result<bool, StorageError> {
+        Ok(execute!(self.tx, WATCH, organization.as_uuid(), &hash[..], text(uri), most)? == 1)
+    }
+
+    pub async fn unwatch(
+        self,
+        organization: OrganizationId,
+        hash: &[u8; 32],
+        uri: &str,
+    ) -> Result<(), StorageError> {
+        execute!(self.tx, UNWATCH, organization.as_uuid(), &hash[..], text(uri))?;
+        Ok(())
     }
 
     /// Those that nobody used since `unused`.
     pub async fn forget(self, organization: OrganizationId, unused: Timestamp) -> Result<u64, StorageError> {
-        execute!(self.tx, FORGET, organization.as_uuid(), unused.as_micros())
+        let forgotten = execute!(self.tx, FORGET, organization.as_uuid(), unused.as_micros())?;
+        execute!(self.tx, FORGET_WATCHED, organization.as_uuid())?;
+        Ok(forgotten)
     }
 }

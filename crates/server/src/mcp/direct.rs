@@ -28,9 +28,14 @@ pub(super) async fn serve(
         ("prompts/list", _) => list(Listing::Prompts).await,
         ("resources/list", _) => list(Listing::Resources).await,
         ("resources/templates/list", _) => list(Listing::Templates).await,
-        ("tools/call" | "prompts/get" | "resources/read" | "completion/complete", _)
-        | ("resources/subscribe" | "resources/unsubscribe", Era::Legacy) => {
+        ("tools/call" | "prompts/get" | "resources/read" | "completion/complete", _) => {
             talk::serve(state, context, asked, session).await
+        }
+        ("resources/subscribe", Era::Legacy) => {
+            listen::watch_resource(state, context, request, session).await
+        }
+        ("resources/unsubscribe", Era::Legacy) => {
+            listen::unwatch_resource(state, context, request, session).await
         }
         ("tasks/get" | "tasks/update" | "tasks/cancel", Era::Modern) => {
             tasks::refuse_unknowing(request)?;

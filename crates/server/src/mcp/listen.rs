@@ -35,7 +35,8 @@ use super::{
     talk,
 };
 use crate::ServerState;
-use watched::{Watched, watch};
+use watched::{OpenStream, Watched, take_over, watch};
+pub(super) use watched::{Watching, subscribe as watch_resource, unsubscribe as unwatch_resource};
 
 /// How often a stream looks whether something changed here, and whether its token still holds.
 const LOOK: Duration = Duration::from_millis(500);
@@ -204,6 +205,8 @@ struct Listener {
     /// What ends the stream in good order.
     last: Option<Bytes>,
     session: Option<Arc<LiveSession>>,
+    /// Of a session: other processes say when it watches something else.
+    _of_session: Option<(OpenStream, talk::Reads)>,
     news: broadcast::Receiver<News>,
     version: i64,
     tools: Option<Bytes>,
@@ -229,6 +232,9 @@ fn open(state: &ServerState, context: &CallContext, parts: &Parts, wanted: Wante
         filter,
         tag,
         last,
+        _of_session: session.as_ref().map(|session| {
+            (OpenStream::of(session), talk::Reads::begin(state, context.principal.organization))
+        }),
         session,
         news: state.broker.news(),
         version: -1,
@@ -243,6 +249,7 @@ fn open(state: &ServerState, context: &CallContext, parts: &Parts, wanted: Wante
     if came_back {
         listener.all_may_have_changed();
     }
+    listener.watch_what_the_session_watches();
     let events = futures_util::stream::unfold(listener, |mut listener| async move {
         let event = listener.next().await?;
         Some((Ok::<_, Infallible>(event), listener))
@@ -262,6 +269,7 @@ impl Listener {
             if self.over {
                 return None;
             }
+            let session = self.session.clone();
             tokio::select! {
                 news = self.news.recv() => match news {
                     Ok(news) => self.heard(&news),
@@ -269,8 +277,20 @@ impl Listener {
                     Err(RecvError::Lagged(_)) => self.all_may_have_changed(),
                     Err(RecvError::Closed) => self.over = true,
                 },
+                () = async {
+                    match &session {
+                        Some(session) => session.watching.changed().await,
+                        None => std::future::pending().await,
+                    }
+                } => self.watch_what_the_session_watches(),
                 _ = self.look.tick() => self.look().await,
             }
+        }
+    }
+
+    fn watch_what_the_session_watches(&self) {
+        if let Some(session) = &self.session {
+            tokio::spawn(take_over(self.state.clone(), Arc::clone(&self.context), Arc::clone(session)));
         }
     }
 
@@ -322,7 +342,7 @@ impl Listener {
             }
             Hint::ResourceUpdated(uri) => {
                 let shown = self.state.broker.direct_uri(&self.context, &prefix, uri);
-                let of_session = self.session.as_ref().is_some_and(|session| session.is_subscribed(&shown));
+                let of_session = self.session.as_ref().is_some_and(|session| session.watching.has(&shown));
                 if of_session || self.filter.resource_subscriptions.contains(&shown) {
                     let uri = format!("\"uri\":{}", Value::from(shown));
                     self.say("notifications/resources/updated", &uri);
@@ -342,7 +362,7 @@ impl Listener {
                 self.say(&format!("notifications/{kind}/list_changed"), "");
             }
         }
-        let resources = self.session.as_ref().map(|session| session.subscriptions()).unwrap_or_default();
+        let resources = self.session.as_ref().map(|session| session.watching.uris()).unwrap_or_default();
         for uri in resources {
             self.say("notifications/resources/updated", &format!("\"uri\":{}", Value::from(uri)));
         }

@@ -68,7 +68,7 @@ struct Reference {
     uri: Option<String>,
 }
 
-/// `prompts/get`, `resources/read`, `resources/subscribe`, `resources/unsubscribe`, `completion/complete`
+/// `prompts/get`, `resources/read`, `resources/subscribe`, `completion/complete`
 pub(super) async fn run(
     state: &ServerState,
     context: &CallContext,
@@ -87,7 +87,6 @@ pub(super) async fn run(
         "prompts/get" => (Via::Prompt, params.name.ok_or_else(|| lacks("name"))?),
         "resources/read" => (Via::Resource, params.uri.ok_or_else(|| lacks("uri"))?),
         "resources/subscribe" => (Via::Subscribe, params.uri.ok_or_else(|| lacks("uri"))?),
-        "resources/unsubscribe" => (Via::Unsubscribe, params.uri.ok_or_else(|| lacks("uri"))?),
         _ => {
             let reference = params.r#ref.ok_or_else(|| lacks("ref"))?;
             let complete = |kind| Via::Complete { kind, members: &completed };

@@ -6,7 +6,7 @@
 //! addresses to their person, and for nothing else.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -29,7 +29,11 @@ use switchboard_mcp::{
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch, elicitation, listen, method_not_allowed, talk};
+use super::{
+    dispatch, elicitation,
+    listen::{self, Watching},
+    method_not_allowed, talk,
+};
 use crate::{ServerState, problem};
 
 /// Sessions that this process has to do with, by id.
@@ -64,8 +68,7 @@ pub(super) struct LiveSession {
     /// Questions that wait for the client, by our id.
     asked: Mutex<HashMap<String, oneshot::Sender<SideReply>>>,
     next: AtomicU64,
-    /// URIs, as the client named them.
-    resources: Mutex<HashSet<String>>,
+    pub(super) watching: Watching,
     /// Requests under way, by the client's id.
     running: Mutex<HashMap<RequestId, CancellationToken>>,
 }
@@ -92,7 +95,7 @@ impl LiveSession {
             stored: RwLock::new(stored),
             asked: Mutex::default(),
             next: AtomicU64::new(1),
-            resources: Mutex::default(),
+            watching: Watching::default(),
             running: Mutex::default(),
         }
     }
@@ -142,23 +145,8 @@ impl LiveSession {
         }
     }
 
-    pub(super) fn subscriptions(&self) -> Vec<String> {
-        self.resources.lock().iter().cloned().collect()
-    }
-
-    pub(super) fn is_subscribed(&self, uri: &str) -> bool {
-        self.resources.lock().contains(uri)
-    }
-
-    /// Notes what a request that succeeded subscribed to, or ended.
-    pub(super) fn subscribed(&self, request: &Request<'_>) {
-        let params = request.params.and_then(|params| RawObject::parse(params).ok());
-        let Some(uri) = params.and_then(|params| params.read::<String>("uri")) else { return };
-        match request.method.as_ref() {
-            "resources/subscribe" => drop(self.resources.lock().insert(uri)),
-            "resources/unsubscribe" => drop(self.resources.lock().remove(&uri)),
-            _ => {}
-        }
+    pub(super) fn stored(&self) -> McpSession {
+        self.stored.read().clone()
     }
 
     /// A request of an upstream as a request of ours; the id is nobody's but this session's, and names the process that
@@ -280,7 +268,7 @@ pub(super) async fn set_level(
     }
     if let Some(session) = session {
         session.stored.write().log_level = Some(level.clone());
-        let stored = session.stored.read().clone();
+        let stored = session.stored();
         state.broker.set_mcp_log_level(&stored, &level).await.map_err(|error| dispatch::refused(&error))?;
     }
     Ok(dispatch::success(request, Bytes::from_static(b"{}")))
@@ -398,7 +386,7 @@ pub(super) async fn other_method(
             if let Err(error) = talk::post(state, principal.organization, &letter).await {
                 tracing::info!(%error, "other processes are not told that a session ended");
             }
-            let stored = session.stored.read().clone();
+            let stored = session.stored();
             match state.broker.end_mcp_session(&stored).await {
                 Ok(()) => problem::empty(StatusCode::NO_CONTENT),
                 Err(error) => super::protocol_error(&dispatch::refused(&error)),

@@ -89,9 +89,6 @@ pub(super) async fn serve(
                 () = running.cancelled.cancelled() => return Err(cancelled()),
             },
         };
-        if let (Some(session), Ok(_)) = (&session, &outcome) {
-            session.subscribed(request);
-        }
         return Ok(finish(state, context, request, outcome, session.as_deref()));
     };
     let speaker = speaker(state, context, asked, session);
@@ -292,12 +289,7 @@ impl Speaker {
             return super::protocol_error(&ProtocolError::invalid_request("not a request"));
         };
         match outcome {
-            Ok(outcome) => {
-                if let (Some(session), Ok(_)) = (&self.session, &outcome) {
-                    session.subscribed(&request);
-                }
-                finish(&self.state, &self.context, &request, outcome, self.session.as_deref())
-            }
+            Ok(outcome) => finish(&self.state, &self.context, &request, outcome, self.session.as_deref()),
             Err(error) => super::protocol_error(&error.for_request(&request.id)),
         }
     }

@@ -1,12 +1,12 @@
 //! Resources on a toolkit: watched by clients of the newer generation, whichever generation their server is of, and read by the
 //! URIs that results name.
 
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 use switchboard_domain::{Clock as _, SystemClock, SystemRandom, ToolkitId};
 use switchboard_storage::{Toolkit, ToolkitSurface};
 use switchboard_testkit::{
-    app::{App, McpStream},
+    app::{App, AppOptions, McpClient, McpStream},
     on_both,
     upstream::{Answer, Eras, Script, ScriptedUpstream},
 };
@@ -111,7 +111,120 @@ async fn told_of(app: App, eras: Eras) {
     app.stop().await;
 }
 
+/// Opens a session of the older generation; its headers.
+async fn session(client: &McpClient) -> HeaderMap {
+    let greeting = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
+    let reply = client.legacy("initialize", greeting).await;
+    let mut headers = json_headers();
+    headers.insert("mcp-protocol-version", HeaderValue::from_static("2025-11-25"));
+    headers.insert("mcp-session-id", HeaderValue::from_str(reply.header("mcp-session-id").unwrap()).unwrap());
+    headers
+}
+
+async fn ask(client: &McpClient, session: &HeaderMap, method: &str, uri: &str) -> Value {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": { "uri": uri } });
+    client.send(Method::POST, session.clone(), body.to_string()).await.json()
+}
+
+/// What a session watches is told of by the process that has its stream.
+async fn told_elsewhere(one: App, two: App, eras: Eras) {
+    let upstream = ScriptedUpstream::start(script(eras)).await;
+    let id =
+        one.add_with("demo", upstream.url(), |connection| connection.switches.expose_directly = true).await;
+    one.grant_everyone(id).await;
+    one.broker.check(one.organization, id, None).await.unwrap();
+    two.broker.refresh_snapshots().await.unwrap();
+    let token = one.token(one.owner, &READ_WRITE).await;
+    let at_one = one.client_at("/mcp/connections/demo", Some(&token));
+    let at_two = two.client_at("/mcp/connections/demo", Some(&token));
+    let session = session(&at_one).await;
+    let asked = || match eras {
+        Eras::Modern => {
+            let listens = upstream.log().of("subscriptions/listen");
+            let watches = |it: &&switchboard_testkit::upstream::LoggedRequest| {
+                it.message["params"]["notifications"]["resourceSubscriptions"][0] == "file:///notes"
+            };
+            listens.iter().filter(watches).count()
+        }
+        _ => upstream.log().count("resources/subscribe"),
+    };
+    let until = async |asked_of: usize| {
+        while asked() < asked_of {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let updated = |uri: &str| json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "uri": uri } });
+    // Once with the wish first and then the stream, once the other way round: always from the other process.
+    assert!(ask(&at_one, &session, "resources/subscribe", "file:///notes").await["error"].is_null());
+    until(1).await;
+    let mut stream = at_two.stream(Method::GET, session.clone(), "").await;
+    until(2).await;
+    upstream.push(&updated("file:///other"));
+    upstream.push(&updated("file:///notes"));
+    let heard = stream.next().await.unwrap();
+    assert_eq!(heard["params"]["uri"], "file:///notes", "{heard}");
+    assert!(ask(&at_one, &session, "resources/unsubscribe", "file:///notes").await["error"].is_null());
+    assert!(ask(&at_one, &session, "resources/subscribe", "file:///made").await["error"].is_null());
+    let other_is_watched = || match eras {
+        Eras::Modern => {
+            upstream
+                .log()
+                .of("subscriptions/listen")
+                .iter()
+                .filter(|it| {
+                    it.message["params"]["notifications"]["resourceSubscriptions"] == json!(["file:///made"])
+                })
+                .count()
+                >= 2
+        }
+        _ => {
+            upstream
+                .log()
+                .of("resources/subscribe")
+                .iter()
+                .filter(|it| it.message["params"]["uri"] == "file:///made")
+                .count()
+                >= 2
+                && upstream.log().count("resources/unsubscribe") >= 2
+        }
+    };
+    while !other_is_watched() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    upstream.push(&updated("file:///notes"));
+    while upstream.push(&updated("file:///made")) == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let heard = stream.next().await.unwrap();
+    assert_eq!(heard["params"]["uri"], "file:///made", "{heard}");
+
+    // Nobody else's session says anything of it, and what ends takes along what it watched.
+    let other = one.member("ana@example.test", switchboard_domain::Role::Member).await;
+    let stranger = two.client_at("/mcp/connections/demo", Some(&two.token(other, &READ_WRITE).await));
+    assert_eq!(stranger.send(Method::GET, session.clone(), "").await.status, 403);
+    assert_eq!(at_two.send(Method::DELETE, session.clone(), "").await.status, 204);
+    drop(stream);
+    one.stop().await;
+    two.stop().await;
+}
+
+async fn two_processes(db: &switchboard_storage::Db) -> (App, App) {
+    let one = App::start(db.clone()).await;
+    let options = AppOptions { keyring: Some(one.keyring.clone()), ..AppOptions::default() };
+    (one, App::start_with(db.clone(), options).await)
+}
+
 on_both! {
+    async fn what_a_session_watches_is_told_by_the_process_with_its_stream_of_an_older_server(database) {
+        let (one, two) = two_processes(&database.db).await;
+        told_elsewhere(one, two, Eras::Legacy).await;
+    }
+
+    async fn what_a_session_watches_is_told_by_the_process_with_its_stream_of_a_newer_server(database) {
+        let (one, two) = two_processes(&database.db).await;
+        told_elsewhere(one, two, Eras::Modern).await;
+    }
+
     async fn a_watched_resource_is_told_of_by_a_server_of_the_newer_generation(database) {
         told_of(App::start(database.db.clone()).await, Eras::Modern).await;
     }

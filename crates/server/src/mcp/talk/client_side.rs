@@ -41,9 +41,7 @@ pub(super) fn side(
         let comma = if further.is_empty() { "" } else { "," };
         further.push_str(&format!("{comma}{}:{}", serde_json::Value::from(name), value.get()));
     }
-    // A subscription belongs to a session of the upstream, too.
-    let subscribes = session.is_some() && request.method.ends_with("subscribe");
-    let wants_session = capabilities.is_some() || log_level.is_some() || subscribes;
+    let wants_session = capabilities.is_some() || log_level.is_some();
     let knows_tasks = context.era == Era::Modern && switchboard_mcp::knows_tasks(request.params);
     if progress_token.is_none() && !wants_session && !knows_tasks && further.is_empty() {
         return None;

@@ -39,6 +39,8 @@ pub(in crate::mcp) enum Letter {
     Answer { session: String, question: String, result: Option<Box<RawValue>>, error: Option<ErrorObject> },
     /// A client waits no longer for a request, whichever process runs it.
     Cancelled { session: String, request: Box<RawValue> },
+    /// What a session watches changed, for whoever has its stream.
+    Watches { session: String },
     /// A client ended its session.
     Ended { session: String },
     /// A client came back elsewhere: what its stream says from here on is relayed.
@@ -53,6 +55,7 @@ impl Letter {
         match self {
             Self::Answer { session, .. }
             | Self::Cancelled { session, .. }
+            | Self::Watches { session }
             | Self::Ended { session }
             | Self::TakeUp { session, .. } => session,
             Self::GoOn { handle, .. } => handle,
@@ -146,6 +149,11 @@ fn take(state: &ServerState, organization: OrganizationId, letter: Letter) {
         Letter::Cancelled { session: id, request } => {
             if let (Some(session), Some(request)) = (session(&id), RequestId::parse(&request)) {
                 session.cancel(&request);
+            }
+        }
+        Letter::Watches { session: id } => {
+            if let Some(session) = session(&id) {
+                session.watching.look_again();
             }
         }
         Letter::Ended { session: id } => {

@@ -27,6 +27,8 @@ pub(crate) struct CompiledTool {
     pub(crate) description: String,
     pub(crate) input_schema: Value,
     pub(crate) output_schema: Option<Value>,
+    /// It says so in the words of 2025-11-25 (tasks: tool-level negotiation).
+    pub(crate) is_task_only: bool,
 }
 
 impl CompiledTool {
@@ -42,6 +44,7 @@ impl CompiledTool {
             description: definition.get("description").and_then(Value::as_str).unwrap_or("").to_owned(),
             input_schema,
             output_schema: definition.get("outputSchema").cloned(),
+            is_task_only: definition.pointer("/execution/taskSupport").is_some_and(|it| it == "required"),
         }
     }
 

@@ -9,7 +9,10 @@ use switchboard_domain::{CallError, CallId, CapabilityKind, ClientInfo, Principa
 use switchboard_mcp::{Era, ErrorObject};
 use switchboard_policy::{Mode, Requester};
 
-use crate::{tasks::TaskUnderway, upstream::Side};
+use crate::{
+    tasks::{TaskStep, TaskUnderway},
+    upstream::Side,
+};
 
 /// Step 2 of a call: who, for which endpoint, through which client, narrowed how.
 #[derive(Debug, Clone)]
@@ -133,6 +136,11 @@ impl Via<'_> {
             Self::Task(task) => Some(&task.upstream_id),
             Self::Subscribe | Self::Unsubscribe | Self::Complete { .. } => None,
         }
+    }
+
+    /// Whether the answer comes when a task is over.
+    pub(crate) const fn waits_for_a_task(&self) -> bool {
+        matches!(self, Self::Task(TaskUnderway { step: TaskStep::Result, .. }))
     }
 
     pub(crate) const fn kind(&self) -> CapabilityKind {

@@ -81,7 +81,7 @@ pub use sign_in::{Choice, PasswordSignIn, SignInSettings, TooMany};
 pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
 pub use source::machine;
 pub use status::ShownStatus;
-pub use tasks::{TaskStep, TaskUnderway};
+pub use tasks::{TaskPage, TaskStep, TaskUnderway};
 pub use upstream::{
     Hint, InProcessServer, News, Offers, Side, SideEvent, SideReply, StdioCommand, UpstreamLimits,
 };

@@ -3,6 +3,7 @@
 mod forward;
 mod guarded;
 mod rounds;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -165,14 +166,14 @@ impl Broker {
                 _ => denied(self, reason, &name, known),
             });
         }
-        let param_headers = match request.via {
+        let (param_headers, is_task_only) = match request.via {
             Via::Tool => {
                 let tool = self.compiled(known, &name.name, &capability).await?;
                 let bytes = request.arguments.map_or(2, |raw| raw.get().len());
                 tool.validate(&arguments, bytes, self.upstreams().limits.max_validation_steps)?;
-                param_values(&tool.param_headers, &arguments)
+                (param_values(&tool.param_headers, &arguments), tool.is_task_only)
             }
-            _ => Vec::new(),
+            _ => (Vec::new(), false),
         };
         let again = self.opened_again(call.context, known, &name, request).await?;
         self.call_limits().check_connection(known.connection.id)?;
@@ -227,7 +228,8 @@ impl Broker {
         });
         spent.keep();
         let members = members_of(request, &name.name);
-        Ok(Prepared { permit, known, members, again: again.members, param_headers, name })
+        let again = again.members;
+        Ok(Prepared { permit, known, members, again, param_headers, is_task_only, name })
     }
 
     /// The definition ready for use; read from the database the first time.
@@ -305,6 +307,8 @@ pub(crate) struct Prepared<'s> {
     /// Answers and state of an earlier try, as members; empty without.
     again: String,
     param_headers: Vec<(String, String)>,
+    /// A tool that works as a task only, by the words of the older generation.
+    is_task_only: bool,
     pub(crate) name: CapabilityName,
 }
 

@@ -86,7 +86,7 @@ pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
 pub use lease::{Lease, Leases};
 pub use mcp_relay::{McpEvent, McpLetter, McpRelay};
 pub use mcp_session::{McpSessionRow, McpSessions};
-pub use mcp_task::{McpTask, McpTasks};
+pub use mcp_task::{McpTask, McpTaskPlace, McpTasks};
 pub use mcp_used_state::McpUsedStates;
 pub use member::{InsertMember, Member, MemberStatus, Members};
 pub use migrate::{MIGRATIONS, Migration, SchemaError, SchemaStatus};

@@ -5,9 +5,34 @@ use uuid::Uuid;
 
 use crate::{
     StorageError, Tx,
-    row::text,
-    statement::{execute, fetch_optional, statements},
+    row::{text, word},
+    statement::{execute, fetch_all, fetch_optional, statements},
 };
+
+/// Where a task's state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum McpTaskPlace {
+    /// At an upstream that is spoken to in 2026-07-28.
+    Modern,
+    /// At an upstream that is spoken to in 2025-11-25.
+    Legacy,
+    /// Here: the call was to be a task, and was over at once.
+    Here,
+}
+
+impl McpTaskPlace {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Modern => "modern",
+            Self::Legacy => "legacy",
+            Self::Here => "here",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Modern, Self::Legacy, Self::Here].into_iter().find(|place| place.as_str() == word)
+    }
+}
 
 /// A task as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,19 +49,39 @@ pub struct McpTask {
     pub approval: Option<ApprovalId>,
     /// What the upstream calls it.
     pub upstream_id: String,
+    pub place: McpTaskPlace,
     pub created_at: Timestamp,
 }
 
 statements! {
-    INSERT = "INSERT INTO mcp_task (organization_id, id, caller, resource, connection_id, tool, approval_id, upstream_id, created_at, last_seen_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
-    FIND = "SELECT caller, resource, connection_id, tool, approval_id, upstream_id, created_at FROM mcp_task WHERE organization_id = $1 AND id = $2";
+    INSERT = "INSERT INTO mcp_task (organization_id, id, caller, resource, connection_id, tool, approval_id, upstream_id, place, created_at, last_seen_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)";
+    FIND = "SELECT id, caller, resource, connection_id, tool, approval_id, upstream_id, place, created_at FROM mcp_task WHERE organization_id = $1 AND id = $2";
+    FIND_BY_UPSTREAM = "SELECT id, caller, resource, connection_id, tool, approval_id, upstream_id, place, created_at FROM mcp_task WHERE organization_id = $1 AND caller = $2 AND resource = $3 AND connection_id = $4 AND upstream_id = $5";
+    /// A caller's at one endpoint, in the order in which they began.
+    LIST = "SELECT id, caller, resource, connection_id, tool, approval_id, upstream_id, place, created_at FROM mcp_task WHERE organization_id = $1 AND caller = $2 AND resource = $3 AND id > $4 ORDER BY id LIMIT $5";
     SEEN = "UPDATE mcp_task SET last_seen_at = $3 WHERE organization_id = $1 AND id = $2";
     /// All but the newest of one caller.
     TRIM = "DELETE FROM mcp_task WHERE organization_id = $1 AND caller = $2 AND id NOT IN (SELECT id FROM mcp_task WHERE organization_id = $1 AND caller = $2 ORDER BY last_seen_at DESC, id DESC LIMIT $3)";
     FORGET = "DELETE FROM mcp_task WHERE organization_id = $1 AND last_seen_at < $2";
 }
 
-type Row = (String, String, Uuid, String, Option<Uuid>, String, i64);
+type Row = (Uuid, String, String, Uuid, String, Option<Uuid>, String, String, i64);
+
+fn of_row(organization: OrganizationId, row: Row) -> Result<McpTask, StorageError> {
+    let (id, caller, resource, connection, tool, approval, upstream_id, place, created_at) = row;
+    Ok(McpTask {
+        organization,
+        id: McpTaskId::from_uuid(id),
+        caller,
+        resource,
+        connection: ConnectionId::from_uuid(connection),
+        tool,
+        approval: approval.map(ApprovalId::from_uuid),
+        upstream_id,
+        place: word(&place, McpTaskPlace::from_word, "place of a task")?,
+        created_at: Timestamp::from_micros(created_at),
+    })
+}
 
 impl Tx {
     pub fn mcp_tasks(&mut self) -> McpTasks<'_> {
@@ -64,7 +109,8 @@ impl McpTasks<'_> {
             connection.as_uuid(),
             text(&task.tool),
             task.approval.map(ApprovalId::as_uuid),
-            &task.upstream_id,
+            text(&task.upstream_id),
+            task.place.as_str(),
             task.created_at.as_micros()
         )?;
         execute!(self.tx, TRIM, organization.as_uuid(), caller, most)?;
@@ -77,18 +123,33 @@ impl McpTasks<'_> {
         id: McpTaskId,
     ) -> Result<Option<McpTask>, StorageError> {
         let row = fetch_optional!(self.tx, FIND => Row, organization.as_uuid(), id.as_uuid())?;
-        let made = |(caller, resource, connection, tool, approval, upstream_id, created_at): Row| McpTask {
-            organization,
-            id,
-            caller,
-            resource,
-            connection: ConnectionId::from_uuid(connection),
-            tool,
-            approval: approval.map(ApprovalId::from_uuid),
-            upstream_id,
-            created_at: Timestamp::from_micros(created_at),
-        };
-        Ok(row.map(made))
+        row.map(|row| of_row(organization, row)).transpose()
+    }
+
+    /// A caller's task at one endpoint, by what its upstream calls it.
+    pub async fn find_by_upstream(
+        self,
+        organization: OrganizationId,
+        (caller, resource): (&str, &str),
+        connection: ConnectionId,
+        upstream_id: &str,
+    ) -> Result<Option<McpTask>, StorageError> {
+        let (org, connection) = (organization.as_uuid(), connection.as_uuid());
+        let found = fetch_optional!(self.tx, FIND_BY_UPSTREAM => Row, org, caller, resource, connection, text(upstream_id))?;
+        found.map(|row| of_row(organization, row)).transpose()
+    }
+
+    /// A caller's tasks at one endpoint that began after `after`, at most `most` of them.
+    pub async fn list(
+        self,
+        organization: OrganizationId,
+        (caller, resource): (&str, &str),
+        after: Option<McpTaskId>,
+        most: i64,
+    ) -> Result<Vec<McpTask>, StorageError> {
+        let after = after.map_or(Uuid::nil(), McpTaskId::as_uuid);
+        let rows = fetch_all!(self.tx, LIST => Row, organization.as_uuid(), caller, resource, after, most)?;
+        rows.into_iter().map(|row| of_row(organization, row)).collect()
     }
 
     /// Somebody asked about it: it is kept longer.

@@ -1,28 +1,118 @@
 //! Steps 7 and 8 of a call: the credential, the upstream, and what a failure teaches.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use http::HeaderName;
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 use switchboard_domain::{
     Actor, CallError, Connection, ConnectionStatus, CredentialOwner, Proof, SecretValue,
 };
-use switchboard_mcp::{ErrorObject, RawObject};
+use switchboard_mcp::{Era, ErrorObject, RawObject};
+use switchboard_storage::McpTaskPlace;
 
-use super::{Call, Prepared, rounds};
+use super::{
+    Call, Prepared, rounds,
+    tasks::{self, is_created, needs_tasks, wants_tasks},
+};
 use crate::{
-    Broker, Execute, Executed, Via,
+    Broker, CallContext, Execute, Executed, Via,
     check::lacking_scopes,
     credentials::{CredentialError, renews},
     redact::{redact, redact_text},
     snapshot::Known,
     upstream::{
-        Ask, CallIdentity, RawResult, Side, UpstreamAuth, UpstreamError, may_ask_all, may_ask_by_error,
+        Ask, CallIdentity, RawResult, Side, UpstreamAuth, UpstreamError, UpstreamLimits, may_ask_all,
+        may_ask_by_error,
     },
 };
 
 /// How often one call may ask its client.
 const MOST_ROUNDS: usize = 16;
+
+/// What all requests of one call to its upstream have in common.
+pub(super) struct Way<'w> {
+    prepared: &'w Prepared<'w>,
+    identity: Option<&'w CallIdentity>,
+    /// What `Mcp-Name` mirrors.
+    name: Option<&'w str>,
+    /// `Mcp-Param-*` headers.
+    params: &'w [(String, String)],
+    pub(super) side: Option<&'w Side>,
+    auth: UpstreamAuth,
+    limits: &'w UpstreamLimits,
+    /// With the name of its setting.
+    pub(super) deadline: (Duration, &'static str),
+}
+
+impl<'w> Way<'w> {
+    fn of(
+        (prepared, identity): (&'w Prepared<'w>, Option<&'w CallIdentity>),
+        request: &'w Execute<'_>,
+        (side, auth): (Option<&'w Side>, UpstreamAuth),
+        limits: &'w UpstreamLimits,
+    ) -> Self {
+        let waits = side.is_some_and(Side::takes_questions) || request.via.waits_for_a_task();
+        let deadline = match waits {
+            true => (limits.interactive.max(limits.call), "upstream.interactive_timeout"),
+            false => (limits.call, "upstream.call_timeout"),
+        };
+        let name = request.via.mirrored(&prepared.name.name);
+        let params = &prepared.param_headers;
+        Self { prepared, identity, name, params, side, auth, limits, deadline }
+    }
+
+    pub(super) async fn ask(
+        &self,
+        broker: &Broker,
+        method: &str,
+        members: &str,
+    ) -> Result<RawResult, UpstreamError> {
+        let ask = Ask {
+            method,
+            members,
+            name: self.name,
+            params: self.params,
+            identity: self.identity,
+            deadline: self.deadline.0,
+            deadline_name: self.deadline.1,
+            max_bytes: self.limits.max_answer_bytes,
+            side: self.side,
+        };
+        let connection = &*self.prepared.known.connection;
+        broker.upstreams().request(&self.prepared.permit, connection, self.auth.clone(), &ask).await
+    }
+
+    pub(super) async fn watch_task(&self, broker: &Broker, about: (&str, bool)) -> Result<(), UpstreamError> {
+        let Prepared { permit, known, .. } = self.prepared;
+        broker.upstreams().watch_task(permit, &known.connection, self.auth.clone(), about).await
+    }
+}
+
+/// The client's side, as far as tasks have a part in it: a client of the newer generation that knows them, and a tool of the
+/// older one that works as a task only.
+fn side_of<'s>(
+    context: &CallContext,
+    prepared: &Prepared<'_>,
+    request: &'s Execute<'_>,
+) -> Option<Cow<'s, Side>> {
+    let side = request.side.as_ref();
+    if let Via::Task(task) = request.via {
+        return Some(Cow::Owned(tasks::side_of(task, side)));
+    }
+    let knows = side.filter(|side| side.knows_tasks && prepared.is_task_only && context.era == Era::Modern);
+    match knows {
+        Some(side) => {
+            let task = RawValue::from_string("{}".into()).ok();
+            Some(Cow::Owned(Side { task, ..side.clone() }))
+        }
+        None => side.map(Cow::Borrowed),
+    }
+}
+
+/// Whether a client of the older generation asks for a task.
+fn is_to_be_a_task(context: &CallContext, request: &Execute<'_>) -> bool {
+    context.era == Era::Legacy && request.side.as_ref().is_some_and(|side| side.task.is_some())
+}
 
 impl Broker {
     /// Steps 7 and 8: the credential, then the call itself.
@@ -43,30 +133,38 @@ impl Broker {
         let identity = self.identity_of(call, connection).await.map_err(refused)?;
         // 8. the call, with deadline and size cap
         let mut secrets = auth.secrets.clone();
-        let mut outcome = self.ask_upstream((prepared, identity.as_ref()), request, auth.clone()).await;
+        let asked = (call.context, request);
+        let mut outcome = self.ask_upstream((prepared, identity.as_ref()), asked, auth.clone()).await;
         // Refused before anything ran: once more, with another token, if the provider gives one.
         if renews(connection) && matches!(outcome, Err(UpstreamError::Unauthorized { status: 401, .. })) {
             auth = self.renew_refused(permit, &known.connection, &auth).await.map_err(refused)?;
             secrets.extend(auth.secrets.iter().cloned());
-            outcome = self.ask_upstream((prepared, identity.as_ref()), request, auth.clone()).await;
+            outcome = self.ask_upstream((prepared, identity.as_ref()), asked, auth.clone()).await;
         }
         call.secrets.clone_from(&secrets);
         let error = match outcome {
             Ok((result, peek)) => {
                 self.reached_again(known);
                 let result = redact(result, &secrets);
-                let result = match (peek.kind, request.via) {
+                let place = match (peek.kind, request.via) {
+                    (ResultKind::Task, _) => Some(McpTaskPlace::Modern),
+                    (ResultKind::LegacyTask, _) => Some(McpTaskPlace::Legacy),
+                    (ResultKind::Complete, Via::Tool) if is_to_be_a_task(call.context, request) => {
+                        Some(McpTaskPlace::Here)
+                    }
+                    _ => None,
+                };
+                let result = match (peek.kind, place) {
                     (ResultKind::InputRequired, _) => {
                         self.sealed_state(call.context, prepared, request, result).await?
                     }
-                    (ResultKind::Task, _) => self.kept_task(call.context, prepared, result).await?,
-                    (ResultKind::Complete, Via::Task(task)) => task.named_by_us(result),
-                    (ResultKind::Complete, _) => result,
+                    (_, Some(place)) => self.kept_task(call.context, prepared, (result, place)).await?,
+                    (_, None) => result,
                 };
                 call.record.response_bytes = Some(result.len() as u64);
                 return Ok(Executed {
                     is_error: peek.is_error,
-                    has_result_type: peek.has_result_type,
+                    has_result_type: peek.has_result_type || place.is_some(),
                     result,
                     call_id: call.id,
                 });
@@ -101,42 +199,63 @@ impl Broker {
     async fn ask_upstream(
         &self,
         (prepared, identity): (&Prepared<'_>, Option<&CallIdentity>),
-        request: &Execute<'_>,
+        (context, request): (&CallContext, &Execute<'_>),
         auth: UpstreamAuth,
     ) -> Result<(RawResult, Peek), UpstreamError> {
-        let limits = &self.upstreams().limits;
-        let side = request.side.as_ref();
-        let can_wait = side.is_some_and(Side::takes_questions);
-        let (deadline, deadline_name) = match can_wait {
-            true => (limits.interactive.max(limits.call), "upstream.interactive_timeout"),
-            false => (limits.call, "upstream.call_timeout"),
-        };
+        let side = side_of(context, prepared, request);
+        let way = Way::of((prepared, identity), request, (side.as_deref(), auth), &self.upstreams().limits);
+        if let Via::Task(task) = request.via {
+            let result = self.about_task(&way, task).await?;
+            let peek = Peek::of(&result, None)?;
+            return Ok((result, peek));
+        }
         let mut again = Cow::Borrowed(prepared.again.as_str());
         for _ in 0..MOST_ROUNDS {
             let members = match again.is_empty() {
                 true => Cow::Borrowed(prepared.members.as_str()),
                 false => Cow::Owned(format!("{},{again}", prepared.members)),
             };
-            let ask = Ask {
-                method: request.via.method(),
-                members: &members,
-                name: request.via.mirrored(&prepared.name.name),
-                params: &prepared.param_headers,
-                identity,
-                deadline,
-                deadline_name,
-                max_bytes: limits.max_answer_bytes,
-                side,
+            let result = match way.ask(self, request.via.method(), &members).await {
+                Err(error) if wants_tasks(&error) && context.era == Era::Legacy => {
+                    let result = self.through_a_task(&way, &members).await?;
+                    let peek = Peek::of(&result, way.side)?;
+                    return Ok((result, peek));
+                }
+                Err(UpstreamError::Rpc(error))
+                    if prepared.is_task_only
+                        && error.code == switchboard_mcp::code::METHOD_NOT_FOUND
+                        && context.era == Era::Modern =>
+                {
+                    return Err(needs_tasks());
+                }
+                outcome => outcome?,
             };
-            let connection = &*prepared.known.connection;
-            let result = self.upstreams().request(&prepared.permit, connection, auth.clone(), &ask).await?;
-            let peek = Peek::of(&result, side)?;
-            match side.filter(|side| peek.kind == ResultKind::InputRequired && side.is_legacy) {
+            let peek = Peek::of(&result, way.side)?;
+            match way.side.filter(|side| peek.kind == ResultKind::InputRequired && side.is_legacy) {
                 Some(side) => again = Cow::Owned(rounds::asked_of_client(side, &result).await?),
                 None => return Ok((result, peek)),
             }
         }
         Err(UpstreamError::Protocol(format!("it asked more than {MOST_ROUNDS} times for one call")))
+    }
+
+    /// A tool of the newer generation that works as a task only, for a client of the older one that called it like any other:
+    /// the task is waited for.
+    async fn through_a_task(&self, way: &Way<'_>, members: &str) -> Result<RawResult, UpstreamError> {
+        let side = Side { knows_tasks: true, ..way.side.cloned().unwrap_or_else(|| Side::deaf(true)) };
+        let deadline = (way.limits.interactive.max(way.limits.call), "upstream.interactive_timeout");
+        let way = Way { side: Some(&side), auth: way.auth.clone(), deadline, ..*way };
+        let result = way.ask(self, "tools/call", members).await?;
+        let peek = Peek::of(&result, Some(&side))?;
+        if peek.kind != ResultKind::Task {
+            return Ok(result);
+        }
+        let created: RawObject<'_> = serde_json::from_slice(&result)
+            .map_err(|error| UpstreamError::Protocol(format!("its task can't be read: {error}")))?;
+        let id: String = created
+            .read("taskId")
+            .ok_or_else(|| UpstreamError::Protocol("its task has no `taskId`".into()))?;
+        self.end_of_task(&Way { name: Some(&id), params: &[], ..way }, &id).await
     }
 
     /// For whom this call is, where the connection sends that on.
@@ -229,6 +348,8 @@ enum ResultKind {
     InputRequired,
     /// Of the extension `io.modelcontextprotocol/tasks`.
     Task,
+    /// Of the older generation, where it was asked for.
+    LegacyTask,
 }
 
 /// What must be known of a result; the rest passes unseen.
@@ -244,6 +365,9 @@ impl Peek {
             .map_err(|error| UpstreamError::Protocol(format!("its result can't be read: {error}")))?;
         let result_type: Option<String> = object.read("resultType");
         let kind = match result_type.as_deref() {
+            None if side.is_some_and(|side| side.task.is_some()) && is_created(&object) => {
+                ResultKind::LegacyTask
+            }
             None | Some("complete") => ResultKind::Complete,
             Some("input_required") if side.is_some_and(Side::takes_questions) => {
                 if !may_ask_all(result) {

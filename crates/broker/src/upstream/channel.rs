@@ -147,7 +147,8 @@ impl ChannelWire {
             Some(side) => with_call(side.meta(id, is_modern).as_deref(), ask.identity),
             None => with_call(self.modern_meta.lock().as_deref(), ask.identity),
         };
-        let body = switchboard_mcp::request(id, ask.method, params(ask.members, meta.as_deref()).as_deref());
+        let params = params(&ask.members(is_modern), meta.as_deref());
+        let body = switchboard_mcp::request(id, ask.method, params.as_deref());
         let (sender, receiver) = oneshot::channel();
         self.switch.waiting.lock().insert(id, sender);
         let _pending = Pending { switch: &self.switch, id, tell: ask.method != "initialize" };

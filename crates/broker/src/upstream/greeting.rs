@@ -30,7 +30,7 @@ pub struct Offers {
     pub subscriptions: bool,
     pub completions: bool,
     pub logging: bool,
-    /// Calls may become tasks (2026-07-28).
+    /// Calls may become tasks, as the generation has them that it was greeted in.
     pub tasks: bool,
 }
 
@@ -96,6 +96,8 @@ struct Capabilities {
     completions: Option<IgnoredAny>,
     logging: Option<IgnoredAny>,
     extensions: Extensions,
+    /// Tasks of the older generation (2025-11-25, tasks: capabilities).
+    tasks: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -148,13 +150,16 @@ impl Said {
 }
 
 pub(super) fn read_initialized(result: &RawResult) -> Result<Greeting, UpstreamError> {
-    // Tasks of the older generation are others.
-    let legacy = |mut greeting: Greeting| {
-        greeting.offers.tasks = false;
+    // Tasks of the newer generation are others.
+    let legacy = |said: Said| {
+        let tasks = said.capabilities.tasks.as_ref();
+        let tasks = tasks.is_some_and(|tasks| tasks.pointer("/requests/tools/call").is_some());
+        let mut greeting = said.greeting();
+        greeting.offers.tasks = tasks;
         greeting
     };
     serde_json::from_slice::<Said>(result)
-        .map(|said| legacy(said.greeting()))
+        .map(legacy)
         .map_err(|error| UpstreamError::Protocol(format!("its initialize result can't be read: {error}")))
 }
 

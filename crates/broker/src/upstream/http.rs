@@ -27,7 +27,7 @@ use tokio::sync::{broadcast, watch};
 use super::{
     Ask, Hint, RawResult, UpstreamAuth, UpstreamError, UpstreamLimits,
     side::Sides,
-    wire::{modern_meta, params, share, with_call},
+    wire::{Subject, modern_meta, params, share, with_call},
 };
 
 /// What the upstream assigned to a legacy session.
@@ -57,8 +57,8 @@ pub(crate) struct HttpWire {
     modern_meta: String,
     hints: broadcast::Sender<Hint>,
     sides: Sides,
-    /// Resources whose changes the stream of changes tells of; it is opened anew when they change.
-    watched: watch::Sender<BTreeSet<String>>,
+    /// What the stream of changes tells of beside lists; it is opened anew when that changes.
+    watched: watch::Sender<BTreeSet<Subject>>,
 }
 
 impl HttpWire {
@@ -83,11 +83,11 @@ impl HttpWire {
         }
     }
 
-    /// Adds a resource to what the stream of changes tells of, or takes it out.
-    pub(crate) fn watch(&self, uri: &str, begins: bool) {
+    /// Adds something to what the stream of changes tells of, or takes it out.
+    pub(crate) fn watch(&self, subject: &Subject, begins: bool) {
         self.watched.send_if_modified(|watched| match begins {
-            true => watched.insert(uri.to_owned()),
-            false => watched.remove(uri),
+            true => watched.insert(subject.clone()),
+            false => watched.remove(subject),
         });
     }
 
@@ -116,7 +116,8 @@ impl HttpWire {
             Some(side) => with_call(side.meta(id, is_modern).as_deref(), ask.identity),
             None => with_call(is_modern.then_some(self.modern_meta.as_str()), ask.identity),
         };
-        let body = switchboard_mcp::request(id, ask.method, params(ask.members, meta.as_deref()).as_deref());
+        let params = params(&ask.members(is_modern), meta.as_deref());
+        let body = switchboard_mcp::request(id, ask.method, params.as_deref());
         let headers = self.headers(ask);
         let mut unanswered = (!is_modern).then(|| self.unanswered(id, headers.clone()));
         let outcome = match self.post(headers, body, ask).await {

@@ -33,6 +33,8 @@ fn side(client: usize) -> (Side, mpsc::Receiver<SideEvent>) {
         audience: format!("client {client}").into(),
         wants_session: true,
         knows_tasks: false,
+        task: None,
+        related: None,
         is_legacy: false,
     };
     (side, receiver)

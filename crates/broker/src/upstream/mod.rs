@@ -39,8 +39,8 @@ pub(crate) use proof::Proof;
 use proof::prove;
 pub use session::UpstreamSession;
 use session::{OwnSession, Target};
-pub use side::{Side, SideEvent, SideReply};
-pub(crate) use side::{may_ask_all, may_ask_by_error};
+pub use side::{RelatedTask, Side, SideEvent, SideReply};
+pub(crate) use side::{may_ask_all, may_ask_by_error, with_related_task};
 pub use stdio::StdioCommand;
 pub use wire::Hint;
 pub(crate) use wire::{Ask, RawResult, UpstreamAuth, call_members};
@@ -216,7 +216,9 @@ impl Upstreams {
         side: &Side,
     ) -> Result<Arc<UpstreamSession>, UpstreamError> {
         let is_modern = shared.era() == ProtocolEra::Modern;
-        let translates = is_modern && !(side.is_legacy && shared.greeting().speaks_legacy);
+        // Tasks of an upstream that speaks both are those of the newer generation.
+        let translates =
+            is_modern && (side.knows_tasks || !(side.is_legacy && shared.greeting().speaks_legacy));
         if translates || !side.wants_session {
             return Ok(shared);
         }
@@ -225,6 +227,19 @@ impl Upstreams {
         let session = self.session_of(proof, connection, owner, auth.clone(), own).await?;
         session.set_log_level(side.log_level.as_deref(), &self.limits).await?;
         Ok(session)
+    }
+
+    /// Begins to hear of a task, or ends it.
+    pub(crate) async fn watch_task(
+        &self,
+        permit: &Permit,
+        connection: &Connection,
+        auth: UpstreamAuth,
+        (id, begins): (&str, bool),
+    ) -> Result<(), UpstreamError> {
+        let session = self.session(Proof::Call(permit), connection, permit.credential(), auth).await?;
+        session.watch_task(id, begins).await;
+        Ok(())
     }
 
     /// Ends clients' own sessions that nobody used for a while, and of very many with one server the one that was used the

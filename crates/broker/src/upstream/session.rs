@@ -23,6 +23,7 @@ use super::{
     legacy_sse,
     side::Sides,
     stdio,
+    wire::Subject,
 };
 
 /// Whether a client begins to watch a resource, or ends.
@@ -94,8 +95,8 @@ pub struct UpstreamSession {
     used: Mutex<Instant>,
     /// What the upstream was told to log.
     log_level: tokio::sync::Mutex<Option<Box<str>>>,
-    /// Resources that somebody watches over it, and how many do.
-    watched: tokio::sync::Mutex<HashMap<String, usize>>,
+    /// What somebody watches over it, and how many do.
+    watched: tokio::sync::Mutex<HashMap<Subject, usize>>,
     hints: broadcast::Sender<Hint>,
     /// Ends what listens for this session.
     stop: CancellationToken,
@@ -176,9 +177,9 @@ impl UpstreamSession {
     async fn watch(&self, watch: Watch, ask: &Ask<'_>) -> Result<RawResult, UpstreamError> {
         let uri = RawValue::from_string(format!("{{{}}}", ask.members)).ok();
         let uri = uri.and_then(|members| RawObject::parse(&members).ok()?.read::<String>("uri"));
-        let Some(uri) = uri else { return self.send(ask).await };
+        let Some(subject) = uri.map(Subject::Resource) else { return self.send(ask).await };
         let mut watched = self.watched.lock().await;
-        let count = watched.get(&uri).copied().unwrap_or_default();
+        let count = watched.get(&subject).copied().unwrap_or_default();
         let (now, is_news) = match watch {
             Watch::Begins => (count + 1, count == 0),
             Watch::Ends => (count.saturating_sub(1), count == 1),
@@ -186,7 +187,7 @@ impl UpstreamSession {
         let result = match (&self.wire, self.era) {
             (Wire::Http(wire), ProtocolEra::Modern) => {
                 if is_news {
-                    wire.watch(&uri, watch == Watch::Begins);
+                    wire.watch(&subject, watch == Watch::Begins);
                 }
                 Bytes::from_static(b"{}")
             }
@@ -195,10 +196,26 @@ impl UpstreamSession {
             _ => Bytes::from_static(b"{}"),
         };
         match now {
-            0 => drop(watched.remove(&uri)),
-            now => drop(watched.insert(uri, now)),
+            0 => drop(watched.remove(&subject)),
+            now => drop(watched.insert(subject, now)),
         }
         Ok(result)
+    }
+
+    /// The same for a task. An upstream of the older generation tells of its tasks without being asked.
+    pub(crate) async fn watch_task(&self, id: &str, begins: bool) {
+        let (Wire::Http(wire), ProtocolEra::Modern) = (&self.wire, self.era) else { return };
+        let mut watched = self.watched.lock().await;
+        let subject = Subject::Task(id.to_owned());
+        let count = watched.get(&subject).copied().unwrap_or_default();
+        let now = if begins { count + 1 } else { count.saturating_sub(1) };
+        if (count == 0) != (now == 0) {
+            wire.watch(&subject, begins);
+        }
+        match now {
+            0 => drop(watched.remove(&subject)),
+            now => drop(watched.insert(subject, now)),
+        }
     }
 
     pub(crate) fn greeting(&self) -> &Greeting {
@@ -213,7 +230,8 @@ impl UpstreamSession {
     /// client's own of what no request asked for. Ends with the session.
     pub(crate) fn listen(&self) -> Option<oneshot::Receiver<()>> {
         let asks = self.own.is_some() && self.era == ProtocolEra::Legacy;
-        let wanted = self.greeting.announces_changes || self.greeting.offers.subscriptions || asks;
+        let Greeting { announces_changes, offers, .. } = &self.greeting;
+        let wanted = *announces_changes || offers.subscriptions || offers.tasks || asks;
         if let (Wire::Http(wire), true) = (&self.wire, wanted) {
             return Some(wire.listen(self.stop.child_token()));
         }

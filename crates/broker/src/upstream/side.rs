@@ -44,13 +44,62 @@ pub struct Side {
     pub audience: Arc<str>,
     /// What it wants belongs to a session of the legacy generation, which must then be its own.
     pub wants_session: bool,
-    /// It knows tasks of the newer generation.
+    /// The call may go on as a task.
     pub knows_tasks: bool,
+    /// What an upstream of the older generation is told of the task that the call is to be: its `task`, as JSON.
+    pub task: Option<Box<RawValue>>,
+    /// The task that this is about, for what is asked of the client.
+    pub related: Option<RelatedTask>,
     /// The client is of the older generation: an upstream that speaks both is spoken to in that one.
     pub is_legacy: bool,
 }
 
+/// What begins to relate a message to a task of the older generation (2025-11-25, tasks: related task metadata).
+const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+
+/// A task as each side of us calls it.
+#[derive(Debug, Clone)]
+pub struct RelatedTask {
+    pub here: Box<str>,
+    /// Where its upstream relates messages to it, too.
+    pub upstream: Option<Box<str>>,
+}
+
+/// A message's parameters or its result with the task that it is about, by this name.
+pub(crate) fn with_related_task(raw: Option<&RawValue>, id: &str) -> Option<Box<RawValue>> {
+    let raw = raw.filter(|raw| raw.get() != "null");
+    let mut members = raw.map(RawObject::parse).transpose().ok()?.unwrap_or_default();
+    let mut meta = members.get("_meta").map(RawObject::parse).transpose().ok()?.unwrap_or_default();
+    let related = RawValue::from_string(format!("{{\"taskId\":{}}}", serde_json::Value::from(id))).ok()?;
+    meta.set(RELATED_TASK, &related);
+    let written = |object: &RawObject<'_>| {
+        let mut text = Vec::new();
+        object.write(&mut text);
+        RawValue::from_string(String::from_utf8(text).ok()?).ok()
+    };
+    let meta = written(&meta)?;
+    members.set("_meta", &meta);
+    written(&members)
+}
+
 impl Side {
+    /// Of a client that hears nothing and can't be asked.
+    pub(crate) fn deaf(is_legacy: bool) -> Self {
+        Self {
+            events: mpsc::channel(1).0,
+            progress_token: None,
+            log_level: None,
+            capabilities: None,
+            meta: "".into(),
+            audience: "".into(),
+            wants_session: false,
+            knows_tasks: false,
+            task: None,
+            related: None,
+            is_legacy,
+        }
+    }
+
     /// Whether it can be asked anything.
     pub fn takes_questions(&self) -> bool {
         self.capabilities.is_some()
@@ -87,12 +136,20 @@ impl Side {
             let message = "it asks a person to open an address that is no web page".into();
             return Err(ErrorObject { code: code::INVALID_PARAMS, message, data: None });
         }
+        let params = match &self.related {
+            Some(task) => with_related_task(params.as_deref(), &task.here).or(params),
+            None => params,
+        };
         let (reply, answer) = oneshot::channel();
         let question = SideEvent::Question { method: method.into(), params, reply };
         let gone =
             || ErrorObject { code: code::INTERNAL_ERROR, message: "the client went away".into(), data: None };
         self.events.send(question).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        let answer = answer.await.map_err(|_| gone())??;
+        Ok(match self.related.as_ref().and_then(|task| task.upstream.as_deref()) {
+            Some(id) => with_related_task(Some(&answer), id).unwrap_or(answer),
+            None => answer,
+        })
     }
 
     /// `_meta` of the request with our `id`.

@@ -1,6 +1,6 @@
 //! One request to an upstream, whatever carries it.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -32,6 +32,26 @@ pub(crate) struct Ask<'a> {
     pub(crate) side: Option<&'a Side>,
 }
 
+impl Ask<'_> {
+    /// The members as the generation wants them that the wire speaks: in the older one a call says that it is to be a task.
+    pub(crate) fn members(&self, is_modern: bool) -> Cow<'_, str> {
+        match self.side.and_then(|side| side.task.as_deref()) {
+            Some(task) if !is_modern && self.method == "tools/call" => {
+                format!("{},\"task\":{}", self.members, task.get()).into()
+            }
+            _ => self.members.into(),
+        }
+    }
+}
+
+/// Something that a stream of changes tells of when it is asked to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Subject {
+    Resource(String),
+    /// By the upstream's name of it.
+    Task(String),
+}
+
 /// Headers that authenticate us, and the secrets in them, for redaction.
 #[derive(Clone, Default)]
 pub(crate) struct UpstreamAuth {
@@ -54,10 +74,15 @@ pub(crate) type RawResult = Bytes;
 
 /// The metadata of every modern request of ours.
 pub(crate) fn modern_meta() -> String {
+    modern_meta_with("{}")
+}
+
+/// The same with what its client is capable of.
+pub(crate) fn modern_meta_with(capabilities: &str) -> String {
     format!(
         "\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"{MODERN}\",\
          \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"switchboard\",\"version\":\"{}\"}},\
-         \"io.modelcontextprotocol/clientCapabilities\":{{}}}}",
+         \"io.modelcontextprotocol/clientCapabilities\":{capabilities}}}",
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -101,6 +126,8 @@ pub enum Hint {
     ResourcesChanged,
     /// The resource with this URI.
     ResourceUpdated(Box<str>),
+    /// The task that the upstream calls so.
+    TaskChanged(Box<str>),
 }
 
 /// Longest URI that is told of, in bytes: none that is longer can be asked for, and the last of them are kept.
@@ -115,6 +142,10 @@ impl Hint {
             "notifications/resources/updated" => {
                 let uri: String = RawObject::parse(params?).ok()?.read("uri")?;
                 (uri.len() <= MAX_URI).then(|| Self::ResourceUpdated(uri.into()))
+            }
+            "notifications/tasks" | "notifications/tasks/status" => {
+                let id: String = RawObject::parse(params?).ok()?.read("taskId")?;
+                Some(Self::TaskChanged(id.into()))
             }
             _ => None,
         }

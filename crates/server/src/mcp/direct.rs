@@ -10,7 +10,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use switchboard_broker::{Again, CallContext, CallFailure, Execute, Executed, Listing, Side, Via};
-use switchboard_mcp::{Era, ProtocolError, Request, TASKS, decode_header_value, names, param_values};
+use switchboard_mcp::{
+    Era, LATEST_LEGACY, ProtocolError, Request, TASKS, decode_header_value, names, param_values,
+};
 
 use super::{call, definitions, dispatch, listen, others, session, talk, tasks, waiting};
 use crate::ServerState;
@@ -41,6 +43,10 @@ pub(super) async fn serve(
             tasks::refuse_unknowing(request)?;
             talk::serve(state, context, asked, session).await
         }
+        ("tasks/get" | "tasks/result" | "tasks/cancel", Era::Legacy) => {
+            talk::serve(state, context, asked, session).await
+        }
+        ("tasks/list", Era::Legacy) => tasks::list(state, context, request, session.as_deref()).await,
         ("subscriptions/listen", Era::Modern) => listen::subscribe(state, context, asked, true).await,
         ("server/discover", Era::Modern) => {
             let mut description = description(state, context).await;
@@ -50,7 +56,11 @@ pub(super) async fn serve(
             Ok(dispatch::success(request, dispatch::discovery(description).to_string().into()))
         }
         ("initialize", Era::Legacy) => {
-            let result = dispatch::initialized(request, description(state, context).await)?;
+            let mut result = dispatch::initialized(request, description(state, context).await)?;
+            if result["protocolVersion"] == LATEST_LEGACY && state.broker.direct_offers(context).await.tasks {
+                let requests = json!({ "tools": { "call": {} } });
+                result["capabilities"]["tasks"] = json!({ "list": {}, "cancel": {}, "requests": requests });
+            }
             session::open(state, context, request, &result).await
         }
         ("ping", Era::Legacy) => Ok(dispatch::success(request, Bytes::from_static(b"{}"))),

@@ -4,6 +4,7 @@
 //! What an upstream announces is passed on to whoever may use its connection here and asked for it. A stream ends with the
 //! token it was opened with, and the number of one caller's streams is bounded.
 
+mod tasks;
 mod watched;
 
 use std::{
@@ -21,7 +22,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use switchboard_broker::{CallContext, Hint, News};
+use switchboard_broker::{CallContext, Hint, News, Side};
 use switchboard_domain::{Caller, OrganizationId};
 use switchboard_mcp::{ErrorObject, ProtocolError, Request, code};
 use tokio::{
@@ -88,6 +89,8 @@ pub(super) struct Filter {
     prompts_list_changed: bool,
     resources_list_changed: bool,
     resource_subscriptions: HashSet<String>,
+    /// Of the extension `io.modelcontextprotocol/tasks`.
+    task_ids: HashSet<String>,
 }
 
 impl Filter {
@@ -97,7 +100,7 @@ impl Filter {
             tools_list_changed: true,
             prompts_list_changed: true,
             resources_list_changed: true,
-            resource_subscriptions: HashSet::new(),
+            ..Self::default()
         }
     }
 
@@ -113,6 +116,9 @@ impl Filter {
         }
         if !self.resource_subscriptions.is_empty() {
             accepted["resourceSubscriptions"] = json!(self.resource_subscriptions);
+        }
+        if !self.task_ids.is_empty() {
+            accepted["taskIds"] = json!(self.task_ids);
         }
         accepted
     }
@@ -133,11 +139,16 @@ pub(super) async fn subscribe(
     let request: &Request<'_> = asked.request;
     state.broker.may_list(context).map_err(|error| dispatch::refused(&error))?;
     let Params { notifications: mut filter } = dispatch::read_params(request)?;
+    if !filter.task_ids.is_empty() {
+        super::tasks::refuse_unknowing(request)?;
+    }
     if !is_direct {
         // The two tools never change, and there is nothing else.
         filter = Filter::default();
     }
-    let watched = watch(state, context, &mut filter).await;
+    let mut watched = watch(state, context, &mut filter).await;
+    let side = talk::side_of(context, request, None, None).map(|(side, _)| side);
+    let begun = tasks::begin(state, context, (&mut filter, &mut watched), side.as_ref()).await;
     let id = request.id.to_string();
     let tag = format!("{{\"io.modelcontextprotocol/subscriptionId\":{id}}}");
     let ack = notification(
@@ -145,17 +156,13 @@ pub(super) async fn subscribe(
         Some(&tag),
         &format!("\"notifications\":{}", filter.acknowledged()),
     );
+    let told = begun.iter().map(|task| notification(tasks::CHANGED, Some(&tag), task));
+    let first = std::iter::once(ack).chain(told).collect();
     let last = format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\",\"_meta\":{tag}}}}}"
     );
-    let wanted = Wanted {
-        filter,
-        watched,
-        tag: Some(tag),
-        first: Some(ack),
-        last: Some(last.into()),
-        ..Wanted::default()
-    };
+    let wanted =
+        Wanted { filter, watched, side, first, tag: Some(tag), last: Some(last.into()), ..Wanted::default() };
     open(state, context, asked.parts, wanted).ok_or_else(|| too_many(state).for_request(&request.id))
 }
 
@@ -166,7 +173,8 @@ pub(super) fn of_session(
     parts: &Parts,
     (session, came_back): (Arc<LiveSession>, bool),
 ) -> Result<Response<Body>, ProtocolError> {
-    let wanted = Wanted { session: Some(session), came_back, ..Wanted::default() };
+    let side = tasks::side_of_session(context, &session);
+    let wanted = Wanted { session: Some(session), side, came_back, ..Wanted::default() };
     let opened = open(state, context, parts, wanted);
     opened.ok_or_else(|| too_many(state))
 }
@@ -177,8 +185,9 @@ struct Wanted {
     filter: Filter,
     watched: Watched,
     tag: Option<String>,
-    first: Option<Bytes>,
+    first: Vec<Bytes>,
     last: Option<Bytes>,
+    side: Option<Side>,
     session: Option<Arc<LiveSession>>,
     /// It takes up an earlier one: whatever was missed may have changed.
     came_back: bool,
@@ -204,6 +213,8 @@ struct Listener {
     tag: Option<String>,
     /// What ends the stream in good order.
     last: Option<Bytes>,
+    /// With which the client's tasks are asked about.
+    side: Option<Side>,
     session: Option<Arc<LiveSession>>,
     /// Of a session: other processes say when it watches something else.
     _of_session: Option<(OpenStream, talk::Reads)>,
@@ -222,7 +233,7 @@ struct Listener {
 
 fn open(state: &ServerState, context: &CallContext, parts: &Parts, wanted: Wanted) -> Option<Response<Body>> {
     let place = Place::take(state, context)?;
-    let Wanted { filter, watched, tag, first, last, session, came_back } = wanted;
+    let Wanted { filter, watched, tag, first, last, side, session, came_back } = wanted;
     let filter = if session.is_some() { Filter::of_session() } else { filter };
     let mut listener = Listener {
         place: 0,
@@ -232,6 +243,7 @@ fn open(state: &ServerState, context: &CallContext, parts: &Parts, wanted: Wante
         filter,
         tag,
         last,
+        side,
         _of_session: session.as_ref().map(|session| {
             (OpenStream::of(session), talk::Reads::begin(state, context.principal.organization))
         }),
@@ -272,9 +284,15 @@ impl Listener {
             let session = self.session.clone();
             tokio::select! {
                 news = self.news.recv() => match news {
+                    Ok(News { connection, what: Hint::TaskChanged(id), .. }) => {
+                        self.task_changed(connection, &id).await;
+                    }
                     Ok(news) => self.heard(&news),
                     // Whoever missed something looks again at everything.
-                    Err(RecvError::Lagged(_)) => self.all_may_have_changed(),
+                    Err(RecvError::Lagged(_)) => {
+                        self.all_may_have_changed();
+                        self.all_tasks_may_have_changed().await;
+                    }
                     Err(RecvError::Closed) => self.over = true,
                 },
                 () = async {
@@ -348,7 +366,7 @@ impl Listener {
                     self.say("notifications/resources/updated", &uri);
                 }
             }
-            Hint::ToolsChanged | Hint::PromptsChanged | Hint::ResourcesChanged => {}
+            Hint::ToolsChanged | Hint::PromptsChanged | Hint::ResourcesChanged | Hint::TaskChanged(_) => {}
         }
     }
 

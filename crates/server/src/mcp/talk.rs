@@ -36,7 +36,7 @@ use super::{
 };
 use crate::ServerState;
 
-pub(super) use client_side::questions_of;
+pub(super) use client_side::{questions_of, side as side_of};
 use conversation::{Conversation, Step};
 use flow::Flows;
 pub(super) use flow::{take_up, write};
@@ -80,7 +80,8 @@ pub(super) async fn serve(
         let speaker = speaker(state, context, asked, session);
         return Ok(waiting::go_on(speaker, again).await);
     }
-    let Some((side, events)) = client_side::side(context, request, session.as_deref()) else {
+    let task = tasks::asked_for(state, context, request).await;
+    let Some((side, events)) = client_side::side(context, request, session.as_deref(), task) else {
         let work = run(state, context, request, &asked.parts.headers, None);
         let outcome = match session.as_ref().map(|session| session.running(state, &request.id)) {
             None => work.await?,
@@ -132,7 +133,9 @@ async fn run(
             direct::run(state, context, request, headers, side).await
         }
         "tools/call" => call::run_listened(state, context, request, side.as_ref()).await,
-        "tasks/get" | "tasks/update" | "tasks/cancel" => tasks::run(state, context, request, side).await,
+        "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => {
+            tasks::run(state, context, request, side).await
+        }
         _ => others::run(state, context, request, side).await,
     }
 }

@@ -63,6 +63,7 @@ mod strangers;
 mod support;
 mod surfaces;
 mod tasks;
+mod tasks_of_both;
 mod upstream_token_processes;
 mod upstream_tokens;
 mod upstreams;

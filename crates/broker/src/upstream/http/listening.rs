@@ -8,11 +8,17 @@ use std::{
 use bytes::Bytes;
 use http::{Method, header};
 use switchboard_egress::{Deadlines, EgressError, Response};
-use switchboard_mcp::{Incoming, SseDecoder, parse_upstream};
+use switchboard_mcp::{Incoming, SseDecoder, TASKS, parse_upstream};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{super::side::Asked, super::wire::params, Ask, HttpWire};
+use super::{
+    super::{
+        side::Asked,
+        wire::{modern_meta_with, params},
+    },
+    Ask, HttpWire, Subject,
+};
 
 /// Between two tries of a listening stream that ended.
 const LISTEN_AGAIN: Duration = Duration::from_secs(30);
@@ -102,17 +108,31 @@ impl HttpWire {
         }
     }
 
-    /// What the modern generation is asked to tell of.
-    fn wanted_changes(&self) -> String {
+    /// What the modern generation is asked to tell of, and the metadata of that request.
+    fn wanted_changes(&self) -> (String, String) {
         let watched = self.watched.borrow();
-        let resources = match watched.is_empty() {
-            true => String::new(),
-            false => format!(",\"resourceSubscriptions\":{}", serde_json::json!(*watched)),
-        };
-        format!(
+        let (mut resources, mut tasks) = (Vec::new(), Vec::new());
+        for subject in &*watched {
+            match subject {
+                Subject::Resource(uri) => resources.push(uri),
+                Subject::Task(id) => tasks.push(id),
+            }
+        }
+        let mut further = String::new();
+        for (name, subjects) in [("resourceSubscriptions", resources), ("taskIds", tasks.clone())] {
+            if !subjects.is_empty() {
+                further.push_str(&format!(",\"{name}\":{}", serde_json::json!(subjects)));
+            }
+        }
+        let members = format!(
             "\"notifications\":{{\"toolsListChanged\":true,\"promptsListChanged\":true,\
-             \"resourcesListChanged\":true{resources}}}"
-        )
+             \"resourcesListChanged\":true{further}}}"
+        );
+        let meta = match tasks.is_empty() {
+            true => self.modern_meta.clone(),
+            false => modern_meta_with(&format!("{{\"extensions\":{{\"{TASKS}\":{{}}}}}}")),
+        };
+        (members, meta)
     }
 
     fn listening(&self) -> Ask<'static> {
@@ -135,7 +155,8 @@ impl HttpWire {
         let is_modern = self.legacy.read().is_none();
         let (method, body) = if is_modern {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            let params = params(&self.wanted_changes(), Some(&self.modern_meta));
+            let (members, meta) = self.wanted_changes();
+            let params = params(&members, Some(&meta));
             (Method::POST, switchboard_mcp::request(id, listen.method, params.as_deref()))
         } else {
             (Method::GET, Bytes::new())

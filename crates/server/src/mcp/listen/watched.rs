@@ -15,7 +15,7 @@ use std::{
 use axum::{body::Body, http::Response};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use switchboard_broker::{CallContext, MOST_WATCHED};
+use switchboard_broker::{CallContext, MOST_WATCHED, TaskStep};
 use switchboard_mcp::{ProtocolError, RawObject, Request};
 use tokio::sync::Notify;
 
@@ -34,7 +34,7 @@ pub(super) async fn watch(state: &ServerState, context: &CallContext, filter: &m
         }
     }
     filter.resource_subscriptions = accepted;
-    Watched { whose: Some((state.clone(), context.clone())), resources }
+    Watched::of(state, context, resources)
 }
 
 /// `resources/subscribe`. Nobody tells a client without a session: its wish ends with the answer.
@@ -47,7 +47,7 @@ pub(in crate::mcp) async fn subscribe(
     let outcome = others::run(state, context, request, None).await?;
     if let (Some(uri), Ok(_)) = (uri_of(request), &outcome) {
         let resources = state.broker.direct_resource(context, &uri).into_iter().collect();
-        let watched = Watched { whose: Some((state.clone(), context.clone())), resources };
+        let watched = Watched::of(state, context, resources);
         if let Some(session) = session {
             let kept = state.broker.keep_watched(&session.stored(), &uri).await;
             if !kept.map_err(|error| dispatch::refused(&error))? {
@@ -107,8 +107,7 @@ pub(super) async fn take_over(state: ServerState, context: Arc<CallContext>, ses
     for uri in wanted.into_iter().filter(|uri| !watched.contains(uri)) {
         let Some(capability) = state.broker.direct_resource(&context, &uri) else { continue };
         if state.broker.watch_resource(&context, &capability, true).await.is_ok() {
-            let whose = Some((state.clone(), CallContext::clone(&context)));
-            drop(session.watching.begin(uri, Watched { whose, resources: vec![capability] }));
+            drop(session.watching.begin(uri, Watched::of(&state, &context, vec![capability])));
         }
     }
 }
@@ -166,11 +165,22 @@ impl Drop for OpenStream {
     }
 }
 
-/// Resources that somebody watches; no longer when it is dropped.
+/// Resources and tasks that somebody watches; no longer when it is dropped.
 #[derive(Default)]
 pub(in crate::mcp) struct Watched {
     whose: Option<(ServerState, CallContext)>,
     resources: Vec<Box<str>>,
+    tasks: Vec<String>,
+}
+
+impl Watched {
+    fn of(state: &ServerState, context: &CallContext, resources: Vec<Box<str>>) -> Self {
+        Self { whose: Some((state.clone(), context.clone())), resources, tasks: Vec::new() }
+    }
+
+    pub(super) fn hear_of(&mut self, task: &str) {
+        self.tasks.push(task.to_owned());
+    }
 }
 
 impl std::fmt::Debug for Watched {
@@ -181,13 +191,18 @@ impl std::fmt::Debug for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let Some((state, context)) = self.whose.take().filter(|_| !self.resources.is_empty()) else { return };
+        let (resources, tasks) = (std::mem::take(&mut self.resources), std::mem::take(&mut self.tasks));
+        let is_none = resources.is_empty() && tasks.is_empty();
+        let Some((state, context)) = self.whose.take().filter(|_| !is_none) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let resources = std::mem::take(&mut self.resources);
         runtime.spawn(async move {
             for capability in resources {
                 // A resource that may no longer be watched is not watched either.
                 let _ = state.broker.watch_resource(&context, &capability, false).await;
+            }
+            for task in tasks {
+                let over = TaskStep::Listen { begins: false };
+                let _ = state.broker.ask_about_task(&context, &task, over, None).await;
             }
         });
     }

@@ -16,11 +16,12 @@ const LEVEL: usize = 16;
 /// Events that wait for a client that reads slowly.
 const QUEUE: usize = 64;
 
-/// What the client told of itself; `None` when it hears nothing and can't be asked: then nothing of this is used.
+/// What the client told of itself, and the `task` that it wants its call to be (2025-11-25); `None` when it hears nothing and can't be asked: then nothing of this is used.
 pub(super) fn side(
     context: &CallContext,
     request: &Request<'_>,
     session: Option<&LiveSession>,
+    task: Option<Box<RawValue>>,
 ) -> Option<(Side, mpsc::Receiver<SideEvent>)> {
     let params = request.params.and_then(|params| RawObject::parse(params).ok());
     let meta = params.as_ref().and_then(|params| params.get("_meta"));
@@ -42,7 +43,10 @@ pub(super) fn side(
         further.push_str(&format!("{comma}{}:{}", serde_json::Value::from(name), value.get()));
     }
     let wants_session = capabilities.is_some() || log_level.is_some();
-    let knows_tasks = context.era == Era::Modern && switchboard_mcp::knows_tasks(request.params);
+    let knows_tasks = match context.era {
+        Era::Modern => switchboard_mcp::knows_tasks(request.params),
+        Era::Legacy => task.is_some(),
+    };
     if progress_token.is_none() && !wants_session && !knows_tasks && further.is_empty() {
         return None;
     }
@@ -66,6 +70,8 @@ pub(super) fn side(
         audience,
         wants_session,
         knows_tasks,
+        task,
+        related: None,
         is_legacy: context.era == Era::Legacy,
     };
     Some((side, receiver))

@@ -2,6 +2,7 @@
 //!
 //! A check is the only thing that makes a connection `connected`: nothing is green that was not tried.
 
+mod transport;
 mod verdict;
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +25,8 @@ use crate::{
     snapshot::Known,
     upstream::{Proof, UpstreamAuth, UpstreamError, UpstreamSession},
 };
+
+pub(crate) use transport::speaks_otherwise;
 
 /// Why a connection could not even be checked.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +85,12 @@ impl Broker {
             return Ok(self.check_without_tokens(&known.connection).await?);
         }
         let outcome = self.try_out(known, &mut info).await;
+        let moved = self.try_other_transport(known, &mut info, &outcome).await?;
+        let (known, outcome) = match moved {
+            Some((moved, passed)) => (moved, Ok(passed)),
+            None => (known.clone(), outcome),
+        };
+        let known = &known;
         let info = info.as_ref();
         let elapsed = started.elapsed();
         let (status, diagnosis) = self.judge(&known.connection, &outcome, elapsed);

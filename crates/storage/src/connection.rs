@@ -64,6 +64,7 @@ statements! {
     /// Which lists beside the tools were read at least once.
     LISTED = "SELECT prompts_listed, resources_listed FROM connection WHERE organization_id = $1 AND id = $2";
     SET_LISTED = "UPDATE connection SET prompts_listed = $3, resources_listed = $4 WHERE organization_id = $1 AND id = $2";
+    SET_TRANSPORT = "UPDATE connection SET transport = $3, era = NULL WHERE organization_id = $1 AND id = $2";
     SET_ERA = "UPDATE connection SET era = $3, instructions = $4 WHERE organization_id = $1 AND id = $2";
     DELETE = "DELETE FROM connection WHERE organization_id = $1 AND id = $2";
 }
@@ -393,6 +394,17 @@ impl Connections<'_> {
     ) -> Result<bool, StorageError> {
         let (org, id) = (organization.as_uuid(), id.as_uuid());
         Ok(execute!(self.tx, SET_ERA, org, id, era.as_str(), instructions.map(text))? == 1)
+    }
+
+    /// How it is reached from now on; in which generation has to be found out.
+    pub async fn set_transport(
+        self,
+        organization: OrganizationId,
+        id: ConnectionId,
+        transport: Transport,
+    ) -> Result<(), StorageError> {
+        execute!(self.tx, SET_TRANSPORT, organization.as_uuid(), id.as_uuid(), transport.as_str())?;
+        self.tx.raise_version(organization).await
     }
 
     /// Whether its prompts, and its resources, were ever listed.

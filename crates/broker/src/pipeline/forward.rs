@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Broker, CallContext, Execute, Executed, Via,
-    check::lacking_scopes,
+    check::{lacking_scopes, speaks_otherwise},
     credentials::{CredentialError, renews},
     redact::{redact, redact_text},
     snapshot::Known,
@@ -310,6 +310,10 @@ impl Broker {
                     ) =>
             {
                 tracing::warn!(connection = %known.connection.slug, %error, "a call did not get there");
+                self.refresh_soon(known.connection.organization, known.connection.id);
+            }
+            // It answers otherwise than it did: see whether it is reached another way now.
+            error @ UpstreamError::Http { .. } if speaks_otherwise(error) => {
                 self.refresh_soon(known.connection.organization, known.connection.id);
             }
             // Unknown tool: the catalogue is behind; look again in the background.

@@ -70,6 +70,24 @@ on_both! {
         app.stop().await;
     }
 
+    async fn a_server_that_moved_to_another_transport_is_found_again(database) {
+        let app = App::start(database.db.clone()).await;
+        let client = owner(&app).await;
+        let upstream = ReferenceUpstream::start().await;
+        let id = app.add_with("moved", &upstream.url(), |connection| connection.transport = Transport::Sse).await;
+        app.grant_everyone(id).await;
+        let diagnosis = app.broker.check(app.organization, id, None).await.unwrap();
+        assert_eq!(diagnosis.reached, Some(Stage::Tools), "{diagnosis:?}");
+        let transport = async || {
+            let mut tx = app.db.single().await.unwrap();
+            tx.connections().find(app.organization, id).await.unwrap().unwrap().transport
+        };
+        assert_eq!(transport().await, Transport::StreamableHttp);
+        let done = client.execute("moved.echo", json!({ "text": "hi" })).await;
+        assert_ne!(done["isError"], true, "{done}");
+        app.stop().await;
+    }
+
     async fn a_session_that_the_upstream_ended_is_opened_anew_and_nothing_runs_twice(database) {
         let app = App::start(database.db.clone()).await;
         let upstream = ScriptedUpstream::start(Script::new().speaks(Eras::Legacy)).await;

@@ -398,7 +398,7 @@ impl Broker {
                 self.0.direct_items.invalidate_all();
                 self.refresh_soon(news.organization, news.connection);
             }
-            Hint::ResourceUpdated(_) => {}
+            Hint::ResourceUpdated(_) | Hint::TaskChanged(_) => {}
         }
         // Nobody listening is fine.
         let _ = self.0.news.send(news);

@@ -240,11 +240,11 @@ async fn at_legacy(broker: &Broker, way: &Way<'_>, task: &TaskUnderway) -> Resul
             let raw: Box<RawValue> = serde_json::from_slice(&result)
                 .map_err(|error| UpstreamError::Protocol(format!("its result can't be read: {error}")))?;
             let result = result_of(&raw, task.id);
-            let state = Task { status: Status::Completed, ..state };
+            let state = state.now(Status::Completed);
             Ok(state.result(Era::Modern, &format!("\"result\":{}", text_of(&result))))
         }
         Err(UpstreamError::Rpc(error)) => {
-            let state = Task { status: Status::Failed, ..state };
+            let state = state.now(Status::Failed);
             let error = serde_json::to_string(&error).unwrap_or_else(|_| "{}".into());
             Ok(state.result(Era::Modern, &format!("\"error\":{error}")))
         }

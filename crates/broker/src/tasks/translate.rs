@@ -98,6 +98,10 @@ impl Task {
         }
     }
 
+    pub(crate) fn now(self, status: Status) -> Self {
+        Self { status, ..self }
+    }
+
     /// What it is to a client of this generation, given whether its result says `isError`.
     pub(crate) fn ended(self, era: Era, is_error: bool) -> Self {
         let status = match (era, self.status, is_error) {

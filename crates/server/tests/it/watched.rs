@@ -159,6 +159,9 @@ async fn told_elsewhere(one: App, two: App, eras: Eras) {
     until(1).await;
     let mut stream = at_two.stream(Method::GET, session.clone(), "").await;
     until(2).await;
+    while upstream.open_streams() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     upstream.push(&updated("file:///other"));
     upstream.push(&updated("file:///notes"));
     let heard = stream.next().await.unwrap();

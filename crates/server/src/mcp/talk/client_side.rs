@@ -17,7 +17,7 @@ const LEVEL: usize = 16;
 const QUEUE: usize = 64;
 
 /// What the client told of itself, and the `task` that it wants its call to be (2025-11-25); `None` when it hears nothing and can't be asked: then nothing of this is used.
-pub(super) fn side(
+pub(in crate::mcp) fn side(
     context: &CallContext,
     request: &Request<'_>,
     session: Option<&LiveSession>,

@@ -11,7 +11,7 @@ use switchboard_testkit::{
     upstream::{Answer, Eras, Script, ScriptedUpstream},
 };
 
-use crate::support::{READ_WRITE, json_headers};
+use crate::support::{READ_WRITE, events, json_headers};
 
 fn script(eras: Eras) -> Script {
     let common = json!({ "ttlMs": 0, "cacheScope": "private", "resultType": "complete" });
@@ -126,6 +126,20 @@ async fn ask(client: &McpClient, session: &HeaderMap, method: &str, uri: &str) -
     client.send(Method::POST, session.clone(), body.to_string()).await.json()
 }
 
+/// The resource that the next message is about; what the upstream says is said again until somebody hears it.
+async fn told(upstream: &ScriptedUpstream, stream: &mut McpStream, message: &Value) -> Value {
+    upstream.push(message);
+    let mut next = std::pin::pin!(stream.next());
+    loop {
+        tokio::select! {
+            heard = &mut next => return heard.unwrap()["params"]["uri"].clone(),
+            () = tokio::time::sleep(std::time::Duration::from_secs(2)) => {
+                upstream.push(message);
+            }
+        }
+    }
+}
+
 /// What a session watches is told of by the process that has its stream.
 async fn told_elsewhere(one: App, two: App, eras: Eras) {
     let upstream = ScriptedUpstream::start(script(eras)).await;
@@ -162,10 +176,13 @@ async fn told_elsewhere(one: App, two: App, eras: Eras) {
     while upstream.open_streams() < 2 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    // It counts from when the upstream has said yes.
+    while events(&two, "resource.subscribe").await.len() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     upstream.push(&updated("file:///other"));
-    upstream.push(&updated("file:///notes"));
-    let heard = stream.next().await.unwrap();
-    assert_eq!(heard["params"]["uri"], "file:///notes", "{heard}");
+    assert_eq!(told(&upstream, &mut stream, &updated("file:///notes")).await, "file:///notes");
+
     assert!(ask(&at_one, &session, "resources/unsubscribe", "file:///notes").await["error"].is_null());
     assert!(ask(&at_one, &session, "resources/subscribe", "file:///made").await["error"].is_null());
     let other_is_watched = || match eras {
@@ -194,12 +211,11 @@ async fn told_elsewhere(one: App, two: App, eras: Eras) {
     while !other_is_watched() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    upstream.push(&updated("file:///notes"));
-    while upstream.push(&updated("file:///made")) == 0 {
+    while events(&two, "resource.subscribe").await.len() < 4 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let heard = stream.next().await.unwrap();
-    assert_eq!(heard["params"]["uri"], "file:///made", "{heard}");
+    upstream.push(&updated("file:///notes"));
+    assert_eq!(told(&upstream, &mut stream, &updated("file:///made")).await, "file:///made");
 
     // Nobody else's session says anything of it, and what ends takes along what it watched.
     let other = one.member("ana@example.test", switchboard_domain::Role::Member).await;

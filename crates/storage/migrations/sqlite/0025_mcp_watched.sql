@@ -5,4 +5,4 @@ CREATE TABLE mcp_watched (
     session_hash BLOB NOT NULL,
     uri TEXT NOT NULL,
     PRIMARY KEY (organization_id, session_hash, uri)
-);
+) STRICT;

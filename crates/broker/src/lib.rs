@@ -180,6 +180,7 @@ struct Inner {
     public_url: Url,
     /// Sums of the calls of hours that are over.
     counted_calls: manage::CountedCalls,
+    counted_days: manage::CountedDays,
     /// Sign-ins of AI clients that have not ended in a token.
     attempts: attempts::Attempts,
     stop: CancellationToken,
@@ -242,6 +243,7 @@ impl Broker {
             connect: options.connect,
             public_url: options.public_url,
             counted_calls: manage::CountedCalls::default(),
+            counted_days: manage::CountedDays::default(),
             attempts: attempts::Attempts::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -459,6 +461,10 @@ impl Broker {
 
     pub(crate) fn counts(&self) -> &usage::Counts {
         &self.0.counts
+    }
+
+    pub(crate) fn counted_days(&self) -> &manage::CountedDays {
+        &self.0.counted_days
     }
 
     pub(crate) fn direct_items_kept(&self) -> &direct::KeptItems {

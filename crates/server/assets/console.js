@@ -39,8 +39,8 @@
   };
 
   const signIn = async (event) => {
-    const anchor = event.currentTarget;
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const anchor = event.target.closest("a[data-sign-in]");
+    if (!anchor || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     if (anchor.ariaBusy === "true") return;
     anchor.ariaBusy = "true";
@@ -64,14 +64,15 @@
     }
     anchor.ariaBusy = null;
   };
-  for (const anchor of document.querySelectorAll("a[data-sign-in]")) anchor.addEventListener("click", signIn);
+  // Rows come and go as the list is filtered.
+  document.addEventListener("click", signIn);
 
   const watch = (row) => {
     const id = row.dataset.busy;
     let first;
     const until = Date.now() + 90_000;
     const timer = setInterval(async () => {
-      if (Date.now() > until) return clearInterval(timer);
+      if (Date.now() > until || !row.isConnected) return clearInterval(timer);
       const { status, checked_at: at } = await ask(`/connections/${id}`).catch(() => ({}));
       const now = `${status} ${at}`;
       first ??= now;
@@ -79,5 +80,7 @@
       if (over || now !== first) { clearInterval(timer); if (pending.size === 0) location.reload(); }
     }, 1500);
   };
-  for (const row of document.querySelectorAll("[data-busy]")) watch(row);
+  const watchAll = () => document.querySelectorAll("[data-busy]").forEach(watch);
+  watchAll();
+  document.body.addEventListener("htmx:afterSwap", watchAll);
 })();

@@ -97,17 +97,25 @@ statements! {
     /// Per writer, its last entry: what a signed head covers. Goes from writer to writer in the index, however long their
     /// chains are.
     HEADS = "WITH RECURSIVE w (id) AS (SELECT (SELECT a.writer_id FROM audit_entry a WHERE a.organization_id = $1 ORDER BY a.writer_id LIMIT 1) UNION ALL SELECT (SELECT b.writer_id FROM audit_entry b WHERE b.organization_id = $1 AND b.writer_id > w.id ORDER BY b.writer_id LIMIT 1) FROM w WHERE w.id IS NOT NULL) SELECT w.id, e.seq, e.hash FROM w JOIN audit_entry e ON e.organization_id = $1 AND e.writer_id = w.id AND e.seq = (SELECT l.seq FROM audit_entry l WHERE l.organization_id = $1 AND l.writer_id = w.id ORDER BY l.seq DESC LIMIT 1) ORDER BY w.id";
-    PAGE = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND (at, writer_id, seq) < ($4, $5, $6) AND (CAST($7 AS TEXT) IS NULL OR actor = $7) AND (CAST($8 AS TEXT) IS NULL OR action = $8) AND (CAST($9 AS TEXT) IS NULL OR target = $9) AND (CAST($10 AS TEXT) IS NULL OR outcome = $10) AND (CAST($11 AS TEXT) IS NULL OR call_id = $11) AND (CAST($13 AS TEXT) IS NULL OR phase <> $13) ORDER BY at DESC, writer_id DESC, seq DESC LIMIT $12";
     /// Calls that ended since an instant, by hour (hours since 1970-01-01) and outcome.
-    CALLS_BY_HOUR = "SELECT at / 3600000000 AS hour, outcome, count(*) AS calls FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND action = 'capability.execute' AND phase = 'completed' GROUP BY at / 3600000000, outcome";
-    ANY_CALL = "SELECT 1 FROM audit_entry WHERE organization_id = $1 AND action = 'capability.execute' AND phase = 'completed' LIMIT 1";
+    CALLS_BY_HOUR = {
+        sqlite: "SELECT at / 3600000000 AS hour, outcome, count(*) AS calls FROM audit_entry INDEXED BY audit_entry_of_calls WHERE organization_id = $1 AND at >= $2 AND action = 'capability.execute' AND phase = 'completed' GROUP BY at / 3600000000, outcome",
+        postgres: "SELECT at / 3600000000 AS hour, outcome, count(*) AS calls FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND action = 'capability.execute' AND phase = 'completed' GROUP BY at / 3600000000, outcome"
+    };
+    ANY_CALL = {
+        sqlite: "SELECT 1 FROM audit_entry INDEXED BY audit_entry_of_calls WHERE organization_id = $1 AND action = 'capability.execute' AND phase = 'completed' LIMIT 1",
+        postgres: "SELECT 1 FROM audit_entry WHERE organization_id = $1 AND action = 'capability.execute' AND phase = 'completed' LIMIT 1"
+    };
     /// The newest calls of one connection: their targets begin with its name and a dot.
-    CALLS_OF = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND action = 'capability.execute' AND phase = 'completed' AND substr(target, 1, length($4)) = $4 AND (CAST($5 AS TEXT) IS NULL OR actor = $5) AND (CAST($6 AS TEXT) IS NULL OR outcome = $6) ORDER BY at DESC LIMIT $7";
+    CALLS_OF = {
+        sqlite: "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry INDEXED BY audit_entry_of_calls WHERE organization_id = $1 AND at >= $2 AND at < $3 AND action = 'capability.execute' AND phase = 'completed' AND substr(target, 1, length($4)) = $4 AND (CAST($5 AS TEXT) IS NULL OR actor = $5) AND (CAST($6 AS TEXT) IS NULL OR outcome = $6) ORDER BY at DESC LIMIT $7",
+        postgres: "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND action = 'capability.execute' AND phase = 'completed' AND substr(target, 1, length($4)) = $4 AND (CAST($5 AS TEXT) IS NULL OR actor = $5) AND (CAST($6 AS TEXT) IS NULL OR outcome = $6) ORDER BY at DESC LIMIT $7"
+    };
     CHAIN = "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry WHERE organization_id = $1 AND writer_id = $2 AND seq > $3 ORDER BY seq LIMIT $4";
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(crate) struct Row {
     organization_id: Uuid,
     writer_id: Uuid,
     seq: i64,
@@ -251,7 +259,7 @@ impl Tx {
 /// See [`Tx::audit`].
 #[derive(Debug)]
 pub struct Audit<'t> {
-    tx: &'t mut Tx,
+    pub(crate) tx: &'t mut Tx,
 }
 
 impl Audit<'_> {
@@ -286,40 +294,6 @@ impl Audit<'_> {
             .into_iter()
             .map(|(writer, seq, hash)| Ok((WriterId::from_uuid(writer), seq, digest(&hash, "audit hash")?)))
             .collect()
-    }
-
-    /// Newest first, at most `limit`; the last one's [`AuditCursor`] continues.
-    pub async fn page(
-        self,
-        organization: OrganizationId,
-        filter: &AuditFilter,
-        limit: u32,
-    ) -> Result<Vec<AuditEntry>, StorageError> {
-        let after = filter.after.unwrap_or(AuditCursor {
-            at: Timestamp::from_micros(i64::MAX),
-            writer: WriterId::from_uuid(Uuid::max()),
-            seq: i64::MAX,
-        });
-        fetch_all!(
-            self.tx,
-            PAGE => Row,
-            organization.as_uuid(),
-            filter.from.map_or(i64::MIN, Timestamp::as_micros),
-            filter.to.map_or(i64::MAX, Timestamp::as_micros),
-            after.at.as_micros(),
-            after.writer.as_uuid(),
-            after.seq,
-            filter.actor.as_deref().map(text),
-            filter.action.as_deref().map(text),
-            filter.target.as_deref().map(text),
-            filter.outcome.map(AuditOutcome::as_str),
-            filter.call_id.as_deref().map(text),
-            i64::from(limit),
-            filter.without_starts.then_some(AuditPhase::Started.as_str()),
-        )?
-        .into_iter()
-        .map(Row::try_into)
-        .collect()
     }
 
     /// Calls that ended since an instant, by hour and outcome.

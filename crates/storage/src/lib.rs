@@ -12,6 +12,7 @@ mod allowed_client;
 mod approval;
 mod audit;
 mod audit_head;
+mod audit_page;
 mod capability;
 mod changes;
 mod connection;
@@ -128,6 +129,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         approval::ALL,
         audit::ALL,
         audit_head::ALL,
+        audit_page::ALL,
         capability::ALL,
         connection::ALL,
         connection_key::ALL,

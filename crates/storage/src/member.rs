@@ -59,6 +59,11 @@ statements! {
     FIND_BY_EMAIL = "SELECT organization_id, id, email, display_name, role, status, created_at, updated_at FROM member WHERE organization_id = $1 AND email_key = $2";
     /// Sign-in starts with an address alone: a person picks one of their organizations afterwards.
     FIND_EVERYWHERE = "SELECT organization_id, id, email, display_name, role, status, created_at, updated_at FROM member WHERE email_key = $1 ORDER BY created_at, id";
+    /// Of many in one turn.
+    FIND_ALL = {
+        sqlite: "SELECT organization_id, id, email, display_name, role, status, created_at, updated_at FROM member WHERE organization_id = $1 AND id IN (SELECT unhex(value) FROM json_each($2)) ORDER BY email_key",
+        postgres: "SELECT organization_id, id, email, display_name, role, status, created_at, updated_at FROM member WHERE organization_id = $1 AND id IN (SELECT value::uuid FROM json_array_elements_text($2::json)) ORDER BY email_key"
+    };
     LIST = "SELECT organization_id, id, email, display_name, role, status, created_at, updated_at FROM member WHERE organization_id = $1 AND email_key > $2 AND status <> 'removed' ORDER BY email_key LIMIT $3";
     COUNT_OWNERS = "SELECT count(*) FROM member WHERE organization_id = $1 AND role = 'owner' AND status = 'active'";
     /// Whether the first start's setup link is still needed, before any organization is named.
@@ -147,6 +152,20 @@ impl Members<'_> {
         fetch_optional!(self.tx, FIND => MemberRow, organization.as_uuid(), id.as_uuid())?
             .map(MemberRow::try_into)
             .transpose()
+    }
+
+    /// Those of them that are known, by address; removed ones too.
+    pub async fn find_all(
+        self,
+        organization: OrganizationId,
+        ids: &[MemberId],
+    ) -> Result<Vec<Member>, StorageError> {
+        let ids: Vec<String> = ids.iter().map(|id| id.as_uuid().simple().to_string()).collect();
+        let ids = serde_json::to_string(&ids).map_err(|_| StorageError::Unreadable("member id"))?;
+        fetch_all!(self.tx, FIND_ALL => MemberRow, organization.as_uuid(), &ids)?
+            .into_iter()
+            .map(MemberRow::try_into)
+            .collect()
     }
 
     pub async fn find_by_email(

@@ -34,7 +34,7 @@ macro_rules! statements {
         /// Every statement of this module.
         pub(crate) const ALL: &[crate::statement::Statement] = &[$($name),*];
     };
-    (@one $name:ident { sqlite: $sqlite:literal, postgres: $postgres:literal $(,)? }) => {
+    (@one $name:ident { sqlite: $sqlite:expr, postgres: $postgres:expr $(,)? }) => {
         crate::statement::Statement {
             name: concat!(module_path!(), "::", stringify!($name)),
             sqlite: $sqlite,

@@ -31,6 +31,11 @@ statements! {
     ADD_MEMBER = "INSERT INTO team_member (organization_id, team_id, member_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     REMOVE_MEMBER = "DELETE FROM team_member WHERE organization_id = $1 AND team_id = $2 AND member_id = $3";
     OF_MEMBER = "SELECT team_id FROM team_member WHERE organization_id = $1 AND member_id = $2 ORDER BY team_id";
+    /// Of many in one turn.
+    OF_MEMBERS = {
+        sqlite: "SELECT member_id, team_id FROM team_member WHERE organization_id = $1 AND member_id IN (SELECT unhex(value) FROM json_each($2)) ORDER BY member_id, team_id",
+        postgres: "SELECT member_id, team_id FROM team_member WHERE organization_id = $1 AND member_id IN (SELECT value::uuid FROM json_array_elements_text($2::json)) ORDER BY member_id, team_id"
+    };
     MEMBERS = "SELECT member_id FROM team_member WHERE organization_id = $1 AND team_id = $2 ORDER BY member_id";
     MEMBERSHIPS = "SELECT member_id, team_id FROM team_member WHERE organization_id = $1 ORDER BY member_id, team_id";
 }
@@ -130,6 +135,19 @@ impl Teams<'_> {
     ) -> Result<Vec<MemberId>, StorageError> {
         let rows = fetch_all!(self.tx, MEMBERS => (Uuid,), organization.as_uuid(), team.as_uuid())?;
         Ok(rows.into_iter().map(|(id,)| MemberId::from_uuid(id)).collect())
+    }
+
+    /// Who of them is in which team.
+    pub async fn of_members(
+        self,
+        organization: OrganizationId,
+        members: &[MemberId],
+    ) -> Result<Vec<(MemberId, TeamId)>, StorageError> {
+        let ids: Vec<String> = members.iter().map(|id| id.as_uuid().simple().to_string()).collect();
+        let ids = serde_json::to_string(&ids).map_err(|_| StorageError::Unreadable("member id"))?;
+        let rows = fetch_all!(self.tx, OF_MEMBERS => (Uuid, Uuid), organization.as_uuid(), &ids)?;
+        let pair = |(member, team)| (MemberId::from_uuid(member), TeamId::from_uuid(team));
+        Ok(rows.into_iter().map(pair).collect())
     }
 
     /// Who is in which team, all of an organization.

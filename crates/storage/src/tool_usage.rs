@@ -17,8 +17,11 @@ pub struct ToolCount {
 }
 
 statements! {
-    /// Calls that ended since an instant, the most called tools first.
-    TOOLS = "SELECT coalesce(target, ''), outcome, count(*) FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND action = 'capability.execute' AND phase = 'completed' GROUP BY target, outcome ORDER BY count(*) DESC, target, outcome LIMIT 200";
+    /// Calls that ended in a time, the most called tools first.
+    TOOLS = {
+        sqlite: "SELECT coalesce(target, ''), outcome, count(*) FROM audit_entry INDEXED BY audit_entry_of_calls WHERE organization_id = $1 AND at >= $2 AND at < $3 AND action = 'capability.execute' AND phase = 'completed' GROUP BY target, outcome ORDER BY count(*) DESC, target, outcome LIMIT 1000",
+        postgres: "SELECT coalesce(target, ''), outcome, count(*) FROM audit_entry WHERE organization_id = $1 AND at >= $2 AND at < $3 AND action = 'capability.execute' AND phase = 'completed' GROUP BY target, outcome ORDER BY count(*) DESC, target, outcome LIMIT 1000"
+    };
 }
 
 fn outcome(text: Option<String>) -> Result<Option<AuditOutcome>, StorageError> {
@@ -29,9 +32,10 @@ impl Tx {
     pub async fn called_tools(
         &mut self,
         organization: OrganizationId,
-        since: Timestamp,
+        (since, before): (Timestamp, Timestamp),
     ) -> Result<Vec<ToolCount>, StorageError> {
-        let rows = fetch_all!(self, TOOLS => (String, Option<String>, i64), organization.as_uuid(), since.as_micros())?;
+        let (org, since, before) = (organization.as_uuid(), since.as_micros(), before.as_micros());
+        let rows = fetch_all!(self, TOOLS => (String, Option<String>, i64), org, since, before)?;
         let count = |(target, word, calls)| Ok(ToolCount { target, outcome: outcome(word)?, calls });
         rows.into_iter().map(count).collect()
     }

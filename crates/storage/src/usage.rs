@@ -73,6 +73,7 @@ statements! {
     };
     BY_CALLER = "SELECT day, caller, outcome, CAST(sum(calls) AS BIGINT), CAST(sum(request_bytes) AS BIGINT), CAST(sum(response_bytes) AS BIGINT), CAST(sum(duration_ms) AS BIGINT) FROM call_usage WHERE organization_id = $1 AND day >= $2 GROUP BY day, caller, outcome ORDER BY day DESC, caller, outcome LIMIT 100000";
     BY_CONNECTION = "SELECT day, connection, outcome, CAST(sum(calls) AS BIGINT), CAST(sum(request_bytes) AS BIGINT), CAST(sum(response_bytes) AS BIGINT), CAST(sum(duration_ms) AS BIGINT) FROM call_usage WHERE organization_id = $1 AND day >= $2 GROUP BY day, connection, outcome ORDER BY day DESC, connection, outcome LIMIT 100000";
+    BY_DAY = "SELECT day, outcome, CAST(sum(calls) AS BIGINT) FROM call_usage WHERE organization_id = $1 AND day >= $2 GROUP BY day, outcome";
     /// Calls that ran, of one caller, to one connection, or all.
     RAN = "SELECT CAST(coalesce(sum(calls), 0) AS BIGINT) FROM call_usage WHERE organization_id = $1 AND day >= $2 AND outcome <> 'refused' AND (CAST($3 AS TEXT) IS NULL OR caller = $3) AND (CAST($4 AS TEXT) IS NULL OR connection = $4)";
     FORGET = "DELETE FROM call_usage WHERE organization_id = $1 AND day < $2";
@@ -143,6 +144,20 @@ impl Usage<'_> {
                 let outcome = word(&outcome, AuditOutcome::from_word, "usage outcome")?;
                 let sum = UsageSum { calls, request_bytes, response_bytes, duration_ms };
                 Ok(UsageTotal { day, of, outcome, sum })
+            })
+            .collect()
+    }
+
+    /// All calls since a day, by day and outcome.
+    pub async fn by_day(
+        self,
+        organization: OrganizationId,
+        since: i64,
+    ) -> Result<Vec<(i64, AuditOutcome, i64)>, StorageError> {
+        let rows = fetch_all!(self.tx, BY_DAY => (i64, String, i64), organization.as_uuid(), since)?;
+        rows.into_iter()
+            .map(|(day, outcome, calls)| {
+                Ok((day, word(&outcome, AuditOutcome::from_word, "usage outcome")?, calls))
             })
             .collect()
     }

@@ -3,7 +3,10 @@
 //! Whoever asked sees what became of it; admins see all; the people that the rules name decide. A decision is made in a
 //! console session, or with a token that has the scope `api`: never with the token, or by the client, that asked.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
@@ -288,23 +291,23 @@ impl Broker {
         let mut tx = self.db().read().await?;
         let asked = found.iter().map(|found| found.approval.requested_by);
         let decided = found.iter().filter_map(|found| found.approval.decided_by).map(Caller::Member);
+        let (mut members, mut programs) = (Vec::new(), HashSet::new());
         for caller in asked.chain(decided) {
-            if names.contains_key(&caller) {
-                continue;
+            match caller {
+                Caller::Member(id) => members.push(id),
+                Caller::ServiceAccount(id) => drop(programs.insert(id)),
             }
-            let name = match caller {
-                Caller::Member(id) => tx.members().find(organization, id).await?.map(|member| {
-                    if member.display_name.is_empty() {
-                        member.email
-                    } else {
-                        format!("{} ({})", member.display_name, member.email)
-                    }
-                }),
-                Caller::ServiceAccount(id) => {
-                    tx.service_accounts().find(organization, id).await?.map(|account| account.name)
-                }
+        }
+        for member in tx.members().find_all(organization, &members).await? {
+            let name = match member.display_name.as_str() {
+                "" => member.email,
+                name => format!("{name} ({})", member.email),
             };
-            names.insert(caller, name.unwrap_or_else(|| caller.to_string()));
+            names.insert(Caller::Member(member.id), name);
+        }
+        for id in programs {
+            let found = tx.service_accounts().find(organization, id).await?;
+            names.extend(found.map(|account| (Caller::ServiceAccount(id), account.name)));
         }
         Ok(names)
     }

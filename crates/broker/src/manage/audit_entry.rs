@@ -1,6 +1,6 @@
 //! One entry of the audit log, and what the ids in entries are called by people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use switchboard_domain::{MemberId, Principal, ServiceAccountId, WriterId};
@@ -32,20 +32,16 @@ impl Broker {
     ) -> Result<BTreeMap<String, String>, Refusal> {
         let _allowed = authorize(principal, Operation::ReadAudit, Target::Organization)?;
         let organization = principal.organization;
-        let mut names = BTreeMap::new();
+        let ids: BTreeSet<String> = ids.into_iter().collect();
+        let members: Vec<MemberId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
         let mut tx = self.db().read().await?;
-        for id in ids {
-            if names.contains_key(&id) {
-                continue;
-            }
-            let name = match (id.parse::<MemberId>(), id.parse::<ServiceAccountId>()) {
-                (Ok(member), _) => tx.members().find(organization, member).await?.map(|it| it.email),
-                (_, Ok(program)) => {
-                    tx.service_accounts().find(organization, program).await?.map(|it| it.name)
-                }
-                _ => None,
-            };
-            names.extend(name.map(|name| (id, name)));
+        let mut names = BTreeMap::new();
+        for member in tx.members().find_all(organization, &members).await? {
+            names.insert(member.id.to_string(), member.email);
+        }
+        for program in ids.iter().filter_map(|id| id.parse::<ServiceAccountId>().ok()) {
+            let found = tx.service_accounts().find(organization, program).await?;
+            names.extend(found.map(|it| (program.to_string(), it.name)));
         }
         Ok(names)
     }

@@ -17,6 +17,7 @@ use super::{
     connection_oauth::ClientChange,
     connection_view::{is_read_only, origin, warnings},
     organization::{max_personal_connections, personal_connections_allowed},
+    page::is_in,
     record::Change,
 };
 use crate::{Broker, CheckError, Known, Snapshot};
@@ -46,10 +47,9 @@ pub struct ConnectionFilter {
 
 impl ConnectionFilter {
     fn admits(&self, connection: &ConnectionView) -> bool {
-        let text = self.text.as_deref().unwrap_or_default().to_lowercase();
-        let texts = [&connection.name, &connection.slug, &connection.url];
+        let texts = [connection.name.as_str(), &connection.slug, &connection.url];
         self.status.is_none_or(|status| status == connection.status)
-            && texts.iter().any(|it| it.to_lowercase().contains(&text))
+            && is_in(self.text.as_deref().unwrap_or_default(), &texts)
     }
 }
 

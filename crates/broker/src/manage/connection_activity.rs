@@ -9,8 +9,8 @@ use switchboard_storage::{AuditEntry, CallsOf};
 use super::{Operation, Refusal, Target, authorize};
 use crate::Broker;
 
-/// How far back it goes: beyond that there is the audit log.
-const LOOKS_BACK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How far back it goes: beyond that there is the audit log. What fills a page is mostly of the last days.
+const LOOKS_BACK: [Duration; 2] = [Duration::from_secs(3 * 24 * 60 * 60), Duration::from_secs(30 * 24 * 60 * 60)];
 const PAGE: usize = 50;
 
 /// Which calls.
@@ -61,16 +61,23 @@ impl Broker {
         let is_everybodys = known.connection.owner == ConnectionOwner::Organization
             && authorize(principal, Operation::ReadGrants, target).is_ok();
         let now = self.clock().now();
-        let asked = CallsOf {
-            from: now.minus(LOOKS_BACK),
+        let mut asked = CallsOf {
+            from: now,
             before: query.before.unwrap_or(Timestamp::from_micros(i64::MAX)),
             actor: (!is_everybodys).then(|| principal.caller.to_string()),
             outcome: query.outcome,
             limit: u32::try_from(PAGE + 1).unwrap_or(u32::MAX),
         };
         let prefix = known.connection.name_prefix();
-        let mut entries =
-            self.db().single().await?.audit().calls_of(principal.organization, &prefix, &asked).await?;
+        let mut entries = Vec::new();
+        for back in LOOKS_BACK {
+            asked.from = now.minus(back);
+            let mut tx = self.db().single().await?;
+            entries = tx.audit().calls_of(principal.organization, &prefix, &asked).await?;
+            if entries.len() > PAGE {
+                break;
+            }
+        }
         let more = entries.len() > PAGE;
         entries.truncate(PAGE);
         Ok(ActivityView {

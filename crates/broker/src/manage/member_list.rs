@@ -1,6 +1,6 @@
 //! Members as the console lists them: with filters, when each was last seen, and who still has to sign in where.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use switchboard_domain::{
     AuthType, Caller, ConnectionOwner, ConnectionStatus, CredentialMode, CredentialOwner, MemberId,
@@ -10,7 +10,7 @@ use switchboard_storage::{Person, PersonFilter};
 
 use super::{
     MemberView, Operation, Page, PageRequest, Refusal, StatusWord, Target, authorize, authorize::is_granted,
-    page::write_cursor, people::member_view,
+    page::write_cursor, people::{member_view, teams_of},
 };
 use crate::{
     Broker,
@@ -55,14 +55,11 @@ impl Broker {
         let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
         let mut tx = self.db().read().await?;
         let mut people = tx.people(principal.organization, &wanted, most).await?;
-        let memberships = tx.teams().memberships(principal.organization).await?;
-        drop(tx);
-        let mut teams: HashMap<MemberId, Vec<TeamId>> = HashMap::new();
-        for (member, team) in memberships {
-            teams.entry(member).or_default().push(team);
-        }
         let more = people.len() > limit;
         people.truncate(limit);
+        let ids: Vec<MemberId> = people.iter().map(|person| person.member.id).collect();
+        let mut teams = teams_of(&mut tx, principal.organization, &ids).await?;
+        drop(tx);
         let next_cursor = people.last().filter(|_| more).map(|last| write_cursor(&last.member.email));
         let snapshot = self.organization_snapshot(principal.organization)?;
         let shown = people.into_iter().map(|person| {

@@ -9,8 +9,8 @@ use switchboard_storage::{OauthClient, OauthClientKind, SeenClient, Tx};
 use switchboard_vault::{TokenKind, issue};
 
 use super::{
-    Operation, Page, PageRequest, Refusal, Target, authorize, connection_input::check_name, record::Change,
-    refusal::Violations,
+    Operation, Page, PageRequest, Refusal, Target, authorize, connection_input::check_name, page::is_in,
+    record::Change, refusal::Violations,
 };
 use crate::Broker;
 
@@ -119,9 +119,20 @@ impl Broker {
         principal: &Principal,
         page: &PageRequest,
     ) -> Result<Page<OauthClientView>, Refusal> {
+        self.find_oauth_clients(principal, "", page).await
+    }
+
+    /// Those with this text in their name or their identifier, which is an address of theirs for some.
+    pub async fn find_oauth_clients(
+        &self,
+        principal: &Principal,
+        text: &str,
+        page: &PageRequest,
+    ) -> Result<Page<OauthClientView>, Refusal> {
         let _allowed = authorize(principal, Operation::ListOauthClients, Target::Organization)?;
         let now = self.clock().now();
-        let seen = self.db().read().await?.seen_clients().list(principal.organization, now).await?;
+        let mut seen = self.db().read().await?.seen_clients().list(principal.organization, now).await?;
+        seen.retain(|seen| is_in(text, &[&seen.client.name, &seen.client.client_id]));
         let key = |seen: &SeenClient| format!("{:032x}", u128::MAX - seen.client.id.as_uuid().as_u128());
         Ok(page.cut(seen, key)?.map(OauthClientView::from))
     }

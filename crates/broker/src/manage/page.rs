@@ -66,6 +66,12 @@ pub(crate) fn write_cursor(key: &str) -> String {
     URL_SAFE_NO_PAD.encode(key)
 }
 
+/// Whether one of the texts has what is looked for in it, in any capitals.
+pub(crate) fn is_in(wanted: &str, texts: &[&str]) -> bool {
+    let wanted = wanted.trim().to_lowercase();
+    wanted.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&wanted))
+}
+
 pub(crate) fn unreadable_cursor() -> Refusal {
     Refusal::invalid(
         "invalid_cursor",

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use switchboard_domain::{Caller, MemberId, OrganizationId, Principal, Role, TeamId, Timestamp};
-use switchboard_storage::{InsertTeam, Member, MemberStatus, Team};
+use switchboard_storage::{InsertTeam, Member, MemberStatus, StorageError, Team, Tx};
 
 use super::{
     Operation, Page, PageRequest, Refusal, Target, authorize, connection_input::check_name, record::Change,
@@ -83,6 +83,33 @@ pub(super) fn member_view(member: Member, teams: Vec<TeamId>) -> MemberView {
     }
 }
 
+/// The teams of each of these members.
+pub(super) async fn teams_of(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    members: &[MemberId],
+) -> Result<HashMap<MemberId, Vec<TeamId>>, StorageError> {
+    let mut teams: HashMap<MemberId, Vec<TeamId>> = HashMap::new();
+    for (member, team) in tx.teams().of_members(organization, members).await? {
+        teams.entry(member).or_default().push(team);
+    }
+    Ok(teams)
+}
+
+async fn with_teams(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    members: Vec<Member>,
+) -> Result<Vec<MemberView>, StorageError> {
+    let ids: Vec<MemberId> = members.iter().map(|member| member.id).collect();
+    let mut teams = teams_of(tx, organization, &ids).await?;
+    let view = |member: Member| {
+        let teams = teams.remove(&member.id).unwrap_or_default();
+        member_view(member, teams)
+    };
+    Ok(members.into_iter().map(view).collect())
+}
+
 impl Broker {
     pub async fn list_members(
         &self,
@@ -94,19 +121,23 @@ impl Broker {
         let mut tx = self.db().read().await?;
         let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
         let mut members = tx.members().list(principal.organization, after.as_deref(), most).await?;
-        let memberships = tx.teams().memberships(principal.organization).await?;
-        let mut teams: HashMap<MemberId, Vec<TeamId>> = HashMap::new();
-        for (member, team) in memberships {
-            teams.entry(member).or_default().push(team);
-        }
         let more = members.len() > limit;
         members.truncate(limit);
         let next_cursor = members.last().filter(|_| more).map(|last| super::page::write_cursor(&last.email));
-        let shown = members.into_iter().map(|member| {
-            let teams = teams.remove(&member.id).unwrap_or_default();
-            member_view(member, teams)
-        });
-        Ok(Page { items: shown.collect(), next_cursor })
+        Ok(Page { items: with_teams(&mut tx, principal.organization, members).await?, next_cursor })
+    }
+
+    /// Those of them that are here, by address.
+    pub async fn read_members(
+        &self,
+        principal: &Principal,
+        ids: &[MemberId],
+    ) -> Result<Vec<MemberView>, Refusal> {
+        let _allowed = authorize(principal, Operation::ListMembers, Target::Organization)?;
+        let mut tx = self.db().read().await?;
+        let mut members = tx.members().find_all(principal.organization, ids).await?;
+        members.retain(|member| member.status != MemberStatus::Removed);
+        Ok(with_teams(&mut tx, principal.organization, members).await?)
     }
 
     pub async fn read_member(&self, principal: &Principal, id: MemberId) -> Result<MemberView, Refusal> {

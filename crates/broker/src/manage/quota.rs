@@ -49,7 +49,8 @@ impl Broker {
     async fn quotas(&self, organization: OrganizationId) -> Result<QuotasView, Refusal> {
         self.flush_counts().await?;
         let snapshot = self.snapshot(organization).ok_or_else(Refusal::unavailable)?;
-        let names = self.names(organization).await?;
+        let subjects: Vec<String> = snapshot.quotas.all().map(|quota| quota.subject.to_string()).collect();
+        let names = self.names(organization, subjects.iter().map(String::as_str)).await?;
         let now = self.clock().now();
         let mut items = Vec::new();
         for quota in snapshot.quotas.all().filter(|quota| is_there(quota, &names)) {
@@ -105,7 +106,8 @@ impl Broker {
         if quotas.len() > MOST {
             violations.add("", format!("Use at most {MOST} quotas."));
         }
-        let names = self.names(organization).await?;
+        let subjects: Vec<String> = quotas.iter().map(|quota| quota.subject.to_string()).collect();
+        let names = self.names(organization, subjects.iter().map(String::as_str)).await?;
         let mut seen = HashSet::new();
         for (index, quota) in quotas.iter().enumerate() {
             if !is_there(quota, &names) || !self.is_shared(organization, quota) {

@@ -1,15 +1,23 @@
 //! How much is called and with what luck, day by day and tool by tool, for the charts of the console.
+//!
+//! Days that are over don't change, so each process keeps their sums and asks for the open ones alone: a long log is walked
+//! through once a day, not for every look at the page.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
-use switchboard_domain::{AuditOutcome, Principal, Timestamp};
+use parking_lot::Mutex;
+use switchboard_domain::{AuditOutcome, OrganizationId, Principal, Timestamp};
 
-use super::{Operation, Refusal, Target, UsageOf, UsageQuery, authorize, usage::PERSONAL};
+use super::{Operation, Refusal, Target, authorize, usage::PERSONAL};
 use crate::Broker;
 
-const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 /// Tools that are named.
 const TOOLS: usize = 10;
+/// What is dated in a day reaches the log and the sums at most so much after its end.
+const LATE: Duration = Duration::from_secs(60 * 60);
 
 /// Calls that ended well, and those that did not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,35 +48,96 @@ pub struct CallChart {
     pub tools: Vec<(String, Tally)>,
 }
 
+/// Sums of days that are over.
+#[derive(Debug, Default)]
+pub(crate) struct CountedDays {
+    days: Mutex<HashMap<OrganizationId, BTreeMap<i64, Tally>>>,
+    /// By how many days are looked at: the first of them, the first that is not in it, and the tools in between.
+    tools: Mutex<HashMap<(OrganizationId, u32), (i64, i64, BTreeMap<String, Tally>)>>,
+}
+
+/// Which days are looked at. From `open` on they may still grow.
+#[derive(Debug, Clone, Copy)]
+struct Days {
+    count: u32,
+    first: i64,
+    open: i64,
+    today: i64,
+}
+
 impl Broker {
     /// Of the last `days` days, today included.
     pub async fn read_call_chart(&self, principal: &Principal, days: u32) -> Result<CallChart, Refusal> {
         let _allowed = authorize(principal, Operation::ReadUsage, Target::Organization)?;
-        let by_connection = UsageQuery { days: Some(days), by: Some(UsageOf::Connection) };
-        let counted = self.read_usage(principal, by_connection).await?;
-        let today = self.clock().now().as_micros().div_euclid(DAY_MICROS);
-        let first = today - i64::from(days) + 1;
-        let since = Timestamp::from_micros(first * DAY_MICROS);
-        let by_tool = self.db().single().await?.called_tools(principal.organization, since).await?;
-        let mut tallies: BTreeMap<String, Tally> =
-            (first..=today).map(|day| (date(day), Tally::default())).collect();
-        for row in counted.rows {
-            let tally = tallies.entry(row.day).or_default();
-            tally.ok += row.ok;
-            tally.errors += row.calls - row.ok;
-        }
-        let mut tools: BTreeMap<String, Tally> = BTreeMap::new();
-        // What a personal connection is called and has is its owner's alone.
-        for count in by_tool.into_iter().filter(|count| !count.target.starts_with(PERSONAL)) {
-            tools.entry(count.target).or_default().add(count.outcome, count.calls);
-        }
-        let mut tools: Vec<(String, Tally)> = tools.into_iter().collect();
+        self.flush_counts().await?;
+        let now = self.clock().now();
+        let (today, open) = (now.day(), now.minus(LATE).day());
+        let days = Days { count: days, first: today - i64::from(days) + 1, open, today };
+        let organization = principal.organization;
+        let by_day = self.calls_by_day(organization, days).await?;
+        let mut tools: Vec<_> = self.calls_by_tool(organization, days).await?.into_iter().collect();
         tools.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.all()));
         tools.truncate(TOOLS);
-        Ok(CallChart { days: tallies.into_iter().collect(), tools })
+        Ok(CallChart { days: by_day.into_iter().map(|(day, tally)| (date(day), tally)).collect(), tools })
+    }
+
+    async fn calls_by_day(
+        &self,
+        organization: OrganizationId,
+        days: Days,
+    ) -> Result<Vec<(i64, Tally)>, Refusal> {
+        let mut known = self.counted_days().days.lock().get(&organization).cloned().unwrap_or_default();
+        let unknown = (days.first..days.open).find(|day| !known.contains_key(day)).unwrap_or(days.open);
+        known.retain(|day, _| *day < unknown);
+        for (day, outcome, calls) in self.db().single().await?.usage().by_day(organization, unknown).await? {
+            known.entry(day).or_default().add(Some(outcome), calls);
+        }
+        let shown = (days.first..=days.today).map(|day| (day, known.get(&day).copied().unwrap_or_default()));
+        let shown: Vec<(i64, Tally)> = shown.collect();
+        known.extend(shown.iter().copied());
+        known.retain(|day, _| *day < days.open);
+        self.counted_days().days.lock().insert(organization, known);
+        Ok(shown)
+    }
+
+    async fn calls_by_tool(
+        &self,
+        organization: OrganizationId,
+        days: Days,
+    ) -> Result<BTreeMap<String, Tally>, Refusal> {
+        let key = (organization, days.count);
+        let kept = self.counted_days().tools.lock().get(&key).cloned();
+        let (first, open) = (days.first, days.open.max(days.first));
+        let closed = match kept {
+            Some((from, until, tools)) if (from, until) == (first, open) => tools,
+            _ => {
+                let mut tools = BTreeMap::new();
+                self.add_tools(organization, (first, open), &mut tools).await?;
+                self.counted_days().tools.lock().insert(key, (first, open, tools.clone()));
+                tools
+            }
+        };
+        let mut tools = closed;
+        self.add_tools(organization, (open, days.today + 1), &mut tools).await?;
+        Ok(tools)
+    }
+
+    async fn add_tools(
+        &self,
+        organization: OrganizationId,
+        (from, until): (i64, i64),
+        tools: &mut BTreeMap<String, Tally>,
+    ) -> Result<(), Refusal> {
+        let within = (Timestamp::of_day(from), Timestamp::of_day(until));
+        let counted = self.db().single().await?.called_tools(organization, within).await?;
+        // What a personal connection is called and has is its owner's alone.
+        for count in counted.into_iter().filter(|count| !count.target.starts_with(PERSONAL)) {
+            tools.entry(count.target).or_default().add(count.outcome, count.calls);
+        }
+        Ok(())
     }
 }
 
 fn date(day: i64) -> String {
-    Timestamp::from_micros(day * DAY_MICROS).to_string().chars().take(10).collect()
+    Timestamp::of_day(day).to_string().chars().take(10).collect()
 }

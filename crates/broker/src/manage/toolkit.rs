@@ -9,7 +9,7 @@ use switchboard_storage::{Toolkit, ToolkitSurface};
 
 use super::{
     Operation, OwnerWord, Page, PageRequest, Refusal, Target, authorize, connection_input::check_name,
-    record::Change, refusal::Violations,
+    page::is_in, record::Change, refusal::Violations,
 };
 use crate::Broker;
 
@@ -150,10 +150,21 @@ impl Broker {
         principal: &Principal,
         page: &PageRequest,
     ) -> Result<Page<ToolkitView>, Refusal> {
+        self.find_toolkits(principal, "", page).await
+    }
+
+    /// Those with this text in their name or short name.
+    pub async fn find_toolkits(
+        &self,
+        principal: &Principal,
+        text: &str,
+        page: &PageRequest,
+    ) -> Result<Page<ToolkitView>, Refusal> {
         let _allowed = authorize(principal, Operation::ListToolkits, Target::Organization)?;
         let mut toolkits = self.db().single().await?.toolkits().list(principal.organization).await?;
         toolkits.retain(|toolkit| {
-            authorize(principal, Operation::ReadToolkit, target(toolkit, principal)).is_ok()
+            is_in(text, &[&toolkit.name, toolkit.slug.as_str()])
+                && authorize(principal, Operation::ReadToolkit, target(toolkit, principal)).is_ok()
         });
         let key = |toolkit: &Toolkit| format!("{}|{}", toolkit.slug, toolkit.id);
         toolkits.sort_by_key(key);

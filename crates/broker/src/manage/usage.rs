@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use switchboard_domain::{AuditOutcome, ConnectionId, ConnectionOwner, OrganizationId, Principal, Timestamp};
-use switchboard_storage::{UsageBy, UsageTotal};
+use switchboard_domain::{
+    AuditOutcome, ConnectionId, ConnectionOwner, MemberId, OrganizationId, Principal, Timestamp,
+};
+use switchboard_storage::{MemberStatus, UsageBy, UsageTotal};
 
 use super::{Operation, Refusal, Target, authorize, refusal::Violations};
 use crate::Broker;
 
 /// As many as are kept (`usage::KEPT_DAYS`).
 const MAX_DAYS: u32 = 400;
-const MOST_MEMBERS: u32 = 100_000;
 /// What all personal connections together are called; no connection has this slug.
 pub(super) const PERSONAL: &str = "~";
 
@@ -119,7 +120,8 @@ impl Broker {
         let since = self.clock().now().day() - i64::from(days) + 1;
         let asked = if by == UsageOf::Connection { UsageBy::Connection } else { UsageBy::Caller };
         let totals = self.db().single().await?.usage().totals(organization, since, asked).await?;
-        let names = self.names(organization).await?;
+        let callers = totals.iter().filter(|_| by == UsageOf::Member).map(|total| total.of.as_str());
+        let names = self.names(organization, callers).await?;
         let rows = match by {
             UsageOf::Team => self.by_team(organization, &totals, &names).await?,
             UsageOf::Member => rows(totals.iter().map(|total| (total.of.as_str(), total)), by, &names),
@@ -173,12 +175,20 @@ impl Broker {
         personal.map(|known| known.connection.id.to_string()).collect()
     }
 
-    /// Of connections, members, service accounts and teams.
-    pub(super) async fn names(&self, organization: OrganizationId) -> Result<Names, Refusal> {
+    /// Of connections, service accounts and teams, and of those of the `callers` that are members: of them there may be many.
+    pub(super) async fn names<'c>(
+        &self,
+        organization: OrganizationId,
+        callers: impl Iterator<Item = &'c str>,
+    ) -> Result<Names, Refusal> {
+        let callers: HashSet<MemberId> = callers.filter_map(|id| id.parse().ok()).collect();
+        let callers: Vec<MemberId> = callers.into_iter().collect();
         let mut names = HashMap::new();
         let mut tx = self.db().read().await?;
-        for member in tx.members().list(organization, None, MOST_MEMBERS).await? {
-            names.insert(member.id.to_string(), member.email);
+        for member in tx.members().find_all(organization, &callers).await? {
+            if member.status != MemberStatus::Removed {
+                names.insert(member.id.to_string(), member.email);
+            }
         }
         for account in tx.service_accounts().list(organization).await? {
             names.insert(account.id.to_string(), account.name);

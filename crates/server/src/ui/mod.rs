@@ -30,6 +30,7 @@ mod tools;
 mod user_agent;
 mod visible;
 
+pub(crate) use assets::asset;
 pub use kept::KeptForms;
 
 use askama::Template;
@@ -40,6 +41,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header},
     routing::{get, post},
 };
+use url::form_urlencoded;
 
 pub(crate) use visible::Visible;
 
@@ -72,7 +74,7 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/setup/{token}", get(setup::show).post(setup::redeem))
         .route(access::PATH, get(access::show).post(access::change))
         .route(kept::PATH, get(kept::show).post(kept::discard))
-        .route("/assets/{name}", get(assets::asset))
+        .route("/assets/{name}", get(assets::serve))
         .route("/assets/logos/{name}", get(mark::logo))
         .merge(connect::router())
         .merge(connections::router())
@@ -154,6 +156,13 @@ pub(crate) fn capitalized(reason: &str) -> String {
 fn is_local(state: &ServerState) -> bool {
     let host = state.config.public_url.host_str().unwrap_or_default();
     matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// Where the next page of a list is: the same question, after the last entry of this one.
+fn next_page(path: &str, asked: &[(&str, &str)], cursor: &str) -> String {
+    let given = asked.iter().copied().chain([("cursor", cursor)]).filter(|(_, value)| !value.is_empty());
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
+    format!("{path}?{query}")
 }
 
 fn no_page() -> Response<Body> {

@@ -109,14 +109,15 @@ on_both! {
         let page = browser.get("/connect-client?client=cursor").await.text();
         assert!(page.contains("href=\"cursor://anysphere.cursor-deeplink/mcp/install?name=switchboard"), "{page}");
         assert!(page.contains("Waiting for the first sign"), "{page}");
-        let poll = page.split("data-poll=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
+        let poll = page.split("data-hx-get=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
         app.client(&app.token(app.owner, &READ_WRITE).await).execute("demo.echo", json!({ "text": "x" })).await;
         let token = browser.get("/tools").await.hidden("form_token");
         browser.post("/tools/tool", &[("form_token", &token), ("name", "demo.echo"), ("raw", "{\"text\": \"x\"}")]).await;
         assert!(browser.get(&poll).await.text().contains("Waiting for the first sign"), "neither another's nor their own by hand");
         app.client(&app.token(mia, &READ_WRITE).await).execute("demo.echo", json!({ "text": "x" })).await;
-        let seen = browser.get(&poll).await.text();
-        assert!(seen.contains("connected") && seen.contains("demo.echo") && seen.contains("data-done"), "{seen}");
+        let seen = browser.get(&poll).await;
+        assert_eq!(seen.status.as_u16(), 286, "htmx stops asking");
+        assert!(seen.text().contains("connected") && seen.text().contains("demo.echo"), "{}", seen.text());
         assert!(app.browser().get(&poll).await.location().starts_with("/sign-in"));
         app.stop().await;
     }

@@ -22,6 +22,7 @@ mod console_clients;
 mod console_people;
 mod console_policies;
 mod console_records;
+mod console_size;
 mod console_toolkits;
 mod console_tools;
 mod direct;

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     ServerState, browser,
-    ui::{account::person, navigation::Navigation, page, refused::refused},
+    ui::{account::person, navigation::Navigation, refused::refused, scripted},
 };
 
 const SHOWN: usize = 50;
@@ -182,7 +182,7 @@ async fn render(
         json: format!("/api/v1/audit/export?format=jsonl{export}"),
         asked,
     };
-    page(status, &list)
+    scripted(status, &list)
 }
 
 fn address(asked: &Asked, cursor: Option<&str>) -> String {

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     ServerState, browser,
     ui::{
-        account::person, connections::words::Moment, message, navigation::Navigation, no_page, page,
-        unavailable,
+        account::person, connections::words::Moment, message, navigation::Navigation, next_page,
+        no_page, scripted, unavailable,
     },
 };
 
@@ -33,6 +33,7 @@ const ATTEMPTS: usize = 10;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
+    q: String,
     cursor: Option<String>,
 }
 
@@ -56,9 +57,11 @@ struct Trace {
 
 #[derive(Template)]
 #[template(path = "clients.html")]
-struct List {
+struct List<'a> {
     navigation: Navigation,
+    asked: &'a Asked,
     rows: Vec<Row>,
+    is_filtered: bool,
     attempts: Vec<Trace>,
     is_later: bool,
     next: Option<String>,
@@ -74,12 +77,11 @@ pub(super) async fn show(
         Ok(signed_in) => signed_in,
         Err(response) => return *response,
     };
-    let cursor = asked.ok().and_then(|Query(asked)| asked.cursor);
-    let is_later = cursor.is_some();
-    let wanted = PageRequest { limit: Some(SHOWN), cursor };
+    let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let wanted = PageRequest { limit: Some(SHOWN), cursor: asked.cursor.clone() };
     let principal = &signed_in.principal;
     let found = async {
-        let clients = state.broker.list_oauth_clients(principal, &wanted).await?;
+        let clients = state.broker.find_oauth_clients(principal, &asked.q, &wanted).await?;
         Ok::<_, Refusal>((clients, state.broker.stopped_attempts(principal)?))
     };
     let (clients, attempts) = match found.await {
@@ -97,10 +99,12 @@ pub(super) async fn show(
         navigation: Navigation::new(&state, &signed_in, &form_token, PATH).await,
         rows: clients.items.iter().map(|client| row(client, now)).collect(),
         attempts: attempts.iter().take(ATTEMPTS).map(|attempt| trace(attempt, now)).collect(),
-        is_later,
-        next: clients.next_cursor.map(|cursor| format!("{PATH}?cursor={cursor}")),
+        is_filtered: !asked.q.trim().is_empty(),
+        is_later: asked.cursor.is_some(),
+        next: clients.next_cursor.map(|cursor| next_page(PATH, &[("q", &asked.q)], &cursor)),
+        asked: &asked,
     };
-    page(StatusCode::OK, &list)
+    scripted(StatusCode::OK, &list)
 }
 
 fn row(client: &OauthClientView, now: switchboard_domain::Timestamp) -> Row {

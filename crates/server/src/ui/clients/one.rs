@@ -1,5 +1,7 @@
 //! `/clients/{id}`: what it is, how it got in for each person, and keeping it out.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::{
     body::Body,
@@ -11,7 +13,7 @@ use switchboard_broker::{
     manage::{ClientHistory, OauthClientEdit, OauthClientView, Operation, Refusal, RefusalKind},
 };
 use switchboard_catalog::displayed;
-use switchboard_domain::{Caller, Timestamp};
+use switchboard_domain::{Caller, MemberId, Timestamp};
 
 use super::{
     PATH,
@@ -87,11 +89,12 @@ async fn render(
         Err(_) => return no_client(),
     };
     let now = state.broker.clock().now();
-    let mut lines = Vec::with_capacity(history.len());
-    for one in history {
-        let who = who(state, signed_in, one.caller).await;
-        lines.push(line(one, who, now));
-    }
+    let names = names(state, signed_in, &history).await;
+    let lines = history.into_iter().map(|one| {
+        let who = names.get(&one.caller).cloned();
+        line(one, who, now)
+    });
+    let lines = lines.collect();
     let shown = One {
         navigation: Navigation::new(state, signed_in, form_token, PATH).await,
         problem: refusal.map(Refusal::in_words),
@@ -107,19 +110,28 @@ async fn render(
     page(status_of(refusal), &shown)
 }
 
-async fn who(state: &ServerState, signed_in: &SignedIn, caller: Caller) -> String {
-    match caller {
-        Caller::Member(member) => {
-            let found = state.broker.read_member(&signed_in.principal, member).await;
-            found.map_or_else(|_| "somebody who has left".to_owned(), |member| member.email)
-        }
-        Caller::ServiceAccount(_) => "a service account".to_owned(),
-    }
+/// Of the members among them that are still here.
+async fn names(
+    state: &ServerState,
+    signed_in: &SignedIn,
+    history: &[ClientHistory],
+) -> HashMap<Caller, String> {
+    let members = history.iter().filter_map(|one| match one.caller {
+        Caller::Member(member) => Some(member),
+        Caller::ServiceAccount(_) => None,
+    });
+    let members: Vec<MemberId> = members.collect();
+    // Where they can't be looked up, the history is still shown.
+    let found = state.broker.read_members(&signed_in.principal, &members).await.unwrap_or_default();
+    found.into_iter().map(|member| (Caller::Member(member.id), member.email)).collect()
 }
 
-fn line(history: ClientHistory, who: String, now: Timestamp) -> Line {
+fn line(history: ClientHistory, name: Option<String>, now: Timestamp) -> Line {
     Line {
-        who,
+        who: name.unwrap_or_else(|| match history.caller {
+            Caller::Member(_) => "somebody who has left".to_owned(),
+            Caller::ServiceAccount(_) => "a service account".to_owned(),
+        }),
         resource: history.resource,
         scopes: history.scopes,
         destination: displayed(&history.redirect_uri, 300),

@@ -77,6 +77,13 @@ struct Waiting {
     poll: String,
 }
 
+impl Waiting {
+    /// There is nothing left to wait for.
+    fn is_done(&self) -> bool {
+        self.is_over || self.arrival.as_ref().is_some_and(|seen| seen.called.is_some())
+    }
+}
+
 struct Seen {
     client: String,
     at: String,
@@ -205,9 +212,14 @@ async fn arrival(
     let since = since(&state, asked.since);
     let here = if asked.client.starts_with(PATH) { asked.client } else { PATH.to_owned() };
     match waiting(&state, &signed_in, since, here).await {
-        Ok(waiting) => page(StatusCode::OK, &waiting),
+        Ok(waiting) => page(if waiting.is_done() { stop_asking() } else { StatusCode::OK }, &waiting),
         Err(refusal) => refused(&refusal),
     }
+}
+
+/// What tells htmx that a part will not change any more.
+fn stop_asking() -> StatusCode {
+    StatusCode::from_u16(286).unwrap_or(StatusCode::OK)
 }
 
 fn unreachable(state: &ServerState) -> Option<&'static str> {

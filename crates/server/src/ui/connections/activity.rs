@@ -11,7 +11,7 @@ use axum::{
 use serde::Deserialize;
 use switchboard_broker::manage::{ActivityQuery, CallView};
 use switchboard_catalog::displayed;
-use switchboard_domain::{AuditOutcome, Timestamp};
+use switchboard_domain::{AuditOutcome, MemberId, Timestamp};
 
 use super::{
     frame::{Head, Subject, refused},
@@ -108,25 +108,19 @@ pub(super) async fn show(
     page(StatusCode::OK, &shown)
 }
 
-/// Who they are, as an admin knows them; each is asked for once.
+/// Who they are, as an admin knows them.
 async fn names(state: &ServerState, subject: &Subject, calls: &[CallView]) -> HashMap<String, String> {
-    let mut names = HashMap::new();
-    for call in calls {
-        if names.contains_key(&call.caller) {
-            continue;
-        }
-        let member = match call.caller.parse() {
-            Ok(id) => state.broker.read_member(&subject.signed_in.principal, id).await.ok(),
-            Err(_) => None,
-        };
-        let name = match member {
-            Some(member) => member.email,
-            None if call.caller.starts_with("mem_") => "somebody who has left".to_owned(),
-            None => "a service account".to_owned(),
-        };
-        names.insert(call.caller.clone(), name);
-    }
-    names
+    let ids: Vec<MemberId> = calls.iter().filter_map(|call| call.caller.parse().ok()).collect();
+    // Where they can't be looked up, the calls are still shown.
+    let members = state.broker.read_members(&subject.signed_in.principal, &ids).await.unwrap_or_default();
+    let known: HashMap<String, String> =
+        members.into_iter().map(|member| (member.id.to_string(), member.email)).collect();
+    let name = |call: &CallView| match known.get(&call.caller) {
+        Some(email) => email.clone(),
+        None if call.caller.starts_with("mem_") => "somebody who has left".to_owned(),
+        None => "a service account".to_owned(),
+    };
+    calls.iter().map(|call| (call.caller.clone(), name(call))).collect()
 }
 
 fn row(call: CallView, names: &HashMap<String, String>, now: Timestamp) -> Row {

@@ -12,7 +12,6 @@ use switchboard_broker::{
     manage::{ConnectionFilter, ConnectionView, OwnerWord, PageRequest, RefusalKind},
 };
 use switchboard_domain::{ConnectionStatus, Rollout};
-use url::form_urlencoded;
 
 use super::{
     PATH,
@@ -20,7 +19,7 @@ use super::{
 };
 use crate::{
     ServerState, browser,
-    ui::{account::person, mark::Mark, message, navigation::Navigation, scripted, unavailable},
+    ui::{account::person, mark::Mark, message, navigation::Navigation, next_page, scripted, unavailable},
 };
 
 /// On one page.
@@ -112,10 +111,7 @@ pub(super) async fn show(
         is_filtered: filter.text.is_some() || filter.status.is_some(),
         is_later: asked.cursor.is_some(),
         next: found.next_cursor.map(|cursor| {
-            let pairs = [("q", asked.q.as_str()), ("state", &asked.state), ("cursor", &cursor)];
-            let given = pairs.into_iter().filter(|(_, value)| !value.is_empty());
-            let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
-            format!("{PATH}?{query}")
+            next_page(PATH, &[("q", &asked.q), ("state", &asked.state)], &cursor)
         }),
         asked: &asked,
     };

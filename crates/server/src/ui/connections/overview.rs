@@ -1,5 +1,7 @@
 //! `/connections/{id}`: how it is, what is in the way, and signing in.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::{
     body::Body,
@@ -7,7 +9,7 @@ use axum::{
     http::{HeaderMap, Response, Uri},
 };
 use switchboard_broker::manage::{ConnectionView, MemberHeader, PageRequest, Refusal};
-use switchboard_domain::{AuthType, ClientRegistration, ConnectionStatus, Rollout, Stage};
+use switchboard_domain::{AuthType, ClientRegistration, ConnectionStatus, MemberId, Rollout, Stage};
 
 use super::{
     frame::{Head, Subject, refused, status_of},
@@ -191,12 +193,15 @@ async fn people(state: &ServerState, subject: &Subject) -> Result<(Vec<Person>, 
     let page = PageRequest { limit: Some(SHOWN), cursor: None };
     let stored = state.broker.list_credentials_of(principal, subject.connection.id, &page).await?;
     let now = state.broker.clock().now();
+    let ids: Vec<MemberId> = stored.items.iter().filter_map(|credential| credential.member).collect();
+    let members = state.broker.read_members(principal, &ids).await?;
+    let mut names: HashMap<MemberId, String> =
+        members.into_iter().map(|member| (member.id, member.email)).collect();
     let mut people = Vec::new();
     for credential in stored.items {
-        let Some(member) = credential.member else { continue };
-        let Ok(member) = state.broker.read_member(principal, member).await else { continue };
+        let Some(name) = credential.member.and_then(|member| names.remove(&member)) else { continue };
         people.push(Person {
-            name: member.email,
+            name,
             health: match credential.health {
                 "healthy" => "connected",
                 "reauth_required" => "has to sign in again",

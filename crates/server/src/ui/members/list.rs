@@ -8,12 +8,14 @@ use axum::{
 };
 use serde::Deserialize;
 use switchboard_broker::manage::{MemberFilter, PageRequest, PersonView, StatusWord};
-use url::form_urlencoded;
 
 use super::{PATH, ROLES, Tab, role_from, role_in_words, tabs};
 use crate::{
     ServerState, browser,
-    ui::{account::person, connections::words::Moment, navigation::Navigation, page, refused::refused},
+    ui::{
+        account::person, connections::words::Moment, navigation::Navigation, next_page, refused::refused,
+        scripted,
+    },
 };
 
 /// On one page.
@@ -81,18 +83,13 @@ pub(super) async fn show(
         rows: found.items.into_iter().map(|person| row(&state, person)).collect(),
         is_filtered: filter.text.is_some() || filter.role.is_some() || filter.status.is_some(),
         is_later: asked.cursor.is_some(),
-        next: found.next_cursor.map(|cursor| next(&asked, &cursor)),
+        next: found.next_cursor.map(|cursor| {
+            let same = [("q", asked.q.as_str()), ("role", &asked.role), ("status", &asked.status)];
+            next_page(PATH, &same, &cursor)
+        }),
         asked: &asked,
     };
-    page(StatusCode::OK, &list)
-}
-
-fn next(asked: &Asked, cursor: &str) -> String {
-    let pairs =
-        [("q", asked.q.as_str()), ("role", &asked.role), ("status", &asked.status), ("cursor", cursor)];
-    let given = pairs.into_iter().filter(|(_, value)| !value.is_empty());
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
-    format!("{PATH}?{query}")
+    scripted(StatusCode::OK, &list)
 }
 
 fn row(state: &ServerState, person: PersonView) -> Row {

@@ -72,12 +72,11 @@ async fn render(
         Ok(team) => team,
         Err(refusal) => return refused(&refusal),
     };
-    let mut members = Vec::new();
-    for member in team.members.iter().take(SHOWN) {
-        // Somebody who has left since is not worth an error.
-        members.extend(state.broker.read_member(&signed_in.principal, *member).await.ok());
-    }
-    members.sort_by(|left, right| left.email.cmp(&right.email));
+    let shown = team.members.get(..SHOWN).unwrap_or(&team.members);
+    let members = match state.broker.read_members(&signed_in.principal, shown).await {
+        Ok(members) => members,
+        Err(refusal) => return refused(&refusal),
+    };
     let one = One {
         navigation: Navigation::new(state, signed_in, form_token, &format!("{HERE}/{id}")).await,
         problem: refusal.map(Refusal::in_words),

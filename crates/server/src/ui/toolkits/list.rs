@@ -12,7 +12,7 @@ use switchboard_broker::manage::{OwnerWord, PageRequest, RefusalKind, ToolkitSum
 use super::PATH;
 use crate::{
     ServerState, browser,
-    ui::{account::person, mark::Mark, message, navigation::Navigation, page, unavailable},
+    ui::{account::person, mark::Mark, message, navigation::Navigation, next_page, scripted, unavailable},
 };
 
 /// On one page.
@@ -23,6 +23,7 @@ const MARKS: usize = 4;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
+    q: String,
     cursor: Option<String>,
 }
 
@@ -42,10 +43,12 @@ struct Card {
 
 #[derive(Template)]
 #[template(path = "toolkits.html")]
-struct List {
+struct List<'a> {
     navigation: Navigation,
     is_admin: bool,
+    asked: &'a Asked,
     cards: Vec<Card>,
+    is_filtered: bool,
     is_later: bool,
     next: Option<String>,
 }
@@ -60,12 +63,11 @@ pub(super) async fn show(
         Ok(signed_in) => signed_in,
         Err(response) => return *response,
     };
-    let cursor = asked.ok().and_then(|Query(asked)| asked.cursor);
-    let is_later = cursor.is_some();
-    let wanted = PageRequest { limit: Some(SHOWN), cursor };
+    let asked = asked.map(|Query(asked)| asked).unwrap_or_default();
+    let wanted = PageRequest { limit: Some(SHOWN), cursor: asked.cursor.clone() };
     let principal = &signed_in.principal;
     let found = async {
-        let toolkits = state.broker.list_toolkits(principal, &wanted).await?;
+        let toolkits = state.broker.find_toolkits(principal, &asked.q, &wanted).await?;
         let summaries = state.broker.summarize_toolkits(principal, &toolkits.items)?;
         Ok::<_, switchboard_broker::manage::Refusal>((toolkits, summaries))
     };
@@ -90,10 +92,12 @@ pub(super) async fn show(
             .zip(summaries)
             .map(|(toolkit, summary)| card(toolkit, &summary))
             .collect(),
-        is_later,
-        next: toolkits.next_cursor.map(|cursor| format!("{PATH}?cursor={cursor}")),
+        is_filtered: !asked.q.trim().is_empty(),
+        is_later: asked.cursor.is_some(),
+        next: toolkits.next_cursor.map(|cursor| next_page(PATH, &[("q", &asked.q)], &cursor)),
+        asked: &asked,
     };
-    page(StatusCode::OK, &list)
+    scripted(StatusCode::OK, &list)
 }
 
 fn card(toolkit: ToolkitView, summary: &ToolkitSummary) -> Card {

@@ -13,12 +13,11 @@ use switchboard_broker::{
 };
 use switchboard_catalog::displayed;
 use switchboard_domain::ErrorCode;
-use url::form_urlencoded;
 
 use super::{PATH, address};
 use crate::{
     ServerState, browser,
-    ui::{account::person, message, navigation::Navigation, page, unavailable},
+    ui::{account::person, message, navigation::Navigation, next_page, page, unavailable},
 };
 
 /// On one page: as many as one answer to an agent may have.
@@ -117,10 +116,7 @@ fn list<'a>(
         hint: found.hint,
         is_later: asked.cursor.is_some(),
         next: found.next_cursor.map(|cursor| {
-            let pairs = [("q", asked.q.as_str()), ("connection", &asked.connection), ("cursor", &cursor)];
-            let given = pairs.into_iter().filter(|(_, value)| !value.is_empty());
-            let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
-            format!("{PATH}?{query}")
+            next_page(PATH, &[("q", &asked.q), ("connection", &asked.connection)], &cursor)
         }),
         asked,
     }

@@ -21,7 +21,7 @@ test.use({ more: { options: ['--allow-private-networks'], headless: true } });
 // What a page must never do: run afoul of its own policy, or fail in its scripts. A form that is refused answers 422.
 const wrongs = (page) => {
   const wrong = [];
-  page.on('console', (message) => message.type() === 'error' && !/40[49]|422/.test(message.text()) && wrong.push(message.text()));
+  page.on('console', (message) => message.type() === 'error' && !/40[49]|422|^htmx:sendAbort|^htmx:afterRequest/.test(message.text()) && wrong.push(message.text()));
   page.on('pageerror', (error) => wrong.push(String(error)));
   return wrong;
 };

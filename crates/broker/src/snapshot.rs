@@ -90,7 +90,8 @@ pub struct Known {
     pub connection: Arc<Connection>,
     pub grants: Arc<Grants>,
     pub catalog: Arc<ConnectionCatalog>,
-    pub credentials: Vec<CredentialInfo>,
+    /// By owner: there may be one of each member.
+    pub credentials: Arc<[CredentialInfo]>,
     /// Sign-ins at its provider that have not ended.
     pub signing_in: Vec<PendingAuthorization>,
 }
@@ -126,7 +127,8 @@ impl Known {
     }
 
     pub(crate) fn credential(&self, owner: CredentialOwner) -> Option<&CredentialInfo> {
-        self.credentials.iter().find(|credential| credential.owner == owner)
+        let found = self.credentials.binary_search_by_key(&owner, |credential| credential.owner);
+        found.ok().map(|place| &self.credentials[place])
     }
 }
 
@@ -264,7 +266,10 @@ impl Snapshots {
         let Some(found) = tx.organizations().find(organization).await? else { return Ok(()) };
         let cataloged = tx.connections().list_cataloged(organization).await?;
         let mut grants = tx.grants().all(organization).await?;
-        let credentials = tx.credentials().list(organization).await?;
+        let mut credentials: HashMap<ConnectionId, Vec<CredentialInfo>> = HashMap::new();
+        for info in tx.credentials().list(organization).await? {
+            credentials.entry(info.connection).or_default().push(info);
+        }
         let (accounts, providers) =
             if cataloged.iter().any(|it| it.connection.auth_type == AuthType::UserOidc) {
                 let providers = tx.identity_providers().list(organization).await?;
@@ -295,15 +300,17 @@ impl Snapshots {
                     Arc::new(index_connection(&index, &connection, entry.catalog_version, rows))
                 }
             };
+            let mut of_connection = match connection.auth_type {
+                AuthType::UserOidc => of_accounts(&connection, &accounts, &providers),
+                _ => credentials.remove(&id).unwrap_or_default(),
+            };
+            of_connection.sort_by_key(|info| info.owner);
             connections.insert(
                 id,
                 Known {
                     grants: Arc::new(grants.remove(&id).unwrap_or_default()),
                     signing_in: pending.iter().filter(|it| it.connection == id).copied().collect(),
-                    credentials: match connection.auth_type {
-                        AuthType::UserOidc => of_accounts(&connection, &accounts, &providers),
-                        _ => credentials.iter().filter(|info| info.connection == id).cloned().collect(),
-                    },
+                    credentials: of_connection.into(),
                     connection: Arc::new(connection),
                     catalog,
                 },

@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::SocketAddr, time::Duration};
 use switchboard_domain::{Resource, Slug};
 use url::{Host, Url};
 
-use crate::TrustedProxies;
+use crate::{Doctor, TrustedProxies};
 
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -42,6 +42,8 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// Bearer token for `/metrics` on the main listener; without one it is only on its own listener.
     pub metrics_token: Option<switchboard_domain::SecretValue>,
+    /// Makes the operator's checks for owners who ask for them in the console.
+    pub doctor: Option<Doctor>,
 }
 
 impl ServerConfig {
@@ -64,6 +66,7 @@ impl ServerConfig {
             max_replay_bytes: 32 * 1024 * 1024,
             drain: Duration::from_secs(30),
             metrics_token: None,
+            doctor: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod attempts;
 mod browser;
 mod config;
 mod cors;
+mod doctor;
 mod guard;
 mod mcp;
 mod oauth;
@@ -31,6 +32,7 @@ use switchboard_broker::Broker;
 
 pub use api::{RouteFacts, openapi_json, route_facts};
 pub use config::ServerConfig;
+pub use doctor::{Doctor, Finding, Grade};
 pub use mcp::Talks;
 pub use ops::Readiness;
 pub use serve::{ServeError, serve};

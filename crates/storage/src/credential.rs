@@ -74,6 +74,7 @@ statements! {
     FIND_SHARED = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at, sealed FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id IS NULL";
     FIND_OF_MEMBER = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at, sealed FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id = $3";
     LIST = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at FROM credential WHERE organization_id = $1 ORDER BY connection_id, id";
+    LIST_OF_CONNECTION = "SELECT organization_id, id, connection_id, member_id, data_key_id, generation, health, expires_at, updated_at FROM credential WHERE organization_id = $1 AND connection_id = $2 ORDER BY connection_id, id";
     DELETE_SHARED = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id IS NULL";
     DELETE_OF_MEMBER = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2 AND member_id = $3";
     DELETE_ALL = "DELETE FROM credential WHERE organization_id = $1 AND connection_id = $2";
@@ -244,6 +245,18 @@ impl Credentials<'_> {
     /// Every credential of an organization, without the sealed bytes.
     pub async fn list(self, organization: OrganizationId) -> Result<Vec<CredentialInfo>, StorageError> {
         fetch_all!(self.tx, LIST => InfoRow, organization.as_uuid())?
+            .into_iter()
+            .map(InfoRow::try_into)
+            .collect()
+    }
+
+    /// Those of one connection.
+    pub async fn list_of_connection(
+        self,
+        organization: OrganizationId,
+        connection: ConnectionId,
+    ) -> Result<Vec<CredentialInfo>, StorageError> {
+        fetch_all!(self.tx, LIST_OF_CONNECTION => InfoRow, organization.as_uuid(), connection.as_uuid())?
             .into_iter()
             .map(InfoRow::try_into)
             .collect()

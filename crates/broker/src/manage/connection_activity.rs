@@ -10,7 +10,8 @@ use super::{Operation, Refusal, Target, authorize};
 use crate::Broker;
 
 /// How far back it goes: beyond that there is the audit log. What fills a page is mostly of the last days.
-const LOOKS_BACK: [Duration; 2] = [Duration::from_secs(3 * 24 * 60 * 60), Duration::from_secs(30 * 24 * 60 * 60)];
+const LOOKS_BACK: [Duration; 2] =
+    [Duration::from_secs(3 * 24 * 60 * 60), Duration::from_secs(30 * 24 * 60 * 60)];
 const PAGE: usize = 50;
 
 /// Which calls.

@@ -158,7 +158,12 @@ impl Broker {
     ) -> Result<Page<CredentialView>, Refusal> {
         let _allowed = authorize(principal, Operation::ListCredentials, Target::Organization)?;
         let snapshot = self.organization_snapshot(principal.organization)?;
-        let stored = self.db().single().await?.credentials().list(principal.organization).await?;
+        let mut tx = self.db().single().await?;
+        let stored = match connection {
+            Some(id) => tx.credentials().list_of_connection(principal.organization, id).await?,
+            None => tx.credentials().list(principal.organization).await?,
+        };
+        drop(tx);
         // Members' sign-ins at the identity provider are kept for them, not for a connection.
         let of_accounts = snapshot
             .connections

@@ -9,8 +9,10 @@ use switchboard_domain::{
 use switchboard_storage::{Person, PersonFilter};
 
 use super::{
-    MemberView, Operation, Page, PageRequest, Refusal, StatusWord, Target, authorize, authorize::is_granted,
-    page::write_cursor, people::{member_view, teams_of},
+    MemberView, Operation, Page, PageRequest, Refusal, StatusWord, Target, authorize,
+    authorize::is_granted,
+    page::write_cursor,
+    people::{member_view, teams_of},
 };
 use crate::{
     Broker,

@@ -181,8 +181,12 @@ impl Broker {
         let mut tx = self.db().read().await?;
         let teams = tx.teams().list(organization).await?;
         let memberships = tx.teams().memberships(organization).await?;
+        let mut members: HashMap<TeamId, Vec<MemberId>> = HashMap::new();
+        for (member, team) in memberships {
+            members.entry(team).or_default().push(member);
+        }
         let view = |team: Team| TeamView {
-            members: memberships.iter().filter(|(_, of)| *of == team.id).map(|(member, _)| *member).collect(),
+            members: members.remove(&team.id).unwrap_or_default(),
             id: team.id,
             name: team.name,
             created_at: team.created_at,

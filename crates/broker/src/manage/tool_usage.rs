@@ -48,12 +48,15 @@ pub struct CallChart {
     pub tools: Vec<(String, Tally)>,
 }
 
+/// Tools that were called, from a day on and before another.
+type ClosedTools = (i64, i64, BTreeMap<String, Tally>);
+
 /// Sums of days that are over.
 #[derive(Debug, Default)]
 pub(crate) struct CountedDays {
     days: Mutex<HashMap<OrganizationId, BTreeMap<i64, Tally>>>,
-    /// By how many days are looked at: the first of them, the first that is not in it, and the tools in between.
-    tools: Mutex<HashMap<(OrganizationId, u32), (i64, i64, BTreeMap<String, Tally>)>>,
+    /// By how many days are looked at.
+    tools: Mutex<HashMap<(OrganizationId, u32), ClosedTools>>,
 }
 
 /// Which days are looked at. From `open` on they may still grow.

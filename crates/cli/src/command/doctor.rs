@@ -2,9 +2,16 @@
 
 mod checks;
 
-use serde_json::json;
+use std::sync::Arc;
 
-use crate::{config::SettingFlags, failure::Failure, output, telemetry};
+use serde_json::json;
+use switchboard_server::{Doctor, Grade};
+
+use crate::{
+    config::{Config, SettingFlags},
+    failure::Failure,
+    output, telemetry,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Examples
@@ -19,42 +26,21 @@ pub(crate) struct Arguments {
     settings: SettingFlags,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Grade {
-    Ok,
-    Warn,
-    Fail,
-}
-
-impl Grade {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
+const fn word(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Ok => "ok",
+        Grade::Warn => "warn",
+        Grade::Fail => "fail",
     }
 }
 
-/// One line of the report.
-struct Finding {
-    grade: Grade,
-    check: &'static str,
-    text: String,
-}
-
-impl Finding {
-    fn ok(check: &'static str, text: impl Into<String>) -> Self {
-        Self { grade: Grade::Ok, check, text: text.into() }
-    }
-
-    fn warn(check: &'static str, text: impl Into<String>) -> Self {
-        Self { grade: Grade::Warn, check, text: text.into() }
-    }
-
-    fn fail(check: &'static str, text: impl Into<String>) -> Self {
-        Self { grade: Grade::Fail, check, text: text.into() }
-    }
+/// The same checks for whoever asks in the console.
+pub(crate) fn for_console(config: &Config) -> Doctor {
+    let config = Arc::new(config.clone());
+    Doctor::new(move || {
+        let config = Arc::clone(&config);
+        async move { checks::all(&config).await }
+    })
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -66,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         if arguments.json {
             let rows: Vec<_> = findings
                 .iter()
-                .map(|finding| json!({"check": finding.check, "result": finding.grade.word(), "text": finding.text}))
+                .map(|finding| json!({"check": finding.check, "result": word(finding.grade), "text": finding.text}))
                 .collect();
             output::print_json(&json!({"ok": !failed, "checks": rows}));
         } else {
@@ -80,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn coloured(grade: Grade) -> String {
-    let word = format!("{:<4}", grade.word());
+    let word = format!("{:<4}", word(grade));
     if !output::stdout_has_colour() {
         return word;
     }

@@ -10,7 +10,7 @@ mod completions;
 mod configuration;
 mod connection;
 mod demo;
-mod doctor;
+pub(crate) mod doctor;
 mod grant;
 mod guardrail;
 mod healthcheck;

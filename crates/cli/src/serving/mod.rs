@@ -218,6 +218,7 @@ fn server_config(config: &Config, public_url: Url, bound: SocketAddr) -> ServerC
     server.write_timeout = config.write_timeout;
     server.drain = config.drain;
     server.metrics_token.clone_from(&config.metrics_token);
+    server.doctor = Some(crate::command::doctor::for_console(config));
     server
 }
 

@@ -65,7 +65,8 @@ pub(crate) fn asset(name: &str) -> &'static str {
 
 /// Whether the browser takes gzip: by name, and not with a weight of zero (RFC 9110 section 12.5.3).
 fn takes_gzip(headers: &HeaderMap) -> bool {
-    let codings = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let codings =
+        headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     codings.split(',').any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         let refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
@@ -79,7 +80,8 @@ pub(super) async fn serve(Path(name): Path<String>, asked: HeaderMap) -> Respons
         return problem::not_found();
     };
     // Under its plain name it may be another one tomorrow.
-    let keeps = if found.name == name { "public, max-age=300" } else { "public, max-age=31536000, immutable" };
+    let keeps =
+        if found.name == name { "public, max-age=300" } else { "public, max-age=31536000, immutable" };
     let zipped = takes_gzip(&asked) && !found.gzip.is_empty();
     let mut response = Response::new(Body::from(if zipped { &found.gzip } else { found.bytes }));
     let headers = response.headers_mut();
@@ -101,7 +103,10 @@ mod tests {
         for (name, ..) in FILES {
             let address = asset(name);
             let (stem, ending) = name.rsplit_once('.').unwrap();
-            assert!(address.starts_with(&format!("/assets/{stem}.")) && address.ends_with(ending), "{address}");
+            assert!(
+                address.starts_with(&format!("/assets/{stem}.")) && address.ends_with(ending),
+                "{address}"
+            );
         }
         let all: std::collections::HashSet<_> = FILES.iter().map(|(name, ..)| asset(name)).collect();
         assert_eq!(all.len(), FILES.len());

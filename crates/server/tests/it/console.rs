@@ -273,7 +273,7 @@ on_both! {
             ("/connections/{id}/settings", 404, 200),
             ("/tools", 200, 200), ("/tools/tool?name=demo.echo", 200, 200),
             ("/members", 404, 200), ("/members/invitations", 404, 200), ("/members/teams", 404, 200),
-            ("/audit", 404, 200), ("/usage", 404, 200), ("/account/access", 200, 200), ("/connect-client", 200, 200),
+            ("/audit", 404, 200), ("/usage", 404, 200), ("/usage/quotas", 404, 200), ("/settings/guardrail", 404, 200), ("/account/access", 200, 200), ("/connect-client", 200, 200),
             ("/settings", 404, 200), ("/settings/webhooks", 404, 200), ("/system", 404, 404), ("/kept-form", 404, 404),
         ];
         for (page, as_member, as_admin) in pages {

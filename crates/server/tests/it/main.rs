@@ -19,6 +19,7 @@ mod console;
 mod console_access;
 mod console_activity;
 mod console_clients;
+mod console_limits;
 mod console_people;
 mod console_policies;
 mod console_records;

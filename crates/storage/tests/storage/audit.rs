@@ -100,6 +100,64 @@ on_both! {
         assert_eq!(count(AuditFilter { from: Some(at(10)), to: Some(at(12)), ..all() }).await, 8);
     }
 
+    async fn what_an_index_answers_is_what_reading_everything_finds(database) {
+        let org = database.organization("acme").await.id;
+        let writer = WriterId::new(&database.clock, &database.random);
+        let outcomes = [AuditOutcome::Ok, AuditOutcome::ToolError, AuditOutcome::Refused, AuditOutcome::Failed];
+        let mut log: Vec<AuditEntry> = (1..=120).map(|seq| entry(org, writer, seq)).collect();
+        for (number, entry) in log.iter_mut().enumerate() {
+            entry.target = Some(format!("linear.tool_{}", number % 4));
+            entry.outcome = entry.outcome.map(|_| outcomes[number / 2 % 4]);
+            if number % 10 == 9 {
+                (entry.phase, entry.action) = (AuditPhase::Event, format!("token.act_{}", number % 3));
+            }
+        }
+        // Neither a call of a tool nor a change.
+        log[6].action = "resource.read".into();
+        database.db.append_audit(&log).await.unwrap();
+        let mut tx = database.db.read().await.unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        let plain = || AuditFilter { without_starts: true, ..AuditFilter::default() };
+        let questions = [
+            plain(),
+            AuditFilter { actor: text("mem_1"), ..plain() },
+            AuditFilter { actor: text("mem_9"), ..plain() },
+            AuditFilter { target: text("linear.tool_3"), ..plain() },
+            AuditFilter { target: text("linear.tool_1"), actor: text("mem_2"), ..plain() },
+            AuditFilter { call_id: text("call_7"), ..plain() },
+            AuditFilter { outcome: Some(AuditOutcome::Ok), ..plain() },
+            AuditFilter { outcome: Some(AuditOutcome::Refused), ..plain() },
+            AuditFilter { outcome: Some(AuditOutcome::Failed), actor: text("mem_0"), ..plain() },
+            AuditFilter { action: text("capability.execute"), ..plain() },
+            AuditFilter { action: text("token.act_0"), ..plain() },
+            AuditFilter { action: text("resource.read"), ..plain() },
+            AuditFilter { actor: text("mem_1"), from: Some(at(10)), to: Some(at(40)), ..plain() },
+        ];
+        for asked in questions {
+            let fits = |entry: &&AuditEntry| {
+                entry.phase != AuditPhase::Started
+                    && asked.actor.as_ref().is_none_or(|it| entry.actor.as_ref() == Some(it))
+                    && asked.action.as_ref().is_none_or(|it| entry.action == *it)
+                    && asked.target.as_ref().is_none_or(|it| entry.target.as_ref() == Some(it))
+                    && asked.outcome.is_none_or(|it| entry.outcome == Some(it))
+                    && asked.call_id.as_ref().is_none_or(|it| entry.call_id.as_ref() == Some(it))
+                    && asked.from.is_none_or(|from| entry.at >= from)
+                    && asked.to.is_none_or(|to| entry.at < to)
+            };
+            let mut expected: Vec<AuditEntry> = log.iter().filter(fits).cloned().collect();
+            expected.sort_by_key(|entry| std::cmp::Reverse((entry.at, entry.writer, entry.seq)));
+            let mut filter = asked.clone();
+            let mut found: Vec<AuditEntry> = Vec::new();
+            loop {
+                let page = tx.audit().page(org, &filter, 4).await.unwrap();
+                let Some(last) = page.last() else { break };
+                filter.after = Some(AuditCursor::from(last));
+                found.extend(page);
+            }
+            assert_eq!(found, expected, "{asked:?}");
+        }
+    }
+
     async fn an_entry_goes_with_the_change_it_is_about(database) {
         let org = database.organization("acme").await.id;
         let writer = WriterId::new(&database.clock, &database.random);

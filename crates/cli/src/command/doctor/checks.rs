@@ -1,10 +1,10 @@
 //! The checks, each on its own: one that can't be made does not hide the next. None changes anything.
 
 use switchboard_domain::{Clock as _, SystemClock, Timestamp};
+use switchboard_server::Finding;
 use switchboard_storage::{Db, Migrations};
 use url::Url;
 
-use super::Finding;
 use crate::{command::healthcheck, config::Config, startup};
 
 pub(super) async fn all(config: &Config) -> Vec<Finding> {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use switchboard_broker::manage::{CallChart, Tally};
 use switchboard_catalog::displayed;
 
-use super::{PATH, USAGE};
+use super::{PATH, USAGE, UsageTab, usage_tabs};
 use crate::{
     ServerState, browser,
     ui::{account::person, navigation::Navigation, page, refused::refused, sign_in::encoded},
@@ -52,6 +52,7 @@ struct Tool {
 #[template(path = "usage.html")]
 struct Usage {
     navigation: Navigation,
+    tabs: Vec<UsageTab>,
     days: u32,
     periods: Vec<(u32, bool)>,
     total: Tally,
@@ -116,6 +117,7 @@ fn usage(navigation: Navigation, days: u32, chart: CallChart) -> Usage {
     };
     Usage {
         navigation,
+        tabs: usage_tabs(USAGE),
         days,
         periods: PERIODS.into_iter().map(|period| (period, period == days)).collect(),
         total,

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     ServerState, browser,
     ui::{
-        account::person, connections::words::Moment, message, navigation::Navigation, next_page,
-        no_page, scripted, unavailable,
+        account::person, connections::words::Moment, message, navigation::Navigation, next_page, no_page,
+        scripted, unavailable,
     },
 };
 

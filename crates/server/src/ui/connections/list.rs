@@ -110,9 +110,9 @@ pub(super) async fn show(
         states: STATES,
         is_filtered: filter.text.is_some() || filter.status.is_some(),
         is_later: asked.cursor.is_some(),
-        next: found.next_cursor.map(|cursor| {
-            next_page(PATH, &[("q", &asked.q), ("state", &asked.state)], &cursor)
-        }),
+        next: found
+            .next_cursor
+            .map(|cursor| next_page(PATH, &[("q", &asked.q), ("state", &asked.state)], &cursor)),
         asked: &asked,
     };
     scripted(StatusCode::OK, &list)

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// People on one page; a larger team is looked after by command or by an identity provider.
-const SHOWN: usize = 200;
+const SHOWN: usize = 100;
 
 #[derive(Template)]
 #[template(path = "team.html")]

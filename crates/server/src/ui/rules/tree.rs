@@ -7,10 +7,14 @@ use super::words::Fate;
 use crate::ui::mark::Mark;
 
 /// What fits a page: more are counted.
-pub(crate) const WHOLE_PAGE: Shown = Shown { each: 100, all: 400 };
+pub(crate) const WHOLE_PAGE: Shown = Shown { each: 100, all: 120 };
+/// Connections on one page; the others are counted.
+const BRANCHES: usize = 80;
 
 pub(crate) struct Tree {
     pub(crate) branches: Vec<Branch>,
+    /// Connections beyond those.
+    pub(crate) more: usize,
     pub(crate) tools: usize,
     pub(crate) reaches_personal: bool,
     /// Patterns that match nothing.
@@ -44,7 +48,8 @@ impl Tree {
     pub(crate) fn of(reach: Reach) -> Self {
         Self {
             is_open: reach.tools <= FEW,
-            branches: reach.connections.into_iter().map(branch).collect(),
+            more: reach.connections.len().saturating_sub(BRANCHES),
+            branches: reach.connections.into_iter().take(BRANCHES).map(branch).collect(),
             tools: reach.tools,
             reaches_personal: reach.reaches_personal,
             idle: reach.idle,

@@ -1,18 +1,31 @@
-//! `/system`: how the installation is, read-only, for owners.
+//! `/system`: how the installation is, read-only, for owners; and, when they ask for them, the operator's own checks.
+
+use std::time::Duration;
 
 use askama::Template;
 use axum::{
     body::Body,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, Response, StatusCode, Uri},
 };
-use switchboard_broker::manage::SystemView;
+use switchboard_broker::{SignedIn, manage::SystemView};
+use switchboard_catalog::displayed;
 
 use super::{SYSTEM, Tab, tabs};
 use crate::{
-    ServerState, browser,
-    ui::{account::person, connections::words::Moment, navigation::Navigation, page, refused::refused},
+    Grade, ServerState, browser,
+    ui::{
+        account::{Sent, person},
+        connections::words::Moment,
+        navigation::Navigation,
+        page,
+        refused::refused,
+    },
 };
+
+/// A large database takes longer to be looked through than a page may.
+const PATIENCE: Duration = Duration::from_secs(45);
+const TEXT: usize = 600;
 
 struct Finding {
     name: &'static str,
@@ -48,6 +61,19 @@ struct System {
     public_url: String,
     at: String,
     findings: Vec<Finding>,
+    /// Whether the checks can be made from here.
+    has_doctor: bool,
+    examined: Examined,
+}
+
+/// What became of the operator's checks.
+#[derive(Default)]
+enum Examined {
+    #[default]
+    NotAsked,
+    Found(Vec<Finding>),
+    /// Why there is nothing to show.
+    Not(&'static str),
 }
 
 pub(super) async fn show(State(state): State<ServerState>, uri: Uri, headers: HeaderMap) -> Response<Body> {
@@ -55,20 +81,62 @@ pub(super) async fn show(State(state): State<ServerState>, uri: Uri, headers: He
         Ok(signed_in) => signed_in,
         Err(response) => return *response,
     };
+    let form_token = browser::form_token(&state, &headers);
+    render(&state, (&signed_in, &form_token), Examined::NotAsked).await
+}
+
+async fn render(
+    state: &ServerState,
+    (signed_in, form_token): (&SignedIn, &str),
+    examined: Examined,
+) -> Response<Body> {
     let found = match state.broker.read_system(&signed_in.principal).await {
         Ok(found) => found,
         Err(refusal) => return refused(&refusal),
     };
-    let form_token = browser::form_token(&state, &headers);
     let system = System {
-        navigation: Navigation::new(&state, &signed_in, &form_token, SYSTEM).await,
+        navigation: Navigation::new(state, signed_in, form_token, SYSTEM).await,
         tabs: tabs(SYSTEM, true),
         version: env!("CARGO_PKG_VERSION"),
         public_url: state.config.origin().to_owned(),
         at: found.at.to_string().chars().take(19).collect::<String>().replace('T', " "),
-        findings: findings(&state, &found),
+        findings: findings(state, &found),
+        has_doctor: state.config.doctor.is_some(),
+        examined,
     };
     page(StatusCode::OK, &system)
+}
+
+/// Makes the checks and shows what they found. They change nothing.
+pub(super) async fn examine(State(state): State<ServerState>, request: Request) -> Response<Body> {
+    let sent = match Sent::read(&state, request).await {
+        Ok(sent) => sent,
+        Err(response) => return *response,
+    };
+    if let Err(refusal) = state.broker.read_system(&sent.signed_in.principal).await {
+        return refused(&refusal);
+    }
+    let examined = match &state.config.doctor {
+        None => Examined::NotAsked,
+        Some(doctor) => match tokio::time::timeout(PATIENCE, doctor.examine()).await {
+            Ok(Some(found)) => Examined::Found(found.into_iter().map(of_doctor).collect()),
+            Ok(None) => Examined::Not("The checks are being made for somebody else. Try again in a moment."),
+            Err(_) => Examined::Not(
+                "The checks take longer than a page waits: a large database is looked through whole. \
+                 Run `switchboard doctor` on the machine.",
+            ),
+        },
+    };
+    render(&state, (&sent.signed_in, &sent.form_token), examined).await
+}
+
+fn of_doctor(found: crate::Finding) -> Finding {
+    let tone = match found.grade {
+        Grade::Ok => "good",
+        Grade::Warn => "ask",
+        Grade::Fail => "bad",
+    };
+    Finding { name: found.check, text: displayed(&found.text, TEXT), tone }
 }
 
 fn findings(state: &ServerState, found: &SystemView) -> Vec<Finding> {

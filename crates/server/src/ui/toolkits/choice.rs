@@ -3,17 +3,41 @@
 
 use std::collections::HashSet;
 
-use switchboard_broker::manage::{Reach, Refusal, RulesOf, Shown};
+use switchboard_broker::manage::{Reach, ReachedConnection, Refusal, RulesOf, Shown};
 use switchboard_catalog::displayed;
 use switchboard_domain::Principal;
 
 use crate::{ServerState, browser::Fields, ui::mark::Mark};
 
 /// Boxes for single tools on one page: a connection beyond them is opened by its own button.
-const BOXES: usize = 300;
+const BOXES: usize = 150;
+/// Connections on one page: others are found by their name.
+const GROUPS: usize = 60;
+
+/// What of the form is not chosen, but asked for.
+#[derive(Default)]
+pub(super) struct Looking {
+    /// Prefix of a connection whose single tools are asked for.
+    pub(super) open: Option<String>,
+    /// Part of the name of connections that are asked for.
+    pub(super) find: String,
+    /// The last answer was to another name: this form asks, whichever of its buttons sent it.
+    pub(super) is_new: bool,
+}
+
+impl Looking {
+    pub(super) fn of(fields: &Fields, step: &str) -> Self {
+        let text = |name: &str| fields.get(name).unwrap_or_default().trim().to_owned();
+        let find = text("find");
+        Self { is_new: find != text("found"), find, open: step.strip_prefix("open:").map(str::to_owned) }
+    }
+}
 
 pub(super) struct Choice {
     pub(super) groups: Vec<Group>,
+    /// Connections that have no box on this page.
+    pub(super) more: usize,
+    pub(super) find: String,
     /// One pattern a line.
     pub(super) rest: String,
 }
@@ -45,38 +69,44 @@ pub(super) fn chosen(fields: &Fields) -> Vec<String> {
 }
 
 impl Choice {
-    /// `open` is the prefix of a connection whose tools are asked for.
     pub(super) async fn of(
         state: &ServerState,
         principal: &Principal,
         wanted: &[String],
-        open: Option<&str>,
+        looking: &Looking,
     ) -> Result<Self, Refusal> {
+        let open = looking.open.as_deref();
         let own = RulesOf { own: true, ..RulesOf::default() };
         let nothing = Shown { each: 0, all: 0 };
         let all: Reach = state.broker.reach(principal, &["*".to_owned()], own, nothing)?;
         let mut left: HashSet<&str> = wanted.iter().map(String::as_str).collect();
         let begins = |prefix: &str| {
-            wanted.iter().any(|it| {
-                it.strip_prefix(prefix)
-                    .and_then(|rest| rest.strip_prefix('.'))
-                    .is_some_and(|name| name != "*")
-            })
+            wanted.iter().any(|it| it.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')))
         };
-        // First those that are asked for, then those of which single tools are chosen.
+        let found = looking.find.to_lowercase();
+        let fits = |connection: &ReachedConnection| {
+            connection.name.to_lowercase().contains(&found) || connection.prefix.contains(&found)
+        };
+        // First those that are asked for, then those of which something is chosen.
         let mut order: Vec<usize> = (0..all.connections.len()).collect();
         order.sort_by_key(|index| {
-            let prefix = all.connections[*index].prefix.as_str();
-            (open != Some(prefix), !begins(prefix), *index)
+            let connection = &all.connections[*index];
+            let prefix = connection.prefix.as_str();
+            (open != Some(prefix), found.is_empty() || !fits(connection), !begins(prefix), *index)
         });
+        // Where a name is asked for, what has it and what is chosen; else all.
+        order.retain(|index| {
+            let connection = &all.connections[*index];
+            found.is_empty() || fits(connection) || begins(&connection.prefix)
+        });
+        order.truncate(GROUPS);
         let mut boxes = BOXES;
         let mut groups = Vec::with_capacity(order.len());
         for index in order {
             let connection = &all.connections[index];
             let prefix = connection.prefix.as_str();
             let is_asked = open == Some(prefix);
-            let fits = connection.of <= boxes || is_asked;
-            let names = match fits {
+            let names = match connection.of <= boxes || is_asked {
                 true => state.broker.tool_names(principal, connection.id).await?,
                 false => Vec::new(),
             };
@@ -106,6 +136,11 @@ impl Choice {
         }
         groups.sort_by_key(|(index, _)| *index);
         let rest: Vec<&str> = wanted.iter().map(String::as_str).filter(|it| left.contains(it)).collect();
-        Ok(Self { groups: groups.into_iter().map(|(_, group)| group).collect(), rest: rest.join("\n") })
+        Ok(Self {
+            more: all.connections.len() - groups.len(),
+            groups: groups.into_iter().map(|(_, group)| group).collect(),
+            find: looking.find.clone(),
+            rest: rest.join("\n"),
+        })
     }
 }

@@ -13,7 +13,7 @@ use switchboard_broker::{
 
 use super::{
     PATH,
-    choice::{Choice, chosen},
+    choice::{Choice, Looking, chosen},
     frame::{refused, status_of},
 };
 use crate::{
@@ -36,8 +36,7 @@ struct Draft {
     is_mine: bool,
     is_direct: bool,
     patterns: Vec<String>,
-    /// Of which connection the single tools are asked for.
-    open: Option<String>,
+    looking: Looking,
 }
 
 #[derive(Template)]
@@ -72,7 +71,7 @@ async fn render(
     refusal: Option<&Refusal>,
 ) -> Response<Body> {
     let principal = &signed_in.principal;
-    let choice = match Choice::of(state, principal, &draft.patterns, draft.open.as_deref()).await {
+    let choice = match Choice::of(state, principal, &draft.patterns, &draft.looking).await {
         Ok(choice) => choice,
         Err(refusal) => return refused(&refusal),
     };
@@ -106,8 +105,8 @@ pub(super) async fn submit(State(state): State<ServerState>, request: Request) -
         Err(response) => return *response,
     };
     let step = sent.fields.get("step").unwrap_or_default();
-    let draft = Draft { open: step.strip_prefix("open:").map(str::to_owned), ..typed(&sent.fields) };
-    if step != "create" {
+    let draft = Draft { looking: Looking::of(&sent.fields, step), ..typed(&sent.fields) };
+    if step != "create" || draft.looking.is_new {
         return render(&state, &sent.signed_in, &sent.form_token, &draft, None).await;
     }
     let owner = if draft.is_mine { OwnerWord::Member } else { OwnerWord::Organization };
@@ -144,7 +143,7 @@ fn typed(fields: &Fields) -> Draft {
         is_mine: fields.get("owner") == Some("member"),
         is_direct: fields.get("surface") == Some("direct"),
         patterns: chosen(fields),
-        open: None,
+        looking: Looking::default(),
     }
 }
 

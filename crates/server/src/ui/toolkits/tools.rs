@@ -9,7 +9,7 @@ use axum::{
 use switchboard_broker::manage::{Operation, Refusal, RefusalKind, RulesOf, ToolkitEdit};
 
 use super::{
-    choice::{Choice, chosen},
+    choice::{Choice, Looking, chosen},
     frame::{Head, Subject, no_toolkit, refused, status_of},
 };
 use crate::{
@@ -38,7 +38,7 @@ struct Tools<'a> {
 struct Draft {
     patterns: Vec<String>,
     revision: i64,
-    open: Option<String>,
+    looking: Looking,
     is_preview: bool,
 }
 
@@ -53,7 +53,13 @@ pub(super) async fn show(
         Err(response) => return *response,
     };
     let (patterns, revision) = (subject.toolkit.patterns.clone(), subject.toolkit.revision);
-    render(&state, &subject, Draft { patterns, revision, open: None, is_preview: false }, None).await
+    render(
+        &state,
+        &subject,
+        Draft { patterns, revision, looking: Looking::default(), is_preview: false },
+        None,
+    )
+    .await
 }
 
 async fn render(
@@ -66,7 +72,7 @@ async fn render(
         return no_toolkit();
     }
     let principal = &subject.signed_in.principal;
-    let choice = match Choice::of(state, principal, &draft.patterns, draft.open.as_deref()).await {
+    let choice = match Choice::of(state, principal, &draft.patterns, &draft.looking).await {
         Ok(choice) => choice,
         Err(refusal) => return refused(&refusal),
     };
@@ -103,10 +109,10 @@ pub(super) async fn change(
     let draft = Draft {
         patterns: chosen(&fields),
         revision: seen.unwrap_or(subject.toolkit.revision),
-        open: step.strip_prefix("open:").map(str::to_owned),
+        looking: Looking::of(&fields, step),
         is_preview: step == "preview",
     };
-    if step != "save" {
+    if step != "save" || draft.looking.is_new {
         return render(&state, &subject, draft, None).await;
     }
     let edit = ToolkitEdit { patterns: Some(draft.patterns.clone()), ..ToolkitEdit::default() };

@@ -9,7 +9,7 @@ use axum::{
 use serde::Deserialize;
 use switchboard_broker::{
     CallFailure, SignedIn,
-    manage::{ConnectionScope, FoundTool, FoundTools, PageRequest, ToolQuery, WaitingConnection},
+    manage::{ConnectionScope, FoundTool, FoundTools, HiddenTool, PageRequest, ToolQuery, WaitingConnection},
 };
 use switchboard_catalog::displayed;
 use switchboard_domain::ErrorCode;
@@ -24,6 +24,8 @@ use crate::{
 const SHOWN: u32 = 20;
 /// Longest text of a description in the list.
 const DESCRIPTION: usize = 240;
+/// Tools that are not found, each with why.
+const HIDDEN: usize = 10;
 /// Connections to choose from.
 const CHOICES: usize = 200;
 
@@ -45,6 +47,16 @@ struct Row {
     why: Vec<String>,
 }
 
+/// A tool that no call reaches, and where that is changed.
+struct Hidden {
+    capability: String,
+    connection: String,
+    word: &'static str,
+    why: String,
+    address: String,
+    label: &'static str,
+}
+
 struct Waiting {
     name: String,
     message: String,
@@ -62,11 +74,12 @@ struct Choice {
 #[template(path = "tools.html")]
 struct List<'a> {
     navigation: Navigation,
-    is_admin: bool,
     asked: &'a Asked,
     choices: Vec<Choice>,
     rows: Vec<Row>,
     waiting: Vec<Waiting>,
+    hidden: Vec<Hidden>,
+    hidden_total: usize,
     total: usize,
     hint: Option<String>,
     is_later: bool,
@@ -97,27 +110,31 @@ pub(super) async fn show(
     let form_token = browser::form_token(&state, &headers);
     let navigation = Navigation::new(&state, &signed_in, &form_token, PATH).await;
     let choices = choices(&state, &signed_in, &asked.connection).await;
-    page(StatusCode::OK, &list(found, navigation, (&signed_in, &asked), choices))
+    let mut list = list(found, navigation, &asked, choices);
+    // On the first page: it is another list. Without it the search is still worth showing.
+    if asked.cursor.is_none() {
+        let wanted = (asked.q.trim(), asked.connection.as_str());
+        let hidden = state.broker.find_hidden_tools(&signed_in.principal, wanted, HIDDEN).unwrap_or_default();
+        list.hidden_total = hidden.total;
+        list.hidden = hidden.shown.into_iter().map(hidden_row).collect();
+    }
+    page(StatusCode::OK, &list)
 }
 
-fn list<'a>(
-    found: FoundTools,
-    navigation: Navigation,
-    (signed_in, asked): (&SignedIn, &'a Asked),
-    choices: Vec<Choice>,
-) -> List<'a> {
+fn list<'a>(found: FoundTools, navigation: Navigation, asked: &'a Asked, choices: Vec<Choice>) -> List<'a> {
     List {
         navigation,
-        is_admin: signed_in.principal.role.is_admin(),
         choices,
         total: found.total,
         rows: found.tools.into_iter().map(row).collect(),
         waiting: found.waiting.into_iter().map(waiting).collect(),
+        hidden: Vec::new(),
+        hidden_total: 0,
         hint: found.hint,
         is_later: asked.cursor.is_some(),
-        next: found.next_cursor.map(|cursor| {
-            next_page(PATH, &[("q", &asked.q), ("connection", &asked.connection)], &cursor)
-        }),
+        next: found
+            .next_cursor
+            .map(|cursor| next_page(PATH, &[("q", &asked.q), ("connection", &asked.connection)], &cursor)),
         asked,
     }
 }
@@ -182,6 +199,27 @@ pub(super) fn badges(
         (read_only, "plain", "Only reads, it says"),
     ];
     all.into_iter().filter(|(given, ..)| *given).map(|(_, tone, word)| (tone, word)).collect()
+}
+
+fn hidden_row(tool: HiddenTool) -> Hidden {
+    let at = |tab: &str| format!("/connections/{}{tab}", tool.connection);
+    let (word, address, label) = match tool.code {
+        "filtered" => ("Off", at("/tools"), "Turn it on"),
+        "changed" if tool.is_rejected => ("Rejected in review", at("/review"), "See the review"),
+        "changed" => ("Waits for review", at("/review"), "Review it"),
+        "disabled" => ("Connection off", at(""), "See the connection"),
+        "not_granted" | "staged" => ("Not yours to use", at("/access"), "Who may use it"),
+        "blocked" => ("Blocked by a rule", "/policies".to_owned(), "See the rules"),
+        _ => ("Not to be had", at(""), "See the connection"),
+    };
+    Hidden {
+        capability: displayed(&tool.capability, 300),
+        connection: tool.connection_name,
+        word,
+        why: tool.why,
+        address,
+        label,
+    }
 }
 
 fn waiting(connection: WaitingConnection) -> Waiting {

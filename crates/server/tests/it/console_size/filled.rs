@@ -7,9 +7,9 @@ use switchboard_broker::NewSecret;
 use switchboard_catalog::{Definition, DefinitionLimits};
 use switchboard_domain::{
     ApiKeyHeader, AuditOutcome, AuditPhase, AuthConfig, AuthType, CallId, CapabilityKind, CapabilityState,
-    Connection, ConnectionId, ConnectionOwner, ConnectionStatus, CredentialId, CredentialMode, CredentialOwner,
-    FixedClock, MemberId, Random, Role, SecretValue, SeededRandom, SessionId, Status, Switches,
-    SystemClock, TeamId, Timestamp, ToolFilter, ToolkitId, Transport, WriterId,
+    Connection, ConnectionId, ConnectionOwner, ConnectionStatus, CredentialId, CredentialMode,
+    CredentialOwner, FixedClock, MemberId, Random, Role, SecretValue, SeededRandom, SessionId, Status,
+    Switches, SystemClock, TeamId, Timestamp, ToolFilter, ToolkitId, Transport, WriterId,
 };
 use switchboard_storage::{
     AuditEntry, CapabilityRow, CredentialHealth, CredentialInfo, Member, MemberStatus, Sealed, Session,
@@ -114,7 +114,8 @@ impl Filling<'_> {
             member,
             hash: random.bytes(),
             method: "password".into(),
-            user_agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36".into(),
+            user_agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36"
+                .into(),
             source: "192.0.2.7".into(),
             created_at: self.now,
             authenticated_at: self.now,
@@ -208,7 +209,7 @@ impl Filling<'_> {
                 "query": { "type": "string", "description": "What to look for" },
                 "limit": { "type": "integer", "minimum": 1, "maximum": 100 },
             }, "required": ["query"] },
-            "annotations": { "readOnlyHint": number % 2 == 0, "destructiveHint": number % 5 == 1 },
+            "annotations": { "readOnlyHint": number.is_multiple_of(2), "destructiveHint": number % 5 == 1 },
         })
         .to_string();
         let parsed = Definition::parse(&definition, None, &DefinitionLimits::default()).unwrap();
@@ -253,7 +254,7 @@ impl Filling<'_> {
         first.unwrap()
     }
 
-    /// Of a tenth of the members, at every server that asks each of them for their own.
+    /// Of a hundredth of the members, at every server that asks each of them for their own.
     async fn credentials(&self, connections: &[ConnectionId], members: &[MemberId]) {
         let organization = self.app.organization;
         let secret = NewSecret::ApiKey(SecretValue::new("k"));
@@ -262,7 +263,7 @@ impl Filling<'_> {
         let mut tx = self.app.db.write().await.unwrap();
         let data_key = tx.credentials().list(organization).await.unwrap()[0].data_key;
         for (number, connection) in connections.iter().enumerate().step_by(3) {
-            for member in members.iter().skip(1 + number % 10).step_by(10) {
+            for member in members.iter().skip(1 + number % 100).step_by(100) {
                 let info = CredentialInfo {
                     id: CredentialId::new(&SystemClock, &self.random),
                     organization,
@@ -287,7 +288,8 @@ impl Filling<'_> {
         let writer = WriterId::new(&SystemClock, &self.random);
         let calls = self.size.entries / 2;
         let first = self.now.as_micros() - DAYS * DAY;
-        let (mut group, mut sums, mut middle) = (Vec::new(), std::collections::BTreeMap::new(), String::new());
+        let (mut group, mut sums, mut middle) =
+            (Vec::new(), std::collections::BTreeMap::new(), String::new());
         for number in 0..calls {
             let at = Timestamp::from_micros(first + DAYS * DAY / calls as i64 * number as i64);
             let seq = 2 * number as i64 + 1;
@@ -300,8 +302,10 @@ impl Filling<'_> {
                 group.push(self.entry((writer, seq, at), words, (&actor, &target, None), body));
                 continue;
             }
-            let (member, server) =
-                (often_small(&self.random, members.len() - 1), often_small(&self.random, connections.len() - 1));
+            let (member, server) = (
+                often_small(&self.random, members.len() - 1),
+                often_small(&self.random, connections.len() - 1),
+            );
             // The last tool of each server is called by nobody, and so is the last server.
             let target = format!("{}.{}", slug(server), tool(often_small(&self.random, self.size.tools - 1)));
             let outcome = match number % 1_000 {

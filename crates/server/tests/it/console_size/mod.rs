@@ -13,7 +13,7 @@ use switchboard_testkit::{
 
 use filled::{Filled, Size, email, fill, slug};
 
-/// Over the wire, compressed for whoever takes that.
+/// Of a page itself: it is never compressed, its files are.
 const MAX_BYTES: usize = 100_000;
 
 const FEW: Size = Size { connections: 500, tools: 4, members: 600, entries: 2_000 };
@@ -28,29 +28,64 @@ fn pages(filled: &Filled) -> Vec<String> {
     let (toolkit, call) = (filled.toolkit, &filled.call);
     let idle = slug(filled.connections.len() - 1);
     let mut pages = vec![
-        "/".into(), "/overview".into(), "/connections".into(), "/connections?q=number-4".into(),
-        "/connections?state=unreachable".into(), "/connections/new".into(), "/connections/import".into(),
-        "/members".into(), "/members?q=9".into(), "/members?q=nobody-at-all".into(), "/members/invitations".into(),
-        "/members/teams".into(), format!("/members/{member}"), format!("/members/teams/{team}"),
-        "/tools".into(), "/tools?q=look+for+records".into(), "/tools/tool?name=server-000.tool_00".into(),
-        "/toolkits".into(), "/toolkits/new".into(), format!("/toolkits/{toolkit}"),
-        format!("/toolkits/{toolkit}/tools"), format!("/toolkits/{toolkit}/people"),
-        "/policies".into(), "/policies/rule".into(), "/policies/mine".into(), "/policies/explain".into(),
-        "/clients".into(), "/approvals".into(), "/settings".into(), "/settings/webhooks".into(), "/system".into(),
-        "/account/access".into(), "/connect-client".into(),
-        "/usage".into(), "/usage?days=30".into(), "/usage?days=90".into(),
-        "/audit".into(), "/audit?period=day".into(), "/audit?period=all".into(),
-        format!("/audit?period=all&call_id={call}"), "/audit?call_id=call_00000000000000000000000000".into(),
+        "/".into(),
+        "/overview".into(),
+        "/connections".into(),
+        "/connections?q=number-4".into(),
+        "/connections?state=unreachable".into(),
+        "/connections/new".into(),
+        "/connections/import".into(),
+        "/members".into(),
+        "/members?q=9".into(),
+        "/members?q=nobody-at-all".into(),
+        "/members/invitations".into(),
+        "/members/teams".into(),
+        format!("/members/{member}"),
+        format!("/members/teams/{team}"),
+        "/tools".into(),
+        "/tools?q=look+for+records".into(),
+        "/tools/tool?name=server-000.tool_00".into(),
+        "/toolkits".into(),
+        "/toolkits/new".into(),
+        format!("/toolkits/{toolkit}"),
+        format!("/toolkits/{toolkit}/tools"),
+        format!("/toolkits/{toolkit}/people"),
+        "/policies".into(),
+        "/policies/rule".into(),
+        "/policies/mine".into(),
+        "/policies/explain".into(),
+        "/clients".into(),
+        "/approvals".into(),
+        "/settings".into(),
+        "/settings/webhooks".into(),
+        "/system".into(),
+        "/account/access".into(),
+        "/connect-client".into(),
+        "/usage".into(),
+        "/usage?days=30".into(),
+        "/usage?days=90".into(),
+        "/audit".into(),
+        "/audit?period=day".into(),
+        "/audit?period=all".into(),
+        format!("/audit?period=all&call_id={call}"),
+        "/audit?call_id=call_00000000000000000000000000".into(),
     ];
     for tab in ["", "/tools", "/access", "/activity", "/settings", "/review"] {
         pages.extend([first, last].map(|id| format!("/connections/{id}{tab}")));
     }
     for period in ["week", "all"] {
         let filters = [
-            format!("actor={busy}"), format!("actor={rare}"), "target=server-000.tool_00".into(),
-            format!("target={idle}.tool_00"), "target=quotas".into(), "action=member.update".into(),
-            "action=grants.put".into(), "outcome=refused".into(), "outcome=failed".into(),
-            format!("actor={busy}&outcome=failed"), format!("actor={busy}&target={idle}.tool_00"),
+            format!("actor={busy}"),
+            format!("actor={rare}"),
+            "target=server-000.tool_00".into(),
+            format!("target={idle}.tool_00"),
+            "target=quotas".into(),
+            "action=member.update".into(),
+            "action=grants.put".into(),
+            "outcome=refused".into(),
+            "outcome=failed".into(),
+            format!("actor={busy}&outcome=failed"),
+            format!("actor={busy}&target={idle}.tool_00"),
         ];
         pages.extend(filters.map(|filter| format!("/audit?period={period}&{filter}")));
     }
@@ -69,6 +104,7 @@ async fn bytes(browser: &Browser, page: &str) -> usize {
     reply.body.len()
 }
 
+#[expect(clippy::print_stdout, reason = "figures are what it is for")]
 async fn measure(database: &TestDatabase) {
     let app = started(database).await;
     let began = Instant::now();
@@ -99,10 +135,14 @@ on_both! {
         let filled = fill(&app, FEW).await;
         app.give_password(app.owner).await;
         let browser = app.signed_in("owner@example.test").await;
+        let mut large = Vec::new();
         for page in pages(&filled) {
             let size = bytes(&browser, &page).await;
-            assert!(size < MAX_BYTES, "{page}: {size} bytes");
+            if size >= MAX_BYTES {
+                large.push((page, size));
+            }
         }
+        assert_eq!(large, [], "pages and their bytes");
         app.stop().await;
     }
 

@@ -3,7 +3,11 @@
 use crate::program::{Place, Server};
 
 fn demo(place: &Place) -> (Server, String) {
-    let mut server = place.start(&["demo"]);
+    demo_with(place, &["demo"])
+}
+
+fn demo_with(place: &Place, command: &[&str]) -> (Server, String) {
+    let mut server = place.start(command);
     server.line_with("An AI client connects");
     let exported = server.line_with("SWITCHBOARD_TOKEN=");
     let token = exported.split("SWITCHBOARD_TOKEN=").nth(1).expect("a token").trim().to_owned();
@@ -75,7 +79,7 @@ fn connections_grants_and_tokens_by_command() {
 #[test]
 fn a_held_call_is_approved_from_the_shell() {
     let place = Place::sqlite();
-    let (server, token) = demo(&place);
+    let (server, token) = demo_with(&place, &["demo", "--data-dir", "kept"]);
     let run = |arguments: &[&str]| server.client(&place, &token, arguments);
     let rules = r#"[{"pattern": "sample.add_note", "action": "require_approval"}]"#;
     std::fs::write(place.path("rules.json"), rules).unwrap();
@@ -86,7 +90,12 @@ fn a_held_call_is_approved_from_the_shell() {
     let listed = run(&["approval", "list", "--all", "--json"]).json();
     let id = listed["items"][0]["id"].as_str().unwrap().to_owned();
     run(&["approval", "approve", &id]).fails_with(1, &["You may not decide this call"]);
-    let made = run(&["token", "create", "--name", "person", "--scope", "api"]).ok();
+    let made = run(&["token", "create", "--name", "its own", "--scope", "api"]).ok();
+    let own = server.client(&place, made.trim(), &["approval", "approve", &id]);
+    own.fails_with(1, &["You may not decide this call"]);
+    let token_of =
+        ["admin", "create-token", "--email", "owner@demo.invalid", "--scope", "api", "--data-dir", "kept"];
+    let made = place.run(&token_of).ok();
     let person = |arguments: &[&str]| server.client(&place, made.trim(), arguments);
     assert!(person(&["approval", "list"]).ok().contains("sample.add_note"));
     let shown = person(&["approval", "show", &id]).ok();

@@ -3,6 +3,7 @@
 //!
 //! A request is authenticated before its body is read, read once and strictly, and answered as plain JSON.
 
+mod batch;
 mod call;
 mod definitions;
 mod direct;
@@ -113,6 +114,9 @@ async fn serve(
         Ok(body) => body,
         Err(response) => return *response,
     };
+    if batch::is_one(&parts.headers, &body) {
+        return batch::serve(state, (principal, resource, organization), &parts, &body).await;
+    }
     dispatch::dispatch(state, principal, resource, organization, &parts, &body).await
 }
 

@@ -11,7 +11,7 @@ use switchboard_testkit::{
     upstream::ReferenceUpstream,
 };
 
-use crate::support::{READ_WRITE, owner};
+use crate::support::{READ_WRITE, json_headers, owner};
 
 on_both! {
     async fn both_generations_are_served(database) {
@@ -41,6 +41,47 @@ on_both! {
         assert_eq!((gone.status.as_u16(), gone.error_code()), (404, -32601));
         let unknown = client.legacy("tools/destroy", json!({})).await;
         assert_eq!((unknown.status.as_u16(), unknown.error_code()), (200, -32601));
+        app.stop().await;
+    }
+
+    async fn a_batch_is_served_to_the_one_revision_that_has_them(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        let id = app.add("demo", &upstream.url()).await;
+        app.grant_everyone(id).await;
+        app.broker.check(app.organization, id, None).await.unwrap();
+        let client = owner(&app).await;
+        let request = |id: u64, method: &str, params: serde_json::Value| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let call = |id: u64, text: &str| {
+            let arguments = json!({ "name": "demo.echo", "arguments": { "text": text } });
+            request(id, "tools/call", json!({ "name": "execute_capability", "arguments": arguments }))
+        };
+        let note = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        let batch = json!([request(1, "ping", json!({})), note, call(2, "two"), call(3, "three"), request(4, "none", json!({}))]);
+        let reply = client.send(Method::POST, json_headers(), batch.to_string()).await;
+        assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, Some("application/json")));
+        let answers = reply.json();
+        let ids: Vec<u64> = answers.as_array().unwrap().iter().map(|answer| answer["id"].as_u64().unwrap()).collect();
+        assert_eq!(ids, [1, 2, 3, 4], "{answers}");
+        assert!(answers[1].to_string().contains("two") && answers[2].to_string().contains("three"), "{answers}");
+        assert_eq!(answers[3]["error"]["code"], -32601);
+        assert_eq!(upstream.log().executions("echo"), 2);
+
+        let notes = client.send(Method::POST, json_headers(), json!([note]).to_string()).await;
+        assert_eq!((notes.status.as_u16(), notes.body.len()), (202, 0));
+        let many: Vec<_> = (0..51).map(|id| request(id, "ping", json!({}))).collect();
+        let greeting = request(1, "initialize", json!({ "protocolVersion": "2025-03-26", "capabilities": {} }));
+        for refused in [json!([]), json!(many), json!([greeting])] {
+            let reply = client.send(Method::POST, json_headers(), refused.to_string()).await;
+            assert_eq!((reply.status.as_u16(), reply.error_code()), (400, -32600));
+        }
+        for revision in ["2025-06-18", "2025-11-25", "2026-07-28"] {
+            let mut headers = json_headers();
+            headers.insert("mcp-protocol-version", revision.parse().unwrap());
+            let reply = client.send(Method::POST, headers, batch.to_string()).await;
+            assert_eq!((reply.status.as_u16(), reply.error_code()), (400, -32600), "{revision}");
+        }
+        assert_eq!(upstream.log().executions("echo"), 2);
         app.stop().await;
     }
 

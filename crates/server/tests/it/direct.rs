@@ -6,7 +6,7 @@ use switchboard_storage::{Toolkit, ToolkitSurface};
 use switchboard_testkit::{
     app::{App, McpClient},
     on_both,
-    upstream::{ReferenceUpstream, Script, ScriptedUpstream},
+    upstream::{Answer, Eras, ReferenceUpstream, Script, ScriptedUpstream},
 };
 
 use crate::support::READ_WRITE;
@@ -77,6 +77,69 @@ on_both! {
         app.broker.refresh_snapshots().await.unwrap();
         assert_eq!(listed(&own).await, ["add", "write"]);
         assert!(app.broker.snapshot(app.organization).unwrap().version > before);
+        app.stop().await;
+    }
+
+    async fn definitions_and_results_pass_as_they_are(database) {
+        let app = App::start(database.db.clone()).await;
+        let tool = json!({
+            "name": "draw", "title": "Draw", "description": "Draws.", "inputSchema": { "type": "object" },
+            "outputSchema": { "type": "object", "properties": { "size": { "type": "integer" } } },
+            "annotations": { "readOnlyHint": true, "title": "Draws" },
+            "icons": [{ "src": "https://icons.example/draw.png", "mimeType": "image/png", "sizes": ["48x48"] }],
+            "_meta": { "ui": { "resourceUri": "ui://draw/page" }, "example.com/mark": [1, null, 1.0e2] },
+        });
+        let result = json!({
+            "resultType": "complete",
+            "content": [
+                { "type": "text", "text": "drawn", "annotations": { "audience": ["user"], "priority": 0.5 } },
+                { "type": "image", "data": "aGk=", "mimeType": "image/png", "_meta": { "example.com/a": 1 } },
+                { "type": "audio", "data": "aGk=", "mimeType": "audio/wav" },
+                { "type": "resource_link", "uri": "ui://draw/page", "name": "page" },
+                { "type": "resource", "resource": { "uri": "file:///a", "blob": "aGk=" } },
+            ],
+            "structuredContent": { "size": 3 }, "_meta": { "example.com/b": { "c": 1 } }, "example_further": [true],
+        });
+        let page = json!({
+            "uri": "ui://draw/page", "mimeType": "text/html;profile=mcp-app", "text": "<!doctype html>",
+            "_meta": { "ui": { "csp": { "connectDomains": [] } } },
+        });
+        let read = json!({ "resultType": "complete", "ttlMs": 5, "cacheScope": "public", "contents": [page] });
+        let script = Script::new()
+            .speaks(Eras::Modern)
+            .offers(json!({ "tools": {}, "resources": {} }))
+            .tools(std::slice::from_ref(&tool))
+            .on("tools/call", Answer::result(&result))
+            .on("resources/read", Answer::result(&read));
+        let upstream = ScriptedUpstream::start(script).await;
+        let id =
+            app.add_with("demo", upstream.url(), |connection| connection.switches.expose_directly = true).await;
+        app.grant_everyone(id).await;
+        app.broker.check(app.organization, id, None).await.unwrap();
+        toolkit(&app, "kit", &["demo.*"]).await;
+        let token = app.token(app.owner, &READ_WRITE).await;
+        let own = app.client_at("/mcp/connections/demo", Some(&token));
+        assert_eq!(own.modern("tools/list", json!({})).await.result()["tools"], json!([tool]));
+        let params = json!({ "name": "draw", "arguments": {}, "_meta": { "example.com/of-client": ["x"] } });
+        assert_eq!(own.modern("tools/call", params).await.result(), result);
+        let sent = upstream.log().of("tools/call");
+        assert_eq!(sent[0].message["params"]["_meta"]["example.com/of-client"], json!(["x"]));
+        let mut private = read.clone();
+        private["cacheScope"] = json!("private");
+        assert_eq!(own.modern("resources/read", json!({ "uri": "ui://draw/page" })).await.result(), private);
+
+        // On a toolkit, names and addresses say whose they are, and nothing else differs.
+        let kit = app.client_at("/mcp/toolkits/kit", Some(&token));
+        let mut named = tool.clone();
+        named["name"] = json!("demo__draw");
+        named["_meta"]["ui"]["resourceUri"] = json!("ui://demo+draw/page");
+        assert_eq!(kit.modern("tools/list", json!({})).await.result()["tools"], json!([named]));
+        let mut addressed = result.clone();
+        addressed["content"][3]["uri"] = json!("ui://demo+draw/page");
+        addressed["content"][4]["resource"]["uri"] = json!("demo+file:///a");
+        assert_eq!(kit.call("demo__draw", json!({})).await, addressed);
+        private["contents"][0]["uri"] = json!("ui://demo+draw/page");
+        assert_eq!(kit.modern("resources/read", json!({ "uri": "ui://demo+draw/page" })).await.result(), private);
         app.stop().await;
     }
 

@@ -21,10 +21,7 @@ use switchboard_policy::{
 use switchboard_storage::{Approval, MemberStatus};
 
 use crate::{
-    Broker, CallContext,
-    snapshot::{Capability, Known},
-    surface::OnConnection,
-    text,
+    Broker, CallContext, connection_catalog::Capability, snapshot::Known, surface::OnConnection, text,
 };
 use asking::Why;
 use refusals::{changed_since, declined, does_not_fit, expired, too_large};

@@ -14,6 +14,7 @@ mod call_limits;
 mod change_log;
 mod check;
 pub mod connect;
+mod connection_catalog;
 mod context;
 mod credentials;
 mod direct;
@@ -62,6 +63,7 @@ pub use audit::{AuditFault, AuditReport, AuditUnavailable, BadEntry, chained_ent
 pub use authorization::AuthorizationSettings;
 pub use call_limits::CallSettings;
 pub use check::CheckError;
+pub use connection_catalog::{Capability, ConnectionCatalog};
 pub use context::{
     Again, AuthenticationError, CallContext, CallFailure, Detail, Execute, Executed, Narrowing, Search, Via,
 };
@@ -78,7 +80,7 @@ pub use relay::{Letter, RelayedEvent};
 pub use request_limits::RequestSettings;
 pub use session::{Browser, OpenedSession, SessionSettings, SignedIn};
 pub use sign_in::{Choice, PasswordSignIn, SignInSettings, TooMany};
-pub use snapshot::{Capability, ConnectionCatalog, Known, Snapshot};
+pub use snapshot::{Known, Snapshot};
 pub use source::machine;
 pub use status::ShownStatus;
 pub use tasks::{TaskPage, TaskStep, TaskUnderway};

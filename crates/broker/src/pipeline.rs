@@ -21,8 +21,9 @@ use crate::{
     approvals::{Asked, HeldCall},
     arguments::CompiledTool,
     audit,
+    connection_catalog::Capability,
     refused_call::{denied, not_yet_usable},
-    snapshot::{Capability, Known, Snapshot},
+    snapshot::{Known, Snapshot},
     suggestions,
     surface::Surface,
     text,
@@ -135,10 +136,15 @@ impl Broker {
         if request.name.len() > MAX_NAME || !surface.exists() {
             return Err(unknown());
         }
-        let name: CapabilityName = request.name.parse().map_err(|_| unknown())?;
+        let mut name: CapabilityName = request.name.parse().map_err(|_| unknown())?;
         let member = call.context.principal.member();
         let known = snapshot.named(name.personal, &name.slug, member).ok_or_else(unknown)?;
         call.record.connection = Some(known.connection.id.to_string());
+        if request.via.kind() == CapabilityKind::Resource
+            && let Some(listed) = known.catalog.listed_as(&name.name)
+        {
+            name.name = listed.into();
+        }
         let capability = resolve(known, &name, request).ok_or_else(|| {
             // A connection that is older than its pins of prompts.
             if request.via.kind() == CapabilityKind::Prompt && known.catalog.prompts.is_empty() {

@@ -7,8 +7,9 @@ use switchboard_policy::{
 use switchboard_storage::Toolkit;
 
 use crate::{
+    connection_catalog::Capability,
     context::CallContext,
-    snapshot::{Capability, Known, Snapshot},
+    snapshot::{Known, Snapshot},
 };
 
 /// The connections and capabilities that a request's endpoint includes: one part, or on `/mcp` one for each toolkit

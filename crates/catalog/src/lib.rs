@@ -19,6 +19,7 @@ mod schema;
 pub mod search;
 mod signature;
 mod summary;
+mod uri_spelling;
 mod uri_template;
 mod validation_cost;
 
@@ -38,5 +39,6 @@ pub use search::{
 };
 pub use signature::{SIGNATURE_CHARS, Signature};
 pub use summary::{SUMMARY_CHARS, displayed, first_sentence, is_invisible};
+pub use uri_spelling::common_spelling;
 pub use uri_template::fits_template;
 pub use validation_cost::{TooCostly, ValidationCost};

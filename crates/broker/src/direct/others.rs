@@ -22,10 +22,11 @@ use super::{
 };
 use crate::{
     Again, Broker, CallContext, CallFailure, Execute, Via,
+    connection_catalog::Capability,
     listing::pins_resources,
     maintenance,
     redact::redact,
-    snapshot::{Capability, Known, Snapshot},
+    snapshot::{Known, Snapshot},
     surface::Surface,
     text,
     upstream::{Ask, News, Offers, Proof, UpstreamError, UpstreamSession},

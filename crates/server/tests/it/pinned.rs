@@ -199,4 +199,23 @@ on_both! {
         assert_eq!(refused(&refusal), "insufficient_scope");
         app.stop().await;
     }
+
+    async fn what_is_decided_about_a_resource_holds_however_it_is_spelled(database) {
+        let app = App::start(database.db.clone()).await;
+        let lists = script(&json!([]), &notes("Notes.", 1), &json!([]));
+        let upstream = ScriptedUpstream::start(lists).await;
+        let (_, client) = start(&app, &upstream).await;
+        let read = async |uri: &str| client.modern("resources/read", json!({ "uri": uri })).await;
+        assert_eq!(read("file:///%6Eotes").await.status, 200);
+        let sent = &upstream.log().of("resources/read")[0];
+        assert_eq!(sent.message["params"]["uri"], "file:///notes", "asked for as it is listed");
+        let rules = json!([{ "pattern": "demo.file:///notes", "action": "block" }]);
+        assert_eq!(api(&app, "PUT", "/policies", Some(rules)).await.status, 200);
+        app.broker.refresh_snapshots().await.unwrap();
+        for spelled in ["file:///notes", "file:///%6Eotes", "FILE:///notes", "file:///a/../notes", "file:///a/%2e%2e/notes"] {
+            assert_eq!(refused(&read(spelled).await), "policy_blocked", "{spelled}");
+        }
+        assert_eq!(upstream.log().count("resources/read"), 1);
+        app.stop().await;
+    }
 }

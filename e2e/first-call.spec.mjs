@@ -1,21 +1,12 @@
 // What somebody meets who has never seen it: from the link that the program prints to a first call by hand, with nothing but
 // what is on the pages; and what it says to who mistypes on the way.
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { looksRight } from './look.mjs';
-import { expect, freePort, makeOwner, owner, signIn, test as base, until } from './switchboard.mjs';
+import { expect, makeOwner, owner, signIn, test } from './switchboard.mjs';
 
-const test = base.extend({
-  // Host and port of an MCP server as it is, which asks for no account.
-  server: async ({}, use) => {
-    const port = await freePort();
-    const child = spawn(process.execPath, [join('node_modules', '.bin', 'mcp-server-everything'), 'streamableHttp'], { env: { ...process.env, PORT: String(port) }, stdio: 'ignore' });
-    await until('answering', () => fetch(`http://127.0.0.1:${port}/mcp`, { method: 'POST' }).then(() => true, () => false));
-    await use(`127.0.0.1:${port}`);
-    child.kill('SIGTERM');
-  },
-});
 test.use({ more: { options: ['--allow-private-networks'] } });
+
+// As it is copied from a terminal: host and port.
+const host = (server) => new URL(server).host;
 
 test('the first call is seven presses away from the setup link', async ({ page, switchboard, server }) => {
   let presses = 0;
@@ -31,7 +22,7 @@ test('the first call is seven presses away from the setup link', async ({ page, 
   await looksRight(page, 'setup-done');
   await press('link', 'Add a server');
   // Without scheme and path, as it is copied from a terminal.
-  await page.getByLabel('Name or address of an MCP server').fill(server);
+  await page.getByLabel('Name or address of an MCP server').fill(host(server));
   await press('button', 'Look it up');
   await press('button', /^Add mcp-servers/);
   await press('link', 'Try a tool');
@@ -55,13 +46,13 @@ test('who mistypes a name or an address is told what to do', async ({ browser, p
   await expect(page.getByRole('alert')).toContainText('Did you mean');
   await expect(page.getByRole('button', { name: /^Linear/ })).toBeVisible();
   await looksRight(page, 'find-near');
-  await query.fill(`${server}/nowhere`);
+  await query.fill(`${host(server)}/nowhere`);
   await page.keyboard.press('Enter');
-  await expect(page.getByText(`http://${server}/nowhere`)).toBeVisible();
+  await expect(page.getByText(`http://${host(server)}/nowhere`)).toBeVisible();
   await looksRight(page, 'find-unreached');
-  await query.fill(`${server}/mcp`);
+  await query.fill(`${host(server)}/mcp`);
   await page.getByRole('button', { name: 'Try again' }).click();
-  await expect(page.getByText(`http://${server}/mcp answers.`)).toBeVisible();
+  await expect(page.getByText(`http://${host(server)}/mcp answers.`)).toBeVisible();
 
   await page.goto(`${switchboard.url}/mcp`);
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('This address is for AI clients');

@@ -1,21 +1,7 @@
 // Pages that say who may do what: toolkits, policies, AI clients, in a browser, looked at by axe.
-import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
-import { join } from 'node:path';
-import { expect, freePort, signIn, test as base, until, watch } from './switchboard.mjs';
+import { expect, freePort, signIn, test, until, watch } from './switchboard.mjs';
 import { looksRight } from './look.mjs';
-
-const test = base.extend({
-  // The address of an MCP server that asks for no account.
-  server: async ({}, use) => {
-    const port = await freePort();
-    const child = spawn(process.execPath, [join('node_modules', '.bin', 'mcp-server-everything'), 'streamableHttp'], { env: { ...process.env, PORT: String(port) }, stdio: 'ignore' });
-    const url = `http://127.0.0.1:${port}/mcp`;
-    await until('answering', () => fetch(url, { method: 'POST' }).then(() => true, () => false));
-    await use(url);
-    child.kill('SIGTERM');
-  },
-});
 
 // A form that is refused answers 409 or 422, which Chromium writes down as an error.
 const wrongs = (page, url) => {

@@ -1,20 +1,6 @@
 // Pages of the console beside connections: tools, people, records and settings, in a browser, looked at by axe.
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
-import { expect, freePort, signIn, test as base, until } from './switchboard.mjs';
+import { expect, signIn, test, until } from './switchboard.mjs';
 import { looksRight } from './look.mjs';
-
-const test = base.extend({
-  // The address of an MCP server that asks for no account.
-  server: async ({}, use) => {
-    const port = await freePort();
-    const child = spawn(process.execPath, [join('node_modules', '.bin', 'mcp-server-everything'), 'streamableHttp'], { env: { ...process.env, PORT: String(port) }, stdio: 'ignore' });
-    const url = `http://127.0.0.1:${port}/mcp`;
-    await until('answering', () => fetch(url, { method: 'POST' }).then(() => true, () => false));
-    await use(url);
-    child.kill('SIGTERM');
-  },
-});
 
 test.use({ more: { options: ['--allow-private-networks'], headless: true } });
 

@@ -80,6 +80,15 @@ function headlessOwner(run, directory, url) {
 }
 
 export const test = base.extend({
+  // The address of an MCP server that asks for no account, for tests that want one.
+  server: async ({}, use) => {
+    const port = await freePort();
+    const child = spawn(process.execPath, [join('node_modules', '.bin', 'mcp-server-everything'), 'streamableHttp'], { env: { ...process.env, PORT: String(port) }, stdio: 'ignore' });
+    const url = `http://127.0.0.1:${port}/mcp`;
+    await until('answering', () => fetch(url, { method: 'POST' }).then(() => true, () => false));
+    await use(url);
+    child.kill('SIGTERM');
+  },
   // What it is started with beside the address and the directory; `headless`: with an owner, and `api` to act as them.
   more: [{ options: [] }, { option: true }],
   switchboard: async ({ more }, use) => {

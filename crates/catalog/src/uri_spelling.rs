@@ -17,7 +17,9 @@ fn unescaped(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
         plain.push_str(before);
-        let escaped = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        // Digits alone: the parser of numbers takes a sign as well.
+        let digits = after.get(..2).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match escaped {
             Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
                 plain.push(char::from(byte));
@@ -63,6 +65,7 @@ mod tests {
             ("demo://a/b%2Fc", "demo://a/b/c"),
             ("demo://a/b?x=1", "demo://a/b"),
             ("demo://a/%2541", "demo://a/%41"),
+            ("demo://a/%+1", "demo://a/%01"),
         ] {
             assert_ne!(common_spelling(one), common_spelling(other));
         }

@@ -17,9 +17,16 @@ use crate::{
     statement::{Statement, fetch_all, statements},
 };
 
+/// What is no call, as the indexes over it say.
+macro_rules! others {
+    () => {
+        "(action <> 'capability.execute' OR phase = 'event') AND phase <> 'started'"
+    };
+}
+
 /// Of the entries that an index is over, those that fit.
 macro_rules! part {
-    ($index:literal, $narrow:literal, $over:literal) => {
+    ($index:literal, $narrow:literal, $over:expr) => {
         concat!(
             "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM audit_entry",
             $index,
@@ -39,7 +46,7 @@ macro_rules! either {
             "SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM (",
             part!($calls, $narrow, "action = 'capability.execute' AND phase = 'completed'"),
             ") AS calls UNION ALL SELECT organization_id, writer_id, seq, at, phase, action, call_id, actor, target, outcome, previous_hash, hash, body FROM (",
-            part!($others, $narrow, "(action <> 'capability.execute' OR phase = 'event') AND phase <> 'started'"),
+            part!($others, $narrow, others!()),
             ") AS others ORDER BY at DESC, writer_id DESC, seq DESC LIMIT $12"
         )
     };
@@ -66,8 +73,8 @@ statements! {
     };
     /// Other actions than calls of tools.
     OF_ACTION = {
-        sqlite: part!(" INDEXED BY audit_entry_of_others", "action = $8", "(action <> 'capability.execute' OR phase = 'event') AND phase <> 'started'"),
-        postgres: part!("", "action = $8", "(action <> 'capability.execute' OR phase = 'event') AND phase <> 'started'")
+        sqlite: part!(" INDEXED BY audit_entry_of_others", "action = $8", others!()),
+        postgres: part!("", "action = $8", others!())
     };
 }
 

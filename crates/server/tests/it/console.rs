@@ -271,7 +271,7 @@ on_both! {
             ("/connections/{id}", 200, 200), ("/connections/{id}/tools", 200, 200), ("/connections/{id}/activity", 200, 200),
             ("/connections/{id}/access", 404, 200), ("/connections/{id}/review", 404, 200),
             ("/connections/{id}/settings", 404, 200),
-            ("/tools", 200, 200), ("/tools/tool?name=demo.echo", 200, 200),
+            ("/tools", 200, 200), ("/tools/tool?name=demo.echo", 200, 200), ("/toolkits", 200, 200), ("/clients", 404, 200),
             ("/members", 404, 200), ("/members/invitations", 404, 200), ("/members/teams", 404, 200),
             ("/audit", 404, 200), ("/usage", 404, 200), ("/usage/quotas", 404, 200), ("/settings/guardrail", 404, 200), ("/account/access", 200, 200), ("/connect-client", 200, 200),
             ("/settings", 404, 200), ("/settings/webhooks", 404, 200), ("/system", 404, 404), ("/kept-form", 404, 404),
@@ -286,6 +286,9 @@ on_both! {
             assert_eq!(shown.status.as_u16(), as_admin, "an admin at {path}: {}", shown.text());
             let policy = shown.header("content-security-policy").unwrap();
             assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe") && policy.contains("form-action 'self'"));
+            let text = shown.text();
+            let brought = ["htmx.", "live."].iter().all(|script| text.contains(&format!("src=\"/assets/{script}")));
+            assert!(brought || !text.contains(" data-hx-"), "{path}: nothing brings it up to date");
             if page.contains("{id}") {
                 let at = |id: &str| page.replace("{id}", id);
                 looks_like_nothing(&member, &at(&hidden.to_string()), &at("con_00000000000000000000000000")).await;

@@ -72,6 +72,15 @@ test('rules are written with a preview, ordered by hand and by keyboard, and exp
   await looksRight(page, 'policies-empty');
   await page.getByRole('link', { name: 'Add the first rule' }).click();
   await looksRight(page, 'rule-new');
+  await page.getByText('Pick from a list').click();
+  await page.getByLabel('Find by name').fill('sum');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('button', { name: 'demo.echo' })).toHaveCount(0);
+  await looksRight(page, 'rule-picking');
+  await page.getByRole('button', { name: 'demo.get-sum' }).click();
+  await expect(page.getByLabel('Tools', { exact: true })).toHaveValue('demo.get-sum');
+  await expect(page.locator('#preview')).toContainText('It matches 1 tool');
+  await page.getByLabel('Tools', { exact: true }).fill('');
   await page.getByLabel('Tools', { exact: true }).pressSequentially('demo.e');
   await expect(page.locator('#preview')).toContainText('matches no tool');
   await page.getByLabel('Tools', { exact: true }).pressSequentially('cho');

@@ -77,6 +77,11 @@ test('an owner asks somebody in, puts them into a team, and keeps the last owner
   await page.getByRole('button', { name: 'Make the link' }).click();
   const link = await page.locator('pre[data-copy=link]').textContent();
   await looksRight(page, 'invitations-made');
+  await page.reload();
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText('This was sent before');
+  await looksRight(page, 'sent-before');
+  await page.getByRole('link', { name: 'Go on' }).click();
+  await expect(page.getByRole('button', { name: 'Revoke the invitation of mia@example.com' })).toHaveCount(1);
   await page.goto(`${switchboard.url}/members/invitations`);
   await expect(page.getByText('Open', { exact: true })).toBeVisible();
 
@@ -88,6 +93,9 @@ test('an owner asks somebody in, puts them into a team, and keeps the last owner
   await other.getByRole('button').last().click();
   await other.goto(`${switchboard.url}/members`);
   await expect(other.getByRole('heading', { level: 1 })).toHaveText('Nothing here');
+  await looksRight(other, 'nothing-here');
+  await other.getByRole('link', { name: 'Toolkits' }).click();
+  await expect(other.getByRole('heading', { level: 1 })).toHaveText('Toolkits');
   await context.close();
 
   await page.goto(`${switchboard.url}/members`);

@@ -286,7 +286,11 @@ impl Broker {
     }
 
     async fn refused(&self, call: &mut Call<'_>, error: &CallError) {
-        self.end(call, AuditOutcome::Refused, Some(error.code)).await;
+        let outcome = match error.code {
+            ErrorCode::ApprovalRequired => AuditOutcome::Held,
+            _ => AuditOutcome::Refused,
+        };
+        self.end(call, outcome, Some(error.code)).await;
     }
 
     async fn end(&self, call: &mut Call<'_>, outcome: AuditOutcome, code: Option<ErrorCode>) {

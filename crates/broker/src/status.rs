@@ -42,6 +42,32 @@ fn nobody_could_sign_in(connection: &Connection) -> bool {
     connection.auth_type == AuthType::OAuth && (changed || nobody_has)
 }
 
+/// What is missing, and whose it is.
+fn nobody_connected(connection: &Connection, owner: CredentialOwner) -> String {
+    let name = &connection.name;
+    match (connection.auth_type, owner) {
+        (AuthType::OAuth, CredentialOwner::Shared) => {
+            format!("Nobody has signed in with {name} for the organization yet.")
+        }
+        (AuthType::OAuth, CredentialOwner::Member(_)) => format!("You have not signed in with {name} yet."),
+        (_, CredentialOwner::Shared) => format!("{name} needs a key, and none was entered yet."),
+        (_, CredentialOwner::Member(_)) => format!("{name} needs a key of yours, and you entered none yet."),
+    }
+}
+
+/// What has to be renewed, and whose it is.
+fn no_longer_accepted(connection: &Connection, owner: CredentialOwner) -> String {
+    let name = &connection.name;
+    match (connection.auth_type, owner) {
+        (AuthType::OAuth, CredentialOwner::Shared) => {
+            format!("{name} no longer accepts the sign-in that the organization shares.")
+        }
+        (AuthType::OAuth, CredentialOwner::Member(_)) => format!("{name} no longer accepts your sign-in."),
+        (_, CredentialOwner::Shared) => format!("{name} no longer accepts its key."),
+        (_, CredentialOwner::Member(_)) => format!("{name} no longer accepts your key."),
+    }
+}
+
 impl Broker {
     /// Where an admin finds the connection.
     pub(crate) fn connection_page(&self, connection: ConnectionId) -> Option<String> {
@@ -149,7 +175,7 @@ impl Broker {
                 (sign_in_over(name), Some(admin_or_member), Some(ActionType::Reconnect), SIGN_IN.to_owned())
             }
             S::NeedsConnection => (
-                format!("{name} has no credential yet."),
+                nobody_connected(connection, owner),
                 Some(admin_or_member),
                 Some(ActionType::Connect),
                 format!("Connect {name}"),
@@ -161,7 +187,7 @@ impl Broker {
                 format!("Finish signing in to {name}"),
             ),
             S::ReauthRequired => (
-                format!("{name} no longer accepts the stored credential."),
+                no_longer_accepted(connection, owner),
                 Some(admin_or_member),
                 Some(ActionType::Reconnect),
                 format!("Give {name} a new credential"),

@@ -17,6 +17,8 @@ words!(AuditOutcome {
     ToolError = "tool_error",
     /// Refused by us: scope, grant, policy, pin, limits.
     Refused = "refused",
+    /// A call that waits until a person lets it through: neither refused nor failed.
+    Held = "held",
     /// Tried and failed.
     Failed = "failed",
 });

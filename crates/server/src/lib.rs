@@ -80,6 +80,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(ui::router())
         .merge(ops::router())
         .fallback(ui::fallback)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), ui::with_menu))
         .layer(axum::middleware::from_fn_with_state(state.clone(), guard::guard))
         .with_state(state)
 }

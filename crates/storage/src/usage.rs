@@ -75,7 +75,7 @@ statements! {
     BY_CONNECTION = "SELECT day, connection, outcome, CAST(sum(calls) AS BIGINT), CAST(sum(request_bytes) AS BIGINT), CAST(sum(response_bytes) AS BIGINT), CAST(sum(duration_ms) AS BIGINT) FROM call_usage WHERE organization_id = $1 AND day >= $2 GROUP BY day, connection, outcome ORDER BY day DESC, connection, outcome LIMIT 100000";
     BY_DAY = "SELECT day, outcome, CAST(sum(calls) AS BIGINT) FROM call_usage WHERE organization_id = $1 AND day >= $2 GROUP BY day, outcome";
     /// Calls that ran, of one caller, to one connection, or all.
-    RAN = "SELECT CAST(coalesce(sum(calls), 0) AS BIGINT) FROM call_usage WHERE organization_id = $1 AND day >= $2 AND outcome <> 'refused' AND (CAST($3 AS TEXT) IS NULL OR caller = $3) AND (CAST($4 AS TEXT) IS NULL OR connection = $4)";
+    RAN = "SELECT CAST(coalesce(sum(calls), 0) AS BIGINT) FROM call_usage WHERE organization_id = $1 AND day >= $2 AND outcome NOT IN ('refused', 'held') AND (CAST($3 AS TEXT) IS NULL OR caller = $3) AND (CAST($4 AS TEXT) IS NULL OR connection = $4)";
     FORGET = "DELETE FROM call_usage WHERE organization_id = $1 AND day < $2";
     COUNT = {
         sqlite: "INSERT INTO quota_use (organization_id, subject, period, since, calls) SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE true ON CONFLICT (organization_id, subject, period, since) DO UPDATE SET calls = quota_use.calls + excluded.calls RETURNING organization_id, subject, period, since, calls",

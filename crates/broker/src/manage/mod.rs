@@ -92,7 +92,10 @@ pub use page::{Page, PageRequest};
 pub use people::{MemberView, NewTeam, TeamEdit, TeamMembers, TeamView};
 pub use policy::{ExplainRequest, Rules};
 pub use quota::{QuotaView, QuotasView};
-pub use reach::{Reach, Reached, ReachedConnection, ReachedTool, RulesOf, Shown, ToolkitSummary};
+pub use reach::{
+    Nameable, NameableConnection, Reach, Reached, ReachedConnection, ReachedTool, RulesOf, Shown,
+    ToolkitSummary,
+};
 pub(crate) use record::change_of;
 pub use refusal::{Refusal, RefusalKind, Violation};
 pub use review::{DifferenceView, ReviewDecision, ReviewDecisions, ReviewView, Verdict};

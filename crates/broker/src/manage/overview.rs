@@ -28,17 +28,20 @@ pub struct Calls {
     pub failed: i64,
     /// By grants, rules, limits or a missing sign-in.
     pub refused: i64,
+    /// Those that waited for a person's approval.
+    pub held: i64,
 }
 
 impl Calls {
     pub const fn all(self) -> i64 {
-        self.ok + self.failed + self.refused
+        self.ok + self.failed + self.refused + self.held
     }
 
     fn add(&mut self, outcome: Option<AuditOutcome>, calls: i64) {
         match outcome {
             Some(AuditOutcome::Ok) => self.ok += calls,
             Some(AuditOutcome::Refused) => self.refused += calls,
+            Some(AuditOutcome::Held) => self.held += calls,
             Some(AuditOutcome::ToolError | AuditOutcome::Failed) | None => self.failed += calls,
         }
     }
@@ -49,6 +52,7 @@ impl std::ops::AddAssign for Calls {
         self.ok += more.ok;
         self.failed += more.failed;
         self.refused += more.refused;
+        self.held += more.held;
     }
 }
 

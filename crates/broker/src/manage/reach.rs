@@ -69,6 +69,25 @@ pub struct Reached {
     pub connections: usize,
 }
 
+/// What a pattern may name: whole connections, and tools.
+#[derive(Debug, Default)]
+pub struct Nameable {
+    /// The first that fit, by name.
+    pub connections: Vec<NameableConnection>,
+    /// The first that fit, as patterns name them.
+    pub tools: Vec<String>,
+    /// How many fit.
+    pub connections_total: usize,
+    pub tools_total: usize,
+}
+
+#[derive(Debug)]
+pub struct NameableConnection {
+    pub pattern: String,
+    pub name: String,
+    pub tools: usize,
+}
+
 #[derive(Debug)]
 pub struct ReachedTool {
     pub name: String,
@@ -275,6 +294,41 @@ impl Broker {
             })
         };
         Ok(patterns.iter().map(count).collect())
+    }
+
+    /// What a pattern may name among what the caller may see: whatever has all of these words in its own or its
+    /// connection's name. At most so many connections and so many tools.
+    pub fn nameable(&self, principal: &Principal, words: &str, most: usize) -> Result<Nameable, Refusal> {
+        let _allowed = authorize(principal, Operation::ListConnections, Target::Organization)?;
+        let snapshot = self.organization_snapshot(principal.organization)?;
+        let sight = Self::sight(&snapshot, principal, RulesOf { own: true, ..RulesOf::default() });
+        let words = words.to_lowercase();
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let fits = |text: &str| words.iter().all(|word| text.contains(word));
+        let mut found = Nameable::default();
+        for known in visible(&snapshot, principal) {
+            let (name, prefix) = (&known.connection.name, known.connection.name_prefix());
+            let whole = format!("{prefix} {name}").to_lowercase();
+            let tools = sight.tools(known);
+            if fits(&whole) {
+                found.connections_total += 1;
+                if found.connections.len() < most {
+                    let (name, tools) = (name.clone(), tools.len());
+                    found.connections.push(NameableConnection {
+                        pattern: format!("{prefix}.*"),
+                        name,
+                        tools,
+                    });
+                }
+            }
+            for tool in tools.into_iter().filter(|tool| fits(&format!("{whole} {}", tool.to_lowercase()))) {
+                found.tools_total += 1;
+                if found.tools.len() < most {
+                    found.tools.push(format!("{prefix}.{tool}"));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// What stands behind each toolkit of a list.

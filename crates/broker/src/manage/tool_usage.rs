@@ -19,24 +19,27 @@ const TOOLS: usize = 10;
 /// What is dated in a day reaches the log and the sums at most so much after its end.
 const LATE: Duration = Duration::from_secs(60 * 60);
 
-/// Calls that ended well, and those that did not.
+/// Calls that ended well, those that did not, and those that waited for somebody to let them through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     pub ok: i64,
     /// The upstream's own errors, failures and refusals.
     pub errors: i64,
+    /// Those that waited for a person.
+    pub held: i64,
 }
 
 impl Tally {
     fn add(&mut self, outcome: Option<AuditOutcome>, calls: i64) {
         match outcome {
             Some(AuditOutcome::Ok) => self.ok += calls,
+            Some(AuditOutcome::Held) => self.held += calls,
             _ => self.errors += calls,
         }
     }
 
     pub const fn all(&self) -> i64 {
-        self.ok + self.errors
+        self.ok + self.errors + self.held
     }
 }
 

@@ -60,6 +60,8 @@ pub struct UsageRow {
     /// The upstream's own errors.
     pub tool_error: i64,
     pub refused: i64,
+    /// Those that waited for a person's approval.
+    pub held: i64,
     pub failed: i64,
     /// Of the arguments.
     pub request_bytes: i64,
@@ -80,6 +82,7 @@ impl UsageRow {
             AuditOutcome::Ok => self.ok += sum.calls,
             AuditOutcome::ToolError => self.tool_error += sum.calls,
             AuditOutcome::Refused => self.refused += sum.calls,
+            AuditOutcome::Held => self.held += sum.calls,
             AuditOutcome::Failed => self.failed += sum.calls,
         }
     }

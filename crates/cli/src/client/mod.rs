@@ -49,8 +49,11 @@ impl ServerFlags {
     }
 
     fn bearer(&self, environment: &Environment, server: &str) -> Result<Bearer, Failure> {
-        if let Some(token) = self.token.as_deref().or_else(|| environment.get("SWITCHBOARD_TOKEN")) {
-            return Ok(Bearer::Token(SecretValue::new(token.trim())));
+        let given = self.token.as_deref().map(|token| ("--token", token));
+        if let Some((place, token)) =
+            given.or_else(|| Some(("SWITCHBOARD_TOKEN", environment.get("SWITCHBOARD_TOKEN")?)))
+        {
+            return Ok(Bearer::Token(token_alone(place, token)?));
         }
         let no_file = environment.get("SWITCHBOARD_TOKEN_FILE").is_none();
         if no_file && login::is_signed_in(environment, server.trim_end_matches('/')) {
@@ -68,7 +71,56 @@ impl ServerFlags {
                 path.display()
             ))
         })?;
-        Ok(Bearer::Token(SecretValue::new(text.trim())))
+        Ok(Bearer::Token(token_alone("the file of SWITCHBOARD_TOKEN_FILE", &text)?))
+    }
+}
+
+/// The token and nothing else; what else was copied with it is named, the token never is.
+fn token_alone(place: &str, given: &str) -> Result<SecretValue, Failure> {
+    let token = given.trim();
+    let is_quote = |letter: char| "\"'`“”‘’«»".contains(letter);
+    let is_bearer = token.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
+    let wrong = if token.is_empty() {
+        "is empty: put the token there"
+    } else if token.contains(is_quote) {
+        "has quotation marks in it: give the token without them"
+    } else if is_bearer {
+        "begins with the word Bearer: give the token alone, without it"
+    } else if token.contains(char::is_whitespace) {
+        "has a space or a line break in it: copy the token again, whole and alone"
+    } else if !token.chars().all(|letter| letter.is_ascii_graphic()) {
+        "has characters that no token has: copy the token again"
+    } else {
+        return Ok(SecretValue::new(token));
+    };
+    Err(Failure::usage(format!("The access token in {place} {wrong}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_copied_with_a_token_is_named_and_the_token_is_not() {
+        let told = |given: &str| match token_alone("SWITCHBOARD_TOKEN", given) {
+            Ok(token) => format!("taken: {}", token.expose()),
+            Err(failure) => failure.to_string(),
+        };
+        assert_eq!(told(" swb_pat_abc\n"), "taken: swb_pat_abc");
+        for (given, said) in [
+            ("'swb_pat_abc'", "quotation marks"),
+            ("“swb_pat_abc”", "quotation marks"),
+            ("\"Bearer swb_pat_abc\"", "quotation marks"),
+            ("Bearer swb_pat_abc", "the word Bearer"),
+            ("bearer swb_pat_abc", "the word Bearer"),
+            ("swb_pat_ abc", "a space"),
+            ("swb_pat_abc\u{200b}", "no token has"),
+            ("  ", "is empty"),
+        ] {
+            let told = told(given);
+            assert!(told.contains(said) && told.contains("SWITCHBOARD_TOKEN"), "{given}: {told}");
+            assert!(!told.contains("swb_pat"), "{told}");
+        }
     }
 }
 

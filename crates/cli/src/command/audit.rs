@@ -68,7 +68,7 @@ struct Filter {
     /// On what, such as linear.create_issue
     #[arg(long)]
     target: Option<String>,
-    /// ok, tool_error, refused or failed
+    /// ok, tool_error, refused, held or failed
     #[arg(long)]
     outcome: Option<String>,
     /// The reference_id of an error

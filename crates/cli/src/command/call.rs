@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             return if result.is_error() { Err(Failure::Reported) } else { Ok(()) };
         }
         if result.is_error() {
-            return Err(failure_of(&result));
+            return Err(held(&result, arguments).unwrap_or_else(|| failure_of(&result)));
         }
         result.content().iter().for_each(|block| output::print(&shown(block)));
         Ok(())
@@ -96,6 +96,46 @@ fn shown(block: &Value) -> String {
     }
 }
 
+/// A call that waits for a person: what the error says of going on is for an agent, here it is a command.
+fn held(result: &ToolResult, arguments: &Arguments) -> Option<Failure> {
+    let error = result.structured();
+    let id = error["details"]["approval_id"].as_str().filter(|_| error["code"] == "approval_required")?;
+    let message = error["message"].as_str().unwrap_or_default();
+    let why = message.split(" Give them this").next().unwrap_or_default();
+    let why = why.split("Call again with").next().unwrap_or_default().trim();
+    let command = format!(
+        "{} call {} {} --approval {}",
+        output::program(),
+        quoted(&arguments.name),
+        quoted(&arguments.arguments),
+        plain(id)
+    );
+    let mut text = String::new();
+    if error["details"]["status"] == "approved" {
+        text.push_str(&format!("{why} It is approved (approval_required)\nNext: {command}"));
+    } else {
+        let url = error["action"]["url"].as_str().unwrap_or_default();
+        text.push_str(&format!(
+            "{} (approval_required)\nNext: have it approved at {}\nThen: {command}",
+            plain_lines(why),
+            plain(url)
+        ));
+    }
+    if let Some(reference) = error["reference_id"].as_str() {
+        text.push_str(&format!("\nReference: {}", plain(reference)));
+    }
+    Some(Failure::Failed(text.trim_start().to_owned()))
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || "._-~".contains(letter);
+    if !text.is_empty() && text.chars().all(is_word) {
+        return text.to_owned();
+    }
+    format!("'{}'", plain(text).replace('\'', "'\\''"))
+}
+
 /// A refusal of ours, with what to do; or the tool's own error.
 pub(super) fn failure_of(result: &ToolResult) -> Failure {
     let error = result.structured();
@@ -130,4 +170,17 @@ pub(super) fn failure_of(result: &ToolResult) -> Failure {
         text.push_str(&format!("\nReference: {}", plain(reference)));
     }
     Failure::Failed(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(quoted("demo.echo"), "demo.echo");
+        assert_eq!(quoted("-"), "-");
+        assert_eq!(quoted(r#"{"text": "it's"}"#), r#"'{"text": "it'\''s"}'"#);
+        assert_eq!(quoted(""), "''");
+    }
 }

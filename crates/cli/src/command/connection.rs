@@ -68,6 +68,7 @@ enum Command {
         connection: String,
     },
     /// Remove it with its credentials, grants and tools
+    #[command(visible_alias = "delete")]
     Remove {
         /// Slug or id
         connection: String,

@@ -41,6 +41,7 @@ enum Command {
         new_secret: bool,
     },
     /// Ask nobody any more
+    #[command(visible_alias = "delete")]
     Remove {
         /// Don't ask whether you mean it
         #[arg(long)]
@@ -70,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Command::Remove { yes } => {
                 output::confirm("Ask nobody about calls any more?", *yes)?;
                 client.delete("/guardrail").await?;
+                output::remark("The guardrail is removed: calls go on without being asked about.");
             }
         }
         Ok(())

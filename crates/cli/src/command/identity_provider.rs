@@ -68,6 +68,7 @@ enum Command {
         disable: bool,
     },
     /// Remove a provider with everybody's accounts at it
+    #[command(visible_alias = "delete")]
     Remove {
         /// Slug or id
         provider: String,

@@ -64,6 +64,7 @@ enum Command {
         lift: bool,
     },
     /// Remove a member: everything of theirs ends at once
+    #[command(visible_alias = "delete")]
     Remove {
         /// Email address or id
         member: String,

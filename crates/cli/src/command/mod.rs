@@ -90,36 +90,50 @@ enum Command {
     /// Sign out again
     Logout(login::Arguments),
     /// The MCP servers of the organization
+    #[command(alias = "connections")]
     Connection(connection::Arguments),
     /// Who may use a connection
+    #[command(alias = "grants")]
     Grant(grant::Arguments),
     /// Endpoints of their own for chosen capabilities
+    #[command(alias = "toolkits")]
     Toolkit(toolkit::Arguments),
     /// Rules on what may be called, and which of them decides
+    #[command(alias = "policies")]
     Policy(policy::Arguments),
     /// Who is asked about calls before they go out
     Guardrail(guardrail::Arguments),
     /// How many calls a day or month have room for
+    #[command(alias = "quotas")]
     Quota(quota::Arguments),
     /// Connections that admins try out before everybody has them
     Rollout(rollout::Arguments),
     /// Calls that wait for a person
+    #[command(alias = "approvals")]
     Approval(approval::Arguments),
     /// The people of the organization
+    #[command(alias = "members")]
     Member(member::Arguments),
     /// Named sets of members
+    #[command(alias = "teams")]
     Team(team::Arguments),
     /// Programs that act for themselves
+    #[command(alias = "service-accounts")]
     ServiceAccount(service_account::Arguments),
     /// Sign-in with the company's identity provider
+    #[command(alias = "identity-providers")]
     IdentityProvider(identity_provider::Arguments),
     /// The AI clients that members sign in with
+    #[command(alias = "oauth-clients")]
     OauthClient(oauth_client::Arguments),
     /// AI clients that people allowed to act as them
+    #[command(alias = "clients")]
     Client(client::Arguments),
     /// Access tokens
+    #[command(alias = "tokens")]
     Token(token::Arguments),
     /// Where the organization is told what happens
+    #[command(alias = "webhooks")]
     Webhook(webhook::Arguments),
     /// Who did what, and how it was decided
     Audit(audit::Arguments),

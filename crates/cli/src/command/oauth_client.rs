@@ -55,6 +55,7 @@ enum Command {
         client: String,
     },
     /// Forget a client with all it was given; it may register again
+    #[command(visible_alias = "delete")]
     Remove {
         /// Client id or id
         client: String,

@@ -26,6 +26,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// The rules in force; of each list the first that matches counts
+    #[command(visible_alias = "list")]
     Show {
         #[command(flatten)]
         list: List,

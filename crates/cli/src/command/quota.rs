@@ -24,6 +24,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// What there is room for, and how much of it is used
+    #[command(visible_alias = "list")]
     Show,
     /// Make room for so many calls, and no more
     Set {
@@ -33,6 +34,7 @@ enum Command {
         of: Subject,
     },
     /// Take a quota away
+    #[command(visible_alias = "delete")]
     Remove {
         #[command(flatten)]
         of: Subject,
@@ -73,6 +75,17 @@ struct Subject {
 }
 
 impl Subject {
+    /// As it was named.
+    fn in_words(&self) -> String {
+        let Whose { member, service_account, team, connection, .. } = &self.whose;
+        let named = [member, service_account, team, connection].into_iter().flatten().next();
+        match named {
+            Some(named) => output::plain(named),
+            None if self.whose.organization => "the organization".into(),
+            None => "every member".into(),
+        }
+    }
+
     async fn id(&self, client: &Client) -> Result<String, Failure> {
         let Whose { member, service_account, team, connection, .. } = &self.whose;
         let kinds = [
@@ -96,7 +109,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let quotas = match &arguments.command {
             Command::Show => client.get("/quotas").await?,
             Command::Set { calls, of } => replace(&client, of, Some(*calls)).await?,
-            Command::Remove { of } => replace(&client, of, None).await?,
+            Command::Remove { of } => {
+                let left = replace(&client, of, None).await?;
+                output::remark(&format!("The quota of {} a {} is removed.", of.in_words(), of.per));
+                left
+            }
         };
         let columns = [
             ("SUBJECT", "subject"),

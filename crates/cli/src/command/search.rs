@@ -11,10 +11,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Examples
   switchboard search 'create an issue'
-  switchboard search '' --connection linear --limit 20
+  switchboard search --connection linear --limit 20
   switchboard search 'send a message' --detail schema --json")]
 pub(crate) struct Arguments {
-    /// What to look for; empty lists
+    /// What to look for; without it, all that can be used is listed
+    #[arg(default_value = "", hide_default_value = true)]
     query: String,
     /// Only this connection
     #[arg(long, value_name = "SLUG")]
@@ -22,6 +23,9 @@ pub(crate) struct Arguments {
     /// How many, 1 to 20
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=20))]
     limit: u8,
+    /// Where the page before ended, as it said
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
     /// brief, signature or schema
     #[arg(long, default_value = "signature", value_parser = ["brief", "signature", "schema"], hide_possible_values = true)]
     detail: String,
@@ -36,6 +40,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             json!({"query": arguments.query, "limit": arguments.limit, "detail": arguments.detail});
         if let Some(connection) = &arguments.connection {
             asked["connection"] = json!(connection);
+        }
+        if let Some(cursor) = &arguments.cursor {
+            asked["cursor"] = json!(cursor);
         }
         let result = client.call_tool("search_capabilities", asked).await?;
         if result.is_error() {
@@ -54,7 +61,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let rows: Vec<Vec<String>> = matches.iter().map(row).collect();
         output::print(&table(&["NAME", "WHAT IT DOES", "PARAMETERS"], &rows));
         let (shown, total) = (matches.len(), found["total"].as_u64().unwrap_or_default());
-        if total > shown as u64 {
+        if let Some(cursor) = found["next_cursor"].as_str() {
+            let more = if arguments.limit < 20 { "--limit shows up to 20, " } else { "" };
+            output::remark(&format!("{shown} of {total}; {more}--cursor {} goes on", plain(cursor)));
+        } else if total > shown as u64 && arguments.cursor.is_none() {
             output::remark(&format!("{shown} of {total}; --limit shows more"));
         }
         Ok(())

@@ -71,6 +71,7 @@ enum Command {
         account: String,
     },
     /// Remove it with its tokens and its secret
+    #[command(visible_alias = "delete")]
     Remove {
         /// Name or id
         account: String,

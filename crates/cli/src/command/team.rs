@@ -32,6 +32,7 @@ enum Command {
         members: Vec<String>,
     },
     /// Remove a team with what was granted to it
+    #[command(visible_alias = "delete")]
     Remove {
         /// Name or id
         team: String,

@@ -56,6 +56,7 @@ enum Command {
         facts: Facts,
     },
     /// Remove a toolkit with its rules
+    #[command(visible_alias = "delete")]
     Remove {
         /// Slug or id
         toolkit: String,

@@ -38,6 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             ("OK", "ok"),
             ("TOOL ERROR", "tool_error"),
             ("REFUSED", "refused"),
+            ("HELD", "held"),
             ("FAILED", "failed"),
             ("BYTES IN", "request_bytes"),
             ("BYTES OUT", "response_bytes"),

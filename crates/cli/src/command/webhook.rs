@@ -40,6 +40,7 @@ enum Command {
     /// Tell it again
     Enable { webhook: String },
     /// Remove it, with what it was still to be told
+    #[command(visible_alias = "delete")]
     Remove {
         webhook: String,
         /// Don't ask
@@ -87,11 +88,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 let id = client.id_of(&WEBHOOK, webhook).await?;
                 output::confirm(&format!("Remove the webhook {}?", output::plain(webhook)), *yes)?;
                 client.delete(&format!("/webhooks/{id}")).await?;
+                output::remark(&format!("{} is removed.", output::plain(webhook)));
                 Value::Null
             }
         };
         if json && !changed.is_null() {
             output::print_json(&changed);
+        } else if !changed.is_null() {
+            let now = if changed["enabled"] == true { "on" } else { "off" };
+            output::remark(&format!("{} is {now}.", cell(&changed, "name")));
         }
         Ok(())
     })

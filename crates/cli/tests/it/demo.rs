@@ -44,6 +44,40 @@ fn failures_say_who_failed() {
             &[("SWITCHBOARD_SERVER", &server.url), ("SWITCHBOARD_TOKEN", "swb_pat_wrong")],
         )
         .fails_with(1, &["token"]);
+    let bearer = format!("Bearer {token}");
+    let quoted = format!("\"{token}\"");
+    for (wrong, said) in [(bearer, "the word Bearer"), (quoted, "quotation marks")] {
+        let environment = [("SWITCHBOARD_SERVER", &*server.url), ("SWITCHBOARD_TOKEN", &*wrong)];
+        let refused = place.run_with(&["search", "x"], &environment);
+        let told = refused.fails_with(2, &["SWITCHBOARD_TOKEN", said]);
+        assert!(!told.contains(&token), "{told}");
+    }
+}
+
+#[test]
+fn everything_is_listed_page_by_page_and_removals_say_what_is_gone() {
+    let place = Place::sqlite();
+    let (server, token) = demo(&place);
+    let run = |arguments: &[&str]| server.client(&place, &token, arguments);
+    let first = run(&["search", "--limit", "2"]);
+    let cursor = first.stderr.split("--cursor ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let second = run(&["search", "--limit", "2", "--cursor", &cursor]).ok();
+    assert!(second.contains("sample.") && second != first.ok(), "{second}");
+    assert!(run(&["connections", "list"]).ok().contains("sample"));
+    assert!(run(&["policies", "list", "--json"]).json().is_array());
+    let quota = ["--connection", "sample", "--per", "month"];
+    run(&[&["quota", "set", "500"][..], &quota].concat()).ok();
+    assert!(run(&["quota", "list"]).ok().contains("500"));
+    let removed = run(&[&["quota", "delete"][..], &quota].concat());
+    assert!(removed.stderr.contains("The quota of sample a month is removed."), "{removed:?}");
+    run(&["guardrail", "set", "http://127.0.0.1:8099/guard"]).ok();
+    let removed = run(&["guardrail", "remove", "--yes"]);
+    assert!(removed.stderr.contains("The guardrail is removed"), "{removed:?}");
+    run(&["webhook", "add", "ours", "http://127.0.0.1:8099/hook"]).ok();
+    assert!(run(&["webhook", "disable", "ours"]).stderr.contains("ours is off."));
+    assert!(run(&["webhook", "delete", "ours", "--yes"]).stderr.contains("ours is removed."));
+    let removed = run(&["connection", "delete", "sample", "--yes"]);
+    assert!(removed.stderr.contains("sample is removed."), "{removed:?}");
 }
 
 #[test]
@@ -86,9 +120,11 @@ fn a_held_call_is_approved_from_the_shell() {
     run(&["policy", "set", "rules.json"]).ok();
     let note = ["call", "sample.add_note", r#"{"text": "held"}"#];
     let held = run(&note);
-    held.fails_with(1, &["approval_required"]);
     let listed = run(&["approval", "list", "--all", "--json"]).json();
     let id = listed["items"][0]["id"].as_str().unwrap().to_owned();
+    let again = format!("call sample.add_note '{{\"text\": \"held\"}}' --approval {id}");
+    let told = held.fails_with(1, &["approval_required", "have it approved at", &again]);
+    assert!(!told.contains("approval_id"), "that is for agents: {told}");
     run(&["approval", "approve", &id]).fails_with(1, &["You may not decide this call"]);
     let made = run(&["token", "create", "--name", "its own", "--scope", "api"]).ok();
     let own = server.client(&place, made.trim(), &["approval", "approve", &id]);
@@ -114,7 +150,9 @@ fn a_demo_that_is_kept_starts_again() {
     for _ in 0..2 {
         let mut server = place.start(&["demo", "--data-dir", "kept"]);
         server.line_with("An AI client connects");
-        assert_eq!(server.stop().0, Some(0));
+        let (code, log) = server.stop();
+        assert_eq!(code, Some(0));
+        assert!(!log.contains("of the audit log is signed"), "nothing breaks what it tells: {log}");
     }
     assert!(place.path("kept/switchboard.db").exists());
 }

@@ -21,7 +21,7 @@ use super::{
     connections::words::Moment,
     kept,
     navigation::Navigation,
-    no_page,
+    no_page, once,
     refused::{recorded, refused, status_of},
     scripted,
     sign_in::not_the_form,
@@ -249,6 +249,9 @@ async fn make(state: &ServerState, sent: &Sent, uri: &Uri) -> Response<Body> {
         return not_the_form();
     };
     if let Some(response) = kept::until_proven(state, sent, uri) {
+        return response;
+    }
+    if let Some(response) = once::sent_before(state, sent, PATH) {
         return response;
     }
     let resource = sent.fields.get("resource").unwrap_or_default().to_owned();

@@ -25,6 +25,7 @@ use super::{
     account::{Sent, person},
     capitalized, message,
     navigation::Navigation,
+    once::{self, SentForms},
     page,
     sign_in::encoded,
 };
@@ -43,7 +44,11 @@ const SHOWN: usize = 200;
 
 /// Forms that wait.
 #[derive(Debug, Default)]
-pub struct KeptForms(Mutex<VecDeque<Kept>>);
+pub struct KeptForms {
+    waiting: Mutex<VecDeque<Kept>>,
+    /// Those that are not done twice.
+    pub(super) sent: SentForms,
+}
 
 #[derive(Debug, Clone)]
 struct Kept {
@@ -61,7 +66,7 @@ fn digest(handle: &str) -> [u8; 32] {
 
 impl KeptForms {
     fn put(&self, kept: Kept, now: Timestamp) {
-        let mut all = self.0.lock();
+        let mut all = self.waiting.lock();
         all.retain(|it| it.until > now);
         while all.len() >= MOST {
             all.pop_front();
@@ -71,13 +76,13 @@ impl KeptForms {
 
     fn find(&self, handle: &str, member: MemberId, now: Timestamp) -> Option<Kept> {
         let handle = digest(handle);
-        let all = self.0.lock();
+        let all = self.waiting.lock();
         all.iter().find(|it| it.handle == handle && it.member == member && it.until > now).cloned()
     }
 
     fn remove(&self, handle: &str, member: MemberId) {
         let handle = digest(handle);
-        self.0.lock().retain(|it| it.handle != handle || it.member != member);
+        self.waiting.lock().retain(|it| it.handle != handle || it.member != member);
     }
 }
 
@@ -159,7 +164,8 @@ pub(super) async fn show(State(state): State<ServerState>, uri: Uri, headers: He
     let Some(kept) = find(&state, &headers, &signed_in) else { return nothing() };
     let form_token = browser::form_token(&state, &headers);
     let fields = kept.fields.iter().map(|(name, value)| Field {
-        shown: shown(name, value.expose()),
+        // Which page it came from says nothing to a person.
+        shown: if name == once::FIELD { String::new() } else { shown(name, value.expose()) },
         label: label(name),
         name,
         value: value.expose(),
@@ -244,7 +250,7 @@ mod tests {
             forms.put(form(&number.to_string()), now);
         }
         assert!(forms.find("h", mine, now).is_none(), "the oldest gave way");
-        assert_eq!(forms.0.lock().len(), MOST);
+        assert_eq!(forms.waiting.lock().len(), MOST);
         assert_eq!(shown("api_key", "s3cret"), "kept, not shown");
         assert_eq!(shown("name", "a\u{202e}b"), "a⟨U+202E⟩b");
     }

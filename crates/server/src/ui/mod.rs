@@ -18,8 +18,11 @@ mod invitation;
 mod kept;
 mod mark;
 mod members;
+mod message;
 mod navigation;
+mod once;
 mod overview;
+mod prose;
 mod refused;
 mod rules;
 mod settings;
@@ -32,6 +35,8 @@ mod visible;
 
 pub(crate) use assets::asset;
 pub use kept::KeptForms;
+pub(crate) use message::{message, with_menu};
+pub(crate) use prose::prose;
 
 use askama::Template;
 use axum::{
@@ -43,6 +48,7 @@ use axum::{
 };
 use url::form_urlencoded;
 
+use message::leads_on;
 pub(crate) use visible::Visible;
 
 use crate::{ServerState, problem};
@@ -86,16 +92,6 @@ pub(crate) fn router() -> Router<ServerState> {
         .merge(toolkits::router())
         .merge(rules::router())
         .merge(clients::router())
-}
-
-#[derive(Template)]
-#[template(path = "message.html")]
-struct Message<'a> {
-    title: &'a str,
-    text: &'a str,
-    command: Option<&'a str>,
-    /// Where the person goes on, and how that is called.
-    next: Option<(&'a str, &'a str)>,
 }
 
 /// Whatever address nothing is at: a page for a browser, a problem for everything else.
@@ -177,15 +173,6 @@ fn unavailable() -> Response<Body> {
         "Switchboard can't reach its own records right now, so nothing was done.",
         None,
     )
-}
-
-pub(crate) fn message(status: StatusCode, title: &str, text: &str, command: Option<&str>) -> Response<Body> {
-    page(status, &Message { title, text, command, next: None })
-}
-
-/// With where the person goes on, and how that is called.
-fn leads_on(status: StatusCode, title: &str, text: &str, next: (&str, &str)) -> Response<Body> {
-    page(status, &Message { title, text, command: None, next: Some(next) })
 }
 
 /// Something is done; the person goes on to their own page.

@@ -2,7 +2,7 @@
 
 use switchboard_broker::SignedIn;
 
-use super::{audit, clients, connections, members, overview, rules, settings, toolkits, tools};
+use super::{audit, clients, connections, members, once, overview, rules, settings, toolkits, tools};
 use crate::ServerState;
 
 /// A page that the navigation leads to.
@@ -24,7 +24,7 @@ const fn admins(path: &'static str, name: &'static str) -> Place {
 /// All of them, in order: a page that is not there yet is not listed.
 const PLACES: &[Place] = &[
     everybody("/", "Home"),
-    admins(overview::PATH, "Overview"),
+    admins(overview::PATH, "Health"),
     everybody(connections::PATH, "Connections"),
     everybody(toolkits::PATH, "Toolkits"),
     everybody(tools::PATH, "Tools"),
@@ -54,6 +54,8 @@ pub(super) struct Navigation {
     pub(super) entries: Vec<Entry>,
     pub(super) email: String,
     pub(super) form_token: String,
+    /// What a form that must not be done twice has of this page.
+    pub(super) once: String,
 }
 
 impl Navigation {
@@ -69,7 +71,12 @@ impl Navigation {
             current: current(place.path, path),
             waiting: if place.path == APPROVALS { waiting } else { 0 },
         });
-        Self { entries: entries.collect(), email: signed_in.email.clone(), form_token: form_token.to_owned() }
+        Self {
+            entries: entries.collect(),
+            email: signed_in.email.clone(),
+            form_token: form_token.to_owned(),
+            once: once::page_number(state),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/overview`: where admins begin. What is still to be set up while something is; then how the organization stands.
+//! `/overview`, "Health" in the menu: where admins begin. What is still to be set up while something is; then how the organization stands.
 
 use askama::Template;
 use axum::{

@@ -124,10 +124,9 @@ pub(super) fn slow_down(too_many: TooMany, shown: &impl Template) -> Response<Bo
 
 pub(super) fn slow_down_message(too_many: TooMany) -> Response<Body> {
     let text = too_many_attempts(too_many);
-    slow_down(
-        too_many,
-        &super::Message { title: "Too many attempts", text: &text, command: None, next: None },
-    )
+    let mut response = message(StatusCode::TOO_MANY_REQUESTS, "Too many attempts", &text, None);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(too_many.retry_after));
+    response
 }
 
 /// The session's cookie, and on to where the person wanted to go. Who was going nowhere in particular begins on their own

@@ -150,7 +150,7 @@ on_both! {
         let refused = send(&owner.browser, "/connections/new", &fields).await;
         assert_eq!(refused.status.as_u16(), 409);
         let text = refused.text();
-        assert!(text.contains("There is a connection `demo` already") && !text.contains("<b>tools"), "{text}");
+        assert!(text.contains("There is a connection <code>demo</code> already") && !text.contains("<b>tools"), "{text}");
         assert!(filled(&refused).contains(&("name", "My &#60;b&#62;tools&#60;/b&#62;".into())), "{:?}", filled(&refused));
         fields.retain(|(name, _)| *name != "step");
         fields.push(("step", "auth:api_key".into()));
@@ -188,7 +188,7 @@ on_both! {
         let steps = owner.browser.get("/overview").await.text();
         assert!(steps.contains("href=\"/tools\">Run a tool"), "{steps}");
         let connected = owner.browser.get(&page).await.text();
-        assert!(connected.contains(&format!("href=\"{page}/tools\">Try a tool")) && !connected.contains("You can act"), "{connected}");
+        assert!(connected.contains(&format!("href=\"{page}/tools\">Try a tool")) && !connected.contains("can put that right"), "{connected}");
         let slug = read(&app, &owner.token, &page).await["slug"].as_str().unwrap().to_owned();
         let tools = owner.browser.get(&format!("{page}/tools")).await.text();
         assert!(tools.contains(&format!("href=\"/tools/tool?name={slug}.echo\"")), "{tools}");

@@ -145,7 +145,7 @@ on_both! {
         client.execute("demo.content", json!({})).await;
         let counted = settled(&owner, 4).await;
         assert!(!counted.contains("Getting started") && counted.contains("<svg class=\"chart\""), "{counted}");
-        assert!(counted.contains("<strong>4</strong> calls, 1 failed, 2 refused"), "{counted}");
+        assert!(counted.contains("<strong>4</strong> calls, 1 failed, 1 refused, 1 held for approval"), "{counted}");
         assert!(counted.contains("<span class=\"figure\">1</span> call waits"), "{counted}");
         client.execute("demo.echo", json!({ "text": "again" })).await;
         settled(&owner, 5).await;

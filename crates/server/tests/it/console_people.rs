@@ -167,6 +167,8 @@ on_both! {
         let unknown = owner.browser.get("/members/mem_00000000000000000000000000").await;
         assert_eq!((unknown.status.as_u16(), owner.browser.get(&theirs).await.text()), (404, unknown.text()));
         let token = mia.browser.get("/").await.hidden("form_token");
+        // With the menu of whoever looks.
+        let unknown = mia.browser.get("/members/mem_00000000000000000000000000").await;
         for page in ["/members", "/members/invitations", "/members/teams", &*ours, &*team] {
             assert!(app.browser().get(page).await.location().starts_with("/sign-in?return_to="), "{page}");
             assert_eq!(mia.browser.get(page).await.text(), unknown.text(), "{page}");

@@ -85,9 +85,9 @@ on_both! {
         let owner = Person::owner(&app).await;
         let list = "/policies";
         for (fields, beside) in [
-            (vec![("pattern", "demo.del*"), ("action", "block"), ("condition", "args.a > 1")], "id=\"pattern-error\"><bdi>`demo.del*` is not a pattern"),
-            (vec![("pattern", "demo.x"), ("action", "block"), ("condition", "args.a > ")], "id=\"condition-error\"><bdi>Its `condition` is not an expression"),
-            (vec![("pattern", "demo.x"), ("action", "allow"), ("condition", "tool.read_only_hint == true")], "id=\"condition-error\"><bdi>Its `condition` looks at hints"),
+            (vec![("pattern", "demo.del*"), ("action", "block"), ("condition", "args.a > 1")], "id=\"pattern-error\"><bdi><code>demo.del*</code> is not a pattern"),
+            (vec![("pattern", "demo.x"), ("action", "block"), ("condition", "args.a > ")], "id=\"condition-error\"><bdi>Its <code>condition</code> is not an expression"),
+            (vec![("pattern", "demo.x"), ("action", "allow"), ("condition", "tool.read_only_hint == true")], "id=\"condition-error\"><bdi>Its <code>condition</code> looks at hints"),
             (vec![("pattern", "demo.x"), ("action", "require_approval"), ("second_person", "yes")], "id=\"approvers-error\""),
             (vec![("pattern", "demo.x"), ("action", "require_approval"), ("approvers", "teams")], "id=\"approvers-error\""),
         ] {

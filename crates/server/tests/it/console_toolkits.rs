@@ -96,14 +96,14 @@ on_both! {
         let bad = make(&owner, &[("name", "<b>Mine"), ("slug", "Not a slug"), ("pattern", "demo.echo"), ("patterns", "demo.ec*")]).await;
         assert_eq!(bad.status.as_u16(), 422);
         let text = bad.text();
-        for part in ["id=\"patterns-error\">`demo.ec*` is not a pattern", "id=\"slug-error\">", "value=\"demo.echo\" checked", ">demo.ec*</textarea>", "value=\"&#60;b&#62;Mine\"", "value=\"Not a slug\""] {
+        for part in ["id=\"patterns-error\"><code>demo.ec*</code> is not a pattern", "id=\"slug-error\">", "value=\"demo.echo\" checked", ">demo.ec*</textarea>", "value=\"&#60;b&#62;Mine\"", "value=\"Not a slug\""] {
             assert!(text.contains(part), "{part}: {text}");
         }
         let none = make(&owner, &[("name", "None")]).await;
         assert!(none.status.as_u16() == 422 && none.text().contains("id=\"patterns-error\">Choose at least one tool"), "{}", none.text());
         assert_eq!(make(&owner, &[("name", "One"), ("pattern", "demo.*")]).await.status.as_u16(), 303);
         let again = make(&owner, &[("name", "One"), ("pattern", "demo.*")]).await;
-        assert!(again.status.as_u16() == 409 && again.text().contains("id=\"slug-error\">There is a toolkit `one` already"), "{}", again.text());
+        assert!(again.status.as_u16() == 409 && again.text().contains("id=\"slug-error\">There is a toolkit <code>one</code> already"), "{}", again.text());
         assert_eq!(recorded(&app, "toolkit.create").await["outcome"], "refused");
         app.stop().await;
     }

@@ -140,7 +140,7 @@ on_both! {
         let owners = owner.browser.get("/tools/tool?name=demo.echo").await.text();
         assert!(owners.contains("href=\"/policies/rule?pattern=demo.echo\""), "{owners}");
         let outcomes: Vec<Value> = ended(&app, &owner.token, 4).await.into_iter().map(|it| it["outcome"].clone()).collect();
-        assert_eq!(outcomes, ["ok", "refused", "refused", "refused"]);
+        assert_eq!(outcomes, ["ok", "held", "held", "refused"]);
         app.stop().await;
     }
 

@@ -49,7 +49,7 @@ on_both! {
         assert!(first.location().starts_with("/sign-in?return_to="), "{}", first.location());
         let member = app.signed_in(EMAIL).await;
         let page = member.get(&path).await.text();
-        assert!(page.contains("Can&#39;t reach down") && page.contains("can act"), "{page}");
+        assert!(page.contains("Can&#39;t reach down") && page.contains("can put that right"), "{page}");
         assert!(!page.contains("/check\""), "a check is not hers to ask for: {page}");
         let admin = app.signed_in("adm@example.test").await;
         let shown = admin.get(&path).await.text();

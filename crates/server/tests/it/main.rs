@@ -26,6 +26,7 @@ mod console_records;
 mod console_size;
 mod console_toolkits;
 mod console_tools;
+mod console_words;
 mod direct;
 mod guardrail;
 mod home;

@@ -28,7 +28,7 @@ pub(super) struct Asked {
     days: Option<u32>,
 }
 
-/// One day's bar: errors stand on what went well.
+/// One day's bar: what waited stands on what went well, and errors on both.
 struct Bar {
     day: String,
     tally: Tally,
@@ -36,6 +36,8 @@ struct Bar {
     width: i64,
     ok_y: i64,
     ok_height: i64,
+    held_y: i64,
+    held_height: i64,
     error_y: i64,
     error_height: i64,
 }
@@ -45,6 +47,7 @@ struct Tool {
     address: String,
     tally: Tally,
     ok_width: i64,
+    held_width: i64,
     error_width: i64,
 }
 
@@ -86,14 +89,15 @@ pub(super) async fn show(
 }
 
 fn usage(navigation: Navigation, days: u32, chart: CallChart) -> Usage {
-    let total = chart
-        .days
-        .iter()
-        .fold(Tally::default(), |sum, (_, it)| Tally { ok: sum.ok + it.ok, errors: sum.errors + it.errors });
+    let total = chart.days.iter().fold(Tally::default(), |sum, (_, it)| Tally {
+        ok: sum.ok + it.ok,
+        errors: sum.errors + it.errors,
+        held: sum.held + it.held,
+    });
     let most = chart.days.iter().map(|(_, tally)| tally.all()).max().unwrap_or(0);
     let count = i64::try_from(chart.days.len()).unwrap_or(1).max(1);
     let bar = |(place, (day, tally)): (usize, (String, Tally))| {
-        let (ok, errors) = (share(tally.ok, most, HEIGHT), share(tally.errors, most, HEIGHT));
+        let [ok, held, errors] = [tally.ok, tally.held, tally.errors].map(|part| share(part, most, HEIGHT));
         let left = i64::try_from(place).unwrap_or(0) * WIDTH / count;
         let right = (i64::try_from(place).unwrap_or(0) + 1) * WIDTH / count;
         Bar {
@@ -103,7 +107,9 @@ fn usage(navigation: Navigation, days: u32, chart: CallChart) -> Usage {
             width: (right - left - 2).max(1),
             ok_y: HEIGHT - ok,
             ok_height: ok,
-            error_y: HEIGHT - ok - errors,
+            held_y: HEIGHT - ok - held,
+            held_height: held,
+            error_y: HEIGHT - ok - held - errors,
             error_height: errors,
         }
     };
@@ -113,6 +119,7 @@ fn usage(navigation: Navigation, days: u32, chart: CallChart) -> Usage {
         name: displayed(&name, 200),
         tally,
         ok_width: share(tally.ok, longest, BAR_WIDTH),
+        held_width: share(tally.held, longest, BAR_WIDTH),
         error_width: share(tally.errors, longest, BAR_WIDTH),
     };
     Usage {

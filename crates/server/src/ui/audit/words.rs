@@ -9,10 +9,11 @@ use switchboard_domain::AuditOutcome;
 const TEXT: usize = 200;
 
 /// As the list and the filter name them.
-pub(super) const OUTCOMES: [(AuditOutcome, &str, &str, &str); 4] = [
+pub(super) const OUTCOMES: [(AuditOutcome, &str, &str, &str); 5] = [
     (AuditOutcome::Ok, "Done", "good", "✓"),
     (AuditOutcome::ToolError, "The tool's own error", "ask", "!"),
     (AuditOutcome::Refused, "Refused", "bad", "!"),
+    (AuditOutcome::Held, "Waited for approval", "ask", "→"),
     (AuditOutcome::Failed, "Failed", "bad", "!"),
 ];
 

@@ -17,7 +17,7 @@ use crate::{
         account::{Sent, person},
         connections::status_of,
         navigation::Navigation,
-        no_page, page, scripted, unavailable,
+        no_page, once, page, scripted, unavailable,
     },
 };
 
@@ -88,6 +88,9 @@ pub(super) async fn submit(State(state): State<ServerState>, request: Request) -
         Ok(sent) => sent,
         Err(response) => return *response,
     };
+    if let Some(response) = once::sent_before(&state, &sent, "/clients") {
+        return response;
+    }
     let text = |name: &str| sent.fields.get(name).unwrap_or_default().trim().to_owned();
     let draft = Draft {
         name: text("name"),

@@ -13,7 +13,7 @@ use switchboard_broker::{
     manage::{ClientHistory, OauthClientEdit, OauthClientView, Operation, Refusal, RefusalKind},
 };
 use switchboard_catalog::displayed;
-use switchboard_domain::{Caller, MemberId, Timestamp};
+use switchboard_domain::{Caller, MemberId, OauthClientId, Timestamp};
 
 use super::{
     PATH,
@@ -27,7 +27,7 @@ use crate::{
         connections::{status_of, words::Moment},
         message,
         navigation::Navigation,
-        page, scripted,
+        once, page, scripted,
         sign_in::not_the_form,
         unavailable,
     },
@@ -77,7 +77,7 @@ async fn render(
     id: &str,
     refusal: Option<&Refusal>,
 ) -> Response<Body> {
-    let Ok(parsed) = id.parse() else { return no_client() };
+    let Ok(parsed) = id.parse::<OauthClientId>() else { return no_client() };
     let principal = &signed_in.principal;
     let found = async {
         let client = state.broker.read_oauth_client(principal, parsed).await?;
@@ -154,7 +154,10 @@ pub(super) async fn change(
         Ok(sent) => sent,
         Err(response) => return *response,
     };
-    let Ok(parsed) = id.parse() else { return no_client() };
+    let Ok(parsed) = id.parse::<OauthClientId>() else { return no_client() };
+    if let Some(response) = once::sent_before(&state, &sent, &format!("{PATH}/{parsed}")) {
+        return response;
+    }
     let principal = &sent.signed_in.principal;
     let enable = |enabled| OauthClientEdit { enabled: Some(enabled), ..OauthClientEdit::default() };
     let (operation, outcome) = match sent.fields.get("change") {

@@ -128,6 +128,7 @@ fn row(call: CallView, names: &HashMap<String, String>, now: Timestamp) -> Row {
         Some(AuditOutcome::Ok) => ("Went well", "good", "✓"),
         Some(AuditOutcome::ToolError) => ("The server's error", "ask", "!"),
         Some(AuditOutcome::Refused) => ("Refused", "ask", "–"),
+        Some(AuditOutcome::Held) => ("Waited for approval", "ask", "→"),
         Some(AuditOutcome::Failed) | None => ("Failed", "bad", "!"),
     };
     let tool = call.capability.split_once('.').map_or(call.capability.as_str(), |(_, tool)| tool);

@@ -25,7 +25,7 @@ use crate::{
         account::{Sent, person},
         message,
         navigation::Navigation,
-        page,
+        once, page,
     },
 };
 
@@ -101,6 +101,9 @@ pub(super) async fn submit(State(state): State<ServerState>, request: Request) -
         }
     };
     if sent.fields.get("step") == Some("create") {
+        if let Some(response) = once::sent_before(&state, &sent, "/connections") {
+            return response;
+        }
         let chosen: Vec<usize> = sent.fields.all("entry").filter_map(|index| index.parse().ok()).collect();
         let everyone = sent.fields.get("who") == Some("everyone");
         let mut made = Vec::new();

@@ -127,7 +127,7 @@ fn row(state: &ServerState, signed_in: &SignedIn, connection: ConnectionView) ->
         mark: Mark::of(&connection.name, &connection.url),
         is_personal,
         state: Shown::of(&connection),
-        owner: connection.action_owner.map(|actor| actor_in_words(actor, manages)),
+        owner: connection.action_owner.and_then(|actor| actor_in_words(actor, manages)),
         tools: connection.tools_count,
         held: if manages { connection.tools_held + connection.others_held } else { 0 },
         checked: connection.checked_at.map(|at| Moment::ago(at, state.broker.clock().now())),

@@ -105,7 +105,7 @@ pub(super) async fn render(
         head: subject.head(""),
         problem: refusal.map(Refusal::in_words),
         // Whoever reads it sees what they can do.
-        owner: connection.action_owner.map(|actor| actor_in_words(actor, manages)).filter(|it| *it != "You"),
+        owner: connection.action_owner.and_then(|actor| actor_in_words(actor, manages)),
         since: connection.since.map(|at| Moment::ago(at, state.broker.clock().now())),
         checked: connection.checked_at.map(|at| Moment::ago(at, state.broker.clock().now())),
         step: Step::of(connection, &subject.signed_in.principal, manages)

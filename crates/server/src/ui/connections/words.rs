@@ -46,7 +46,7 @@ impl State {
 /// The states to choose from, as a list is filtered by them.
 pub(crate) const STATES: &[(ConnectionStatus, &str)] = &[
     (ConnectionStatus::Connected, "Connected"),
-    (ConnectionStatus::NeedsConnection, "Sign in, or a key is missing"),
+    (ConnectionStatus::NeedsConnection, "Needs a sign-in or a key"),
     (ConnectionStatus::ReauthRequired, "Sign in again"),
     (ConnectionStatus::NeedsClient, "Needs an OAuth app"),
     (ConnectionStatus::Authorizing, "Waiting for a sign-in"),
@@ -126,13 +126,13 @@ pub(crate) const fn takes_secret(auth_type: AuthType) -> bool {
 }
 
 /// Who has to act, to somebody who reads it.
-pub(crate) const fn actor_in_words(actor: Actor, manages: bool) -> &'static str {
+pub(crate) const fn actor_in_words(actor: Actor, manages: bool) -> Option<&'static str> {
     match actor {
-        Actor::Member => "You",
-        Actor::OrganizationAdmin if manages => "You",
-        Actor::OrganizationAdmin => "An admin of your organization",
-        Actor::Provider => "Whoever runs that server",
-        Actor::Operator => "The operator of this Switchboard",
+        Actor::Member => None,
+        Actor::OrganizationAdmin if manages => None,
+        Actor::OrganizationAdmin => Some("An admin of your organization"),
+        Actor::Provider => Some("Whoever runs that server"),
+        Actor::Operator => Some("The operator of this Switchboard"),
     }
 }
 

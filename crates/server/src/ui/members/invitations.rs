@@ -22,7 +22,7 @@ use crate::{
         connections::words::Moment,
         is_local,
         navigation::Navigation,
-        no_page,
+        no_page, once,
         refused::{recorded, refused, status_of, unproven},
         scripted,
         sign_in::not_the_form,
@@ -172,6 +172,9 @@ async fn invite(state: &ServerState, sent: &Sent) -> Response<Body> {
     let principal = &sent.signed_in.principal;
     let gives_power = role.is_some_and(Role::is_admin) && principal.role.is_admin();
     if let Some(response) = gives_power.then(|| unproven(state, &sent.signed_in, HERE)).flatten() {
+        return response;
+    }
+    if let Some(response) = once::sent_before(state, sent, HERE) {
         return response;
     }
     let new = NewInvitation { email, role, teams, expires_in_days: None };

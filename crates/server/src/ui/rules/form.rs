@@ -13,6 +13,7 @@ use switchboard_policy::{Approvers, Rule, RuleAction, RuleProblem, check_rules};
 
 use super::{
     layer::{Layer, Subject, Top},
+    picker::{self, Picker},
     tree::{Tree, WHOLE_PAGE},
 };
 use crate::{
@@ -42,7 +43,12 @@ struct Draft {
     teams: Vec<TeamId>,
     second_person: bool,
     at_start: bool,
+    picking: picker::Asked,
 }
+
+const NOBODY_LEFT: &str = "Nobody could approve: only the person whose agent asks may, and never the one whose agent asks. \
+                           Let an admin or a team approve, or leave out the second person.";
+const NO_TEAM: &str = "Choose at least one team, so that somebody can approve.";
 
 /// What is wrong with it, by field.
 #[derive(Default)]
@@ -70,6 +76,7 @@ struct Form<'a> {
     teams: Vec<(TeamView, bool)>,
     tree: Option<Tree>,
     preview: String,
+    picker: Picker,
 }
 
 pub(super) async fn organization(
@@ -142,6 +149,7 @@ impl Draft {
             teams,
             second_person: rule.second_person,
             at_start: false,
+            picking: picker::Asked::default(),
         }
     }
 
@@ -150,14 +158,16 @@ impl Draft {
         let teams: Result<Vec<TeamId>, _> = fields.all("team").map(str::parse).collect();
         Some(Self {
             at: fields.get("at").and_then(|at| at.parse().ok()),
-            pattern: text("pattern"),
+            pattern: text(if fields.get("pick").is_some() { "pick" } else { "pattern" }),
             action: text("action"),
             kind: text("kind"),
             condition: text("condition"),
             approvers: text("approvers"),
             teams: teams.ok()?,
-            second_person: fields.get("second_person").is_some(),
+            // Who may approve is asked, and shown, for a call that waits.
+            second_person: fields.get("second_person").is_some() && text("action") == "require_approval",
             at_start: fields.get("place") == Some("start"),
+            picking: picker::Asked::typed(fields),
         })
     }
 
@@ -183,9 +193,8 @@ impl Draft {
         let rule = rule.ok_or_else(|| std::mem::take(&mut wrong))?;
         match check_rules(std::slice::from_ref(&rule)).map_err(|error| error.problem) {
             Ok(()) => Ok(rule),
-            Err(problem @ (RuleProblem::NoTeam | RuleProblem::NobodyLeft)) => {
-                Err(Wrong { approvers: Some(sentence(&problem)), ..wrong })
-            }
+            Err(RuleProblem::NobodyLeft) => Err(Wrong { approvers: Some(NOBODY_LEFT.to_owned()), ..wrong }),
+            Err(RuleProblem::NoTeam) => Err(Wrong { approvers: Some(NO_TEAM.to_owned()), ..wrong }),
             Err(problem) => Err(Wrong { condition: Some(sentence(&problem)), ..wrong }),
         }
     }
@@ -228,6 +237,7 @@ async fn render(
             .collect(),
         tree: reach.ok().filter(|_| shows).map(Tree::of),
         preview: preview_address(subject),
+        picker: Picker::of(state, principal, &draft.picking),
     };
     let refused = if wrong.is_any() {
         status_of(Some(&Refusal::invalid("validation_failed", "")))
@@ -269,8 +279,10 @@ async fn save(state: &ServerState, request: Request, layer: Layer) -> Response<B
     let Some(mut draft) = Draft::typed(&fields) else { return not_the_form() };
     let seen = fields.get("revision").and_then(|revision| revision.parse::<i64>().ok());
     let rule = draft.rule();
-    if fields.get("step") != Some("save") {
-        let wrong = rule.err().unwrap_or_default();
+    let looks = fields.get("step") != Some("save") || draft.picking.is_search(&fields);
+    if looks {
+        // Of what nobody typed yet nothing is wrong.
+        let wrong = rule.err().filter(|_| !draft.pattern.is_empty()).unwrap_or_default();
         return render(state, &subject, &draft, (&wrong, None)).await;
     }
     let rule = match rule {

@@ -4,6 +4,7 @@ mod explain;
 mod form;
 mod layer;
 mod list;
+mod picker;
 mod preview;
 pub(super) mod tree;
 pub(super) mod words;

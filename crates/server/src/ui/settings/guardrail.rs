@@ -20,6 +20,7 @@ use crate::{
         connections::words::Moment,
         kept,
         navigation::Navigation,
+        once,
         refused::{recorded, refused, status_of},
         scripted,
         sign_in::not_the_form,
@@ -142,6 +143,9 @@ pub(super) async fn change(State(state): State<ServerState>, request: Request) -
 }
 
 async fn save(state: &ServerState, sent: &Sent) -> Response<Body> {
+    if let Some(response) = once::sent_before(state, sent, GUARDRAIL) {
+        return response;
+    }
     let is = |name: &str| sent.fields.get(name).is_some();
     let typed = Typed {
         url: sent.fields.get("url").unwrap_or_default().trim().to_owned(),

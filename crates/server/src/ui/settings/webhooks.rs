@@ -21,7 +21,7 @@ use crate::{
         connections::words::Moment,
         kept,
         navigation::Navigation,
-        no_page,
+        no_page, once,
         refused::{recorded, refused, status_of},
         scripted,
         sign_in::not_the_form,
@@ -135,6 +135,9 @@ pub(super) async fn change(State(state): State<ServerState>, request: Request) -
 }
 
 async fn add(state: &ServerState, sent: &Sent) -> Response<Body> {
+    if let Some(response) = once::sent_before(state, sent, WEBHOOKS) {
+        return response;
+    }
     let text = |name: &str| sent.fields.get(name).unwrap_or_default().trim().to_owned();
     let events: Vec<String> = sent.fields.all("event").map(str::to_owned).collect();
     let otlp = sent.fields.get("otlp").is_some();

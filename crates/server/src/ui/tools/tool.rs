@@ -12,10 +12,11 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use switchboard_broker::{
     SignedIn,
-    manage::{ConnectionView, Refusal, RefusalKind, RunError, ToolCall, ToolDetail},
+    manage::{ConnectionView, ExplainRequest, Refusal, RefusalKind, RunError, ToolCall, ToolDetail},
 };
 use switchboard_catalog::{displayed, revealed};
-use switchboard_domain::{AuthType, CapabilityState, CredentialMode};
+use switchboard_domain::{AuthType, CapabilityState, CredentialMode, Principal};
+use switchboard_policy::Explanation;
 
 use super::{
     PATH,
@@ -27,10 +28,11 @@ use crate::{
     RequestId, ServerState, browser,
     ui::{
         account::{Sent, person},
+        capitalized,
         connections::words::State as Shown,
-        message,
+        leads_on,
         navigation::Navigation,
-        scripted,
+        once, scripted,
         sign_in::{encoded, not_the_form},
         unavailable,
     },
@@ -103,7 +105,7 @@ pub(super) async fn show(
             let form_token = browser::form_token(&state, &headers);
             render(&state, &signed_in, &form_token, detail, Run::default()).await
         }
-        Err(refusal) => refused(&refusal),
+        Err(refusal) => refused(&state, &signed_in.principal, (&name, &refusal)).await,
     }
 }
 
@@ -116,10 +118,13 @@ pub(super) async fn run(State(state): State<ServerState>, request: Request) -> R
     let Some(name) = sent.fields.get("name") else { return not_the_form() };
     let mut detail = match state.broker.read_tool(&sent.signed_in.principal, name).await {
         Ok(detail) => detail,
-        Err(refusal) => return refused(&refusal),
+        Err(refusal) => return refused(&state, &sent.signed_in.principal, (name, &refusal)).await,
     };
     let mut run = read(&sent, &detail);
     if let Some(arguments) = run.arguments.clone() {
+        if let Some(response) = once::sent_before(&state, &sent, &address(name)) {
+            return response;
+        }
         match call(&state, &sent, &detail, arguments, request_id).await {
             Ok(outcome) => run.outcome = Some(outcome),
             Err(response) => return *response,
@@ -173,7 +178,9 @@ async fn call(
     match state.broker.call_tool(principal, id, name, wanted, Arc::clone(&request_id)).await {
         Ok(done) => Ok(Outcome::done(&done)),
         Err(RunError::Failed(failure)) => Ok(Outcome::failed(&failure, state.config.origin(), &request_id)),
-        Err(RunError::Refused(refusal)) => Err(Box::new(refused(&refusal))),
+        Err(RunError::Refused(refusal)) => {
+            Err(Box::new(refused(state, principal, (&detail.tool.capability, &refusal)).await))
+        }
     }
 }
 
@@ -279,13 +286,34 @@ fn curl(origin: &str, connection: &ConnectionView, name: &str, arguments: &str) 
     )
 }
 
-fn refused(refusal: &Refusal) -> Response<Body> {
-    match refusal.kind {
-        RefusalKind::Unavailable => unavailable(),
-        _ => {
-            let text = "There is no such tool, or it is not for you. It may have a new name, be off, or belong to a \
-                        connection that is not granted to you.";
-            message(StatusCode::NOT_FOUND, "No such tool", text, None)
-        }
+fn address(name: &str) -> String {
+    format!("{PATH}/tool?name={}", encoded(name))
+}
+
+/// Why there is nothing to show of a tool. What a person may ask the rules about, they are told here.
+async fn refused(
+    state: &ServerState,
+    principal: &Principal,
+    (name, refusal): (&str, &Refusal),
+) -> Response<Body> {
+    if refusal.kind == RefusalKind::Unavailable {
+        return unavailable();
+    }
+    let asked = ExplainRequest { capability: name.to_owned(), member: None, toolkit: None, arguments: None };
+    let explained = state.broker.explain_policies(principal, &asked).await.ok();
+    if let Some(explained) = explained.filter(|explained| explained.reason == Some("blocked")) {
+        let text = format!("{}. {}", capitalized(&explained.sentence), who_may_change(&explained));
+        let why = format!("/policies/explain?capability={}", encoded(name));
+        return leads_on(StatusCode::NOT_FOUND, "A rule blocks this tool", &text, (&why, "Why is it so?"));
+    }
+    let text = "There is no such tool, or it is not for you. It may have a new name, be off, be blocked by a rule, or belong \
+                to a connection that is not granted to you. An admin of your organization can tell.";
+    leads_on(StatusCode::NOT_FOUND, "No such tool", text, (PATH, "All your tools"))
+}
+
+fn who_may_change(explained: &Explanation) -> &'static str {
+    match explained.matches.iter().find(|found| found.decides).map(|found| found.layer) {
+        Some("member") => "The rule is your own: you can change it.",
+        _ => "An admin of your organization can change that.",
     }
 }

@@ -103,7 +103,7 @@ test('an admin says how many calls there is room for, and sees how much is used'
   await page.getByRole('button', { name: 'Add the quota' }).click();
   await expect(page.getByText('0 of 4 calls a day used')).toBeVisible();
   await page.getByLabel('How many calls').fill('100');
-  await page.getByLabel('a month').check();
+  await page.getByLabel('Each month').check();
   await page.getByRole('button', { name: 'Add the quota' }).click();
   await page.getByLabel('Whose calls are counted').selectOption('every_member');
   await page.getByLabel('How many calls').fill('20');

@@ -73,11 +73,11 @@ fn everything_is_listed_page_by_page_and_removals_say_what_is_gone() {
     run(&["guardrail", "set", "http://127.0.0.1:8099/guard"]).ok();
     let removed = run(&["guardrail", "remove", "--yes"]);
     assert!(removed.stderr.contains("The guardrail is removed"), "{removed:?}");
-    run(&["webhook", "add", "ours", "http://127.0.0.1:8099/hook"]).ok();
+    run(&["webhook", "add", "ours", "http://127.0.0.1:8099/hook", "--event", "approval.requested"]).ok();
     assert!(run(&["webhook", "disable", "ours"]).stderr.contains("ours is off."));
     assert!(run(&["webhook", "delete", "ours", "--yes"]).stderr.contains("ours is removed."));
-    let removed = run(&["connection", "delete", "sample", "--yes"]);
-    assert!(removed.stderr.contains("sample is removed."), "{removed:?}");
+    let removed = run(&["connection", "delete", "mail", "--yes"]);
+    assert!(removed.stderr.contains("mail is removed."), "{removed:?}");
 }
 
 #[test]

@@ -141,6 +141,10 @@ on_both! {
         assert!(owners.contains("href=\"/policies/rule?pattern=demo.echo\""), "{owners}");
         let outcomes: Vec<Value> = ended(&app, &owner.token, 4).await.into_iter().map(|it| it["outcome"].clone()).collect();
         assert_eq!(outcomes, ["ok", "held", "held", "refused"]);
+        let usage = owner.browser.get("/usage").await.text();
+        for part in ["1 went well", "1 did not", "2 waited for approval"] {
+            assert!(usage.contains(part), "{part}: {usage}");
+        }
         app.stop().await;
     }
 

@@ -89,6 +89,26 @@ on_both! {
         app.stop().await;
     }
 
+    async fn what_is_missing_is_said_and_whose_it_is(database) {
+        let app = App::start(database.db.clone()).await;
+        let upstream = ReferenceUpstream::start().await;
+        let owner = Person::owner(&app).await;
+        app.member_with_password(MIA, Role::Member).await;
+        let mia = app.signed_in(MIA).await;
+        for (slug, mode) in [("ours", "shared"), ("each", "per_member")] {
+            let new = json!({ "slug": slug, "name": slug, "url": upstream.url(), "auth_type": "api_key", "credential_mode": mode });
+            let made = api(&app, &owner.token, Method::POST, "/connections", Some(new)).await.json();
+            let path = format!("/connections/{}/grants", made["id"].as_str().unwrap());
+            api(&app, &owner.token, Method::PUT, &path, Some(json!({ "everyone": true }))).await;
+        }
+        let admins = owner.browser.get("/connections").await.text();
+        assert!(admins.contains("ours needs a key, and none was entered yet.") && !admins.contains("can put that right"), "{admins}");
+        let hers = mia.get("/connections").await.text();
+        assert!(hers.contains("each needs a key of yours, and you entered none yet."), "{hers}");
+        assert!(hers.contains("An admin of your organization can put that right."), "{hers}");
+        app.stop().await;
+    }
+
     async fn a_rule_is_written_from_a_list_of_tools(database) {
         let app = App::start(database.db.clone()).await;
         let upstream = ReferenceUpstream::start().await;

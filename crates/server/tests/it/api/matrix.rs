@@ -100,7 +100,7 @@ async fn approval(app: &App, owner: &Rest<'_>) -> String {
     let client = app.client(owner.token.as_deref().unwrap());
     let refused = client.execute("held.echo", json!({ "text": "x" })).await;
     // Nothing waits for the entry that says how a call ended, but for this.
-    while owner.get("/audit?outcome=refused").await.ok(200)["items"].as_array().unwrap().is_empty() {
+    while owner.get("/audit?outcome=held").await.ok(200)["items"].as_array().unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     owner.put("/guardrail", &guardrail_body()).await.ok(200);

@@ -47,6 +47,7 @@ const OUTCOMES: &[(&str, &str)] = &[
     ("tool_error", "The server's error"),
     ("failed", "Failed"),
     ("refused", "Refused"),
+    ("held", "Waited for approval"),
 ];
 
 #[derive(Template)]

@@ -139,6 +139,7 @@ impl Broker {
             tx.approvals().forget(organization, now.minus(self.settings().approval.kept)).await?;
             tx.sign_ins().forget_expired(organization, now).await?;
             tx.usage().forget(organization, now.day() - KEPT_DAYS).await?;
+            tx.kept_forms().forget(organization, now).await?;
             tx.upstream_authorizations().forget_expired(organization, now.minus(TOLD)).await?;
             tx.commit().await?;
         }

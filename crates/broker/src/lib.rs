@@ -22,6 +22,7 @@ mod guardrail;
 pub mod identity;
 mod intent;
 mod jobs;
+mod kept_form;
 mod keys;
 mod listing;
 mod maintenance;
@@ -73,6 +74,7 @@ pub use credentials::{
 pub use direct::{DirectItems, DirectTools, Listing, Offer};
 pub use guardrail::GuardrailSettings;
 pub use intent::Meant;
+pub use kept_form::{FormOwner, KeptForm};
 pub use keys::DataKeyError;
 pub use mcp_session::{MOST_WATCHED, McpSession, NewMcpSession};
 pub use quota::{NoSubject, Quota, QuotaSubject};

@@ -12,7 +12,7 @@ use switchboard_domain::{
 use switchboard_storage::{MemberStatus, Session, SessionOwner, StorageError};
 use switchboard_vault::{TokenKind, issue, parse};
 
-use crate::{Broker, text};
+use crate::{Broker, FormOwner, text};
 
 /// How long a session holds (setting `session`).
 #[derive(Debug, Clone, Copy)]
@@ -120,11 +120,12 @@ impl Broker {
     }
 
     /// Whose a session was that is over: so that what they sent in it can wait for them. It opens nothing.
-    pub async fn owner_of_ended_session(&self, cookie: &str) -> Option<MemberId> {
+    pub async fn owner_of_ended_session(&self, cookie: &str) -> Option<FormOwner> {
         let parsed = parse(cookie).ok().filter(|parsed| parsed.kind == TokenKind::Session)?;
         let mut tx = self.db().single().await.ok()?;
         let owner = tx.sessions().find_by_hash(parsed.hash.as_bytes()).await.ok()??;
-        (owner.status == MemberStatus::Active).then_some(owner.session.member)
+        let of = (owner.session.organization, owner.session.member);
+        (owner.status == MemberStatus::Active).then_some(of)
     }
 
     fn is_open(&self, owner: &SessionOwner, now: Timestamp) -> bool {

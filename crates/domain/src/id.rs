@@ -159,6 +159,8 @@ ids! {
     RefreshTokenId "rft";
     /// One sign-in at a third-party server (not the state it is tied to the browser with).
     AuthorizationId "aut";
+    /// A form that waits for its member to sign in again.
+    KeptFormId "kfm";
 }
 
 #[cfg(test)]

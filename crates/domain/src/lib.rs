@@ -36,9 +36,9 @@ pub use error::{Action, ActionType, Actor, CallError, ErrorCode, Retry};
 pub use guardrail::GuardrailFailure;
 pub use id::{
     ApprovalId, AuthorizationId, CallId, ConnectionId, CredentialId, DataKeyId, EventId, GuardrailId,
-    IdError, IdentityId, IdentityProviderId, InvitationId, KeyEncryptionKeyId, McpLetterId, McpTaskId,
-    MemberId, OauthClientId, OauthGrantId, OrganizationId, RefreshTokenId, ServiceAccountId, SessionId,
-    SetupLinkId, TeamId, TokenId, ToolkitId, WebhookId, WriterId,
+    IdError, IdentityId, IdentityProviderId, InvitationId, KeptFormId, KeyEncryptionKeyId, McpLetterId,
+    McpTaskId, MemberId, OauthClientId, OauthGrantId, OrganizationId, RefreshTokenId, ServiceAccountId,
+    SessionId, SetupLinkId, TeamId, TokenId, ToolkitId, WebhookId, WriterId,
 };
 pub use name::{CapabilityName, CapabilityPattern, NameError, Slug};
 pub use period::Period;

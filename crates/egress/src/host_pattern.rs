@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use url::Host;
+use url::{Host, Url};
 
 /// One entry of `egress.allowed_hosts`: `mcp.example.com`, `*.example.com`, `192.0.2.7`, `[2001:db8::7]`,
 /// `10.1.0.0/16` or `[fd12::/32]`, each optionally followed by `:port`. A network is matched against the
@@ -34,6 +34,14 @@ pub struct HostPatternError(String);
 impl HostPattern {
     fn matches_port(&self, port: u16) -> bool {
         self.port.is_none_or(|own| own == port)
+    }
+
+    /// Whether this entry names the host of the URL.
+    #[must_use]
+    pub fn names(&self, url: &Url) -> bool {
+        let host = url.host().map(|host| host.to_owned());
+        let port = url.port_or_known_default();
+        host.zip(port).is_some_and(|(host, port)| self.matches_host(&host, port))
     }
 
     /// Whether this entry names the host as written in the URL.

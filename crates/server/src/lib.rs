@@ -37,7 +37,6 @@ pub use mcp::Talks;
 pub use ops::Readiness;
 pub use serve::{ServeError, serve};
 pub use trusted_proxies::{NotANetwork, TrustedProxies};
-pub use ui::KeptForms;
 
 /// What every handler can reach.
 #[derive(Debug, Clone)]
@@ -47,8 +46,6 @@ pub struct ServerState {
     pub readiness: Arc<Readiness>,
     /// What is under way between clients and upstreams.
     pub talks: Arc<Talks>,
-    /// Forms that wait for their sender to sign in again.
-    pub kept: Arc<KeptForms>,
 }
 
 /// Id of one HTTP request, in logs and in the `x-request-id` of its answer.

@@ -27,6 +27,7 @@ mod identity_provider;
 mod identity_revocation;
 mod instructions;
 mod invitation;
+mod kept_form;
 mod key;
 mod lease;
 mod leaving;
@@ -83,6 +84,7 @@ pub use identity_provider::{IdentityProvider, IdentityProviders, SealedWith};
 pub use identity_revocation::{IdentityRevocation, IdentityRevocations};
 pub use instructions::Instructions;
 pub use invitation::{Invitation, Invitations};
+pub use kept_form::{KeptFormRow, KeptForms};
 pub use key::{DataKey, KeyEncryptionKey, KeyState, Keys};
 pub use lease::{Lease, Leases};
 pub use mcp_relay::{McpEvent, McpLetter, McpRelay};
@@ -154,6 +156,7 @@ pub fn statements() -> impl Iterator<Item = Statement> {
         seen_client::ALL,
         revocation::ALL,
         service_account::ALL,
+        kept_form::ALL,
         mcp_relay::ALL,
         mcp_session::ALL,
         mcp_task::ALL,

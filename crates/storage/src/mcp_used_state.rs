@@ -1,4 +1,4 @@
-//! Request states that are good for one try: what was tried already.
+//! What is good for one try, request states of MCP and forms of the console: which were tried already.
 
 use switchboard_domain::{OrganizationId, Timestamp};
 

@@ -39,7 +39,7 @@ pub const MIGRATIONS: &[Migration] = migrations![1 "0001_initial", 2 "0002_peopl
     17 "0017_people_lists", 18 "0018_mcp_tasks", 19 "0019_mcp_relay", 20 "0020_calls",
     21 "0021_guardrail", 22 "0022_webhook_format", 23 "0023_instructions_before",
     24 "0024_listed_order", 25 "0025_mcp_watched",
-    26 "0026_mcp_task_place", 27 "0027_audit_pages"
+    26 "0026_mcp_task_place", 27 "0027_audit_pages", 28 "0028_kept_form"
 ];
 
 impl Migration {

@@ -24,6 +24,7 @@ pub enum SealedColumn {
     ConnectionKey,
     Webhook,
     Guardrail,
+    KeptForm,
 }
 
 /// One sealed value, with what its envelope is bound to beside its column.
@@ -48,6 +49,7 @@ statements! {
     CONNECTION_KEYS = "SELECT connection_id AS row_id, NULL AS owner_id, CAST(1 AS BIGINT) AS version, data_key_id, sealed FROM connection_key WHERE organization_id = $1 AND data_key_id <> $2 AND connection_id > $3 ORDER BY connection_id LIMIT $4";
     WEBHOOKS = "SELECT id AS row_id, NULL AS owner_id, CAST(1 AS BIGINT) AS version, data_key_id, sealed FROM webhook WHERE organization_id = $1 AND data_key_id <> $2 AND id > $3 ORDER BY id LIMIT $4";
     GUARDRAILS = "SELECT id AS row_id, NULL AS owner_id, CAST(1 AS BIGINT) AS version, data_key_id, sealed FROM guardrail WHERE organization_id = $1 AND data_key_id <> $2 AND id > $3 ORDER BY id LIMIT $4";
+    KEPT_FORMS = "SELECT id AS row_id, member_id AS owner_id, CAST(1 AS BIGINT) AS version, data_key_id, sealed FROM kept_form WHERE organization_id = $1 AND data_key_id <> $2 AND id > $3 ORDER BY id LIMIT $4";
     COUNT_CREDENTIALS = "SELECT count(*) FROM credential WHERE organization_id = $1";
     COUNT_REVOCATIONS = "SELECT count(*) FROM revocation WHERE organization_id = $1";
     COUNT_IDENTITY_PROVIDERS = "SELECT count(*) FROM identity_provider WHERE organization_id = $1 AND data_key_id IS NOT NULL";
@@ -58,6 +60,7 @@ statements! {
     COUNT_UPSTREAM_CLIENTS = "SELECT count(*) FROM upstream_client WHERE organization_id = $1 AND data_key_id IS NOT NULL";
     COUNT_UPSTREAM_AUTHORIZATIONS = "SELECT count(*) FROM upstream_authorization WHERE organization_id = $1 AND data_key_id IS NOT NULL";
     COUNT_GUARDRAILS = "SELECT count(*) FROM guardrail WHERE organization_id = $1";
+    COUNT_KEPT_FORMS = "SELECT count(*) FROM kept_form WHERE organization_id = $1";
     COUNT_WEBHOOKS = "SELECT count(*) FROM webhook WHERE organization_id = $1";
     COUNT_CONNECTION_KEYS = "SELECT count(*) FROM connection_key WHERE organization_id = $1";
     /// The bytes that were read have to be there still: whatever was sealed meanwhile was sealed with the new key.
@@ -72,11 +75,12 @@ statements! {
     SWAP_UPSTREAM_AUTHORIZATION = "UPDATE upstream_authorization SET data_key_id = $4, sealed = $5 WHERE organization_id = $1 AND id = $2 AND sealed = $3";
     SWAP_WEBHOOK = "UPDATE webhook SET data_key_id = $4, sealed = $5 WHERE organization_id = $1 AND id = $2 AND sealed = $3";
     SWAP_GUARDRAIL = "UPDATE guardrail SET data_key_id = $4, sealed = $5 WHERE organization_id = $1 AND id = $2 AND sealed = $3";
+    SWAP_KEPT_FORM = "UPDATE kept_form SET data_key_id = $4, sealed = $5 WHERE organization_id = $1 AND id = $2 AND sealed = $3";
     SWAP_CONNECTION_KEY = "UPDATE connection_key SET data_key_id = $4, sealed = $5 WHERE organization_id = $1 AND connection_id = $2 AND sealed = $3";
 }
 
 impl SealedColumn {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Credential,
         Self::Revocation,
         Self::IdentityProvider,
@@ -89,6 +93,7 @@ impl SealedColumn {
         Self::ConnectionKey,
         Self::Webhook,
         Self::Guardrail,
+        Self::KeptForm,
     ];
 
     pub const fn table(self) -> &'static str {
@@ -105,6 +110,7 @@ impl SealedColumn {
             Self::ConnectionKey => "connection_key",
             Self::Webhook => "webhook",
             Self::Guardrail => "guardrail",
+            Self::KeptForm => "kept_form",
         }
     }
 
@@ -125,6 +131,7 @@ impl SealedColumn {
                 [UPSTREAM_AUTHORIZATIONS, COUNT_UPSTREAM_AUTHORIZATIONS, SWAP_UPSTREAM_AUTHORIZATION]
             }
             Self::Guardrail => [GUARDRAILS, COUNT_GUARDRAILS, SWAP_GUARDRAIL],
+            Self::KeptForm => [KEPT_FORMS, COUNT_KEPT_FORMS, SWAP_KEPT_FORM],
             Self::Webhook => [WEBHOOKS, COUNT_WEBHOOKS, SWAP_WEBHOOK],
             Self::ConnectionKey => [CONNECTION_KEYS, COUNT_CONNECTION_KEYS, SWAP_CONNECTION_KEY],
         }

@@ -8,6 +8,7 @@ use switchboard_domain::{
 use switchboard_oauth::upstream::Authentication;
 use switchboard_storage::{Sealed, UpstreamClientKind, UpstreamClientRow};
 use switchboard_vault::{SealContext, open, seal};
+use url::Url;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{ConnectFailure, OperatorClient, assertion_terms, discovery::Found};
@@ -75,7 +76,7 @@ impl Broker {
         use ClientRegistration as R;
         let choice = config.registration;
         if matches!(choice, R::Auto | R::Static)
-            && let Some(client) = self.operators_client(found)
+            && let Some(client) = self.operators_client(connection, found)
         {
             return client;
         }
@@ -124,8 +125,11 @@ impl Broker {
         let client = match known_as {
             KnownAs::Document => self.documented_client(connection, client_id.to_owned(), found).await?,
             KnownAs::Operator(name) => {
-                let client = self.0.connect.clients.iter().find(|client| client.name.as_str() == name);
-                operator_client(client.ok_or_else(gone)?, found)?
+                let ready = self.operators_client(connection, found).ok_or_else(gone)??;
+                if !matches!(&ready.known_as, KnownAs::Operator(now) if now == name) {
+                    return Err(gone());
+                }
+                ready.client
             }
             KnownAs::Stored => {
                 let row = self.stored_client(connection).await?.ok_or_else(gone)?;
@@ -152,7 +156,11 @@ impl Broker {
         let found = known.and_then(|known| serde_json::from_value::<Found>(known.found).ok());
         // What is stored now goes to the server that it is of, and to no other.
         let Some(found) = found.filter(|found| found.server.issuer == issuer) else { return Ok(Some(then)) };
-        let is_it = |client: &&OperatorClient| client.issuer == issuer && client.client_id == then.id;
+        let server = Url::parse(&connection.url).ok();
+        let is_it = |client: &&OperatorClient| {
+            let serves = server.as_ref().is_some_and(|server| client.serves(server, issuer));
+            serves && client.client_id == then.id
+        };
         if let (None, Some(client)) = (&config.client_id, self.0.connect.clients.iter().find(is_it)) {
             return operator_client(client, &found).map(Some);
         }
@@ -168,8 +176,14 @@ impl Broker {
         Ok(Some(client))
     }
 
-    fn operators_client(&self, found: &Found) -> Option<Result<ReadyClient, ConnectFailure>> {
-        let client = self.0.connect.clients.iter().find(|client| client.issuer == found.server.issuer)?;
+    fn operators_client(
+        &self,
+        connection: &Connection,
+        found: &Found,
+    ) -> Option<Result<ReadyClient, ConnectFailure>> {
+        let server = Url::parse(&connection.url).ok()?;
+        let is_it = |client: &&OperatorClient| client.serves(&server, &found.server.issuer);
+        let client = self.0.connect.clients.iter().find(is_it)?;
         let ready = |opened| ReadyClient {
             client: opened,
             redirect_uri: format!("{}/oauth/callback/client/{}", self.issuer(), client.name),

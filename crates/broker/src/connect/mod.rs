@@ -21,7 +21,9 @@ mod start;
 mod token_endpoint;
 
 use switchboard_domain::{AssertionAudience, Connection, SecretValue, Slug};
+use switchboard_egress::HostPattern;
 use switchboard_oauth::upstream::ClientRequest;
+use url::Url;
 
 use crate::Broker;
 
@@ -41,7 +43,7 @@ pub struct ConnectSettings {
     /// Where providers find our client metadata documents, with `{connection_id}` in it. Without one it is below the
     /// public URL, when that is https.
     pub client_metadata_url: Option<String>,
-    /// Clients that the operator made at providers, for every connection of those issuers.
+    /// Clients that the operator made at providers, for connections of those issuers.
     pub clients: Vec<OperatorClient>,
 }
 
@@ -50,11 +52,21 @@ pub struct ConnectSettings {
 pub struct OperatorClient {
     pub name: Slug,
     pub issuer: String,
+    /// Where the tokens that it gets may go. What a server says of itself decides which issuer is asked: without this, any
+    /// server that names the issuer would be sent tokens that people there gave to the operator's client.
+    pub hosts: Vec<HostPattern>,
     pub client_id: String,
     /// Its private key, with `private_key_jwt`.
     pub client_secret: Option<SecretValue>,
     pub authentication: Option<Authentication>,
     pub assertion_audience: AssertionAudience,
+}
+
+impl OperatorClient {
+    /// Whether tokens of this issuer for this server are got with it.
+    fn serves(&self, server: &Url, issuer: &str) -> bool {
+        self.issuer == issuer && self.hosts.iter().any(|host| host.names(server))
+    }
 }
 
 impl Broker {

@@ -272,6 +272,7 @@ pub fn sealed_context(organization: OrganizationId, column: SealedColumn, row: &
         SealedColumn::ConnectionKey => ("connection_key", "sealed"),
         SealedColumn::Guardrail => ("guardrail", "secret"),
         SealedColumn::Webhook => ("webhook", "secret"),
+        SealedColumn::KeptForm => ("kept_form", "sealed"),
     };
     SealContext { organization, table, row: row.row, owner: row.owner, field, version: row.version }
 }

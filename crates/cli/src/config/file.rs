@@ -232,7 +232,7 @@ fn known_keys() -> impl Iterator<Item = &'static str> {
     SETTINGS.iter().map(|setting| setting.key)
 }
 
-fn strings(items: &DeArray<'_>) -> Option<Vec<String>> {
+pub(super) fn strings(items: &DeArray<'_>) -> Option<Vec<String>> {
     items
         .iter()
         .map(|item| match item.get_ref() {

@@ -78,7 +78,7 @@ fn stdio_entries_are_read_and_checked() {
 fn clients_of_the_operator_are_read_and_checked() {
     let (document, faults) = super::read(
         Path::new("s.toml"),
-        "[[oauth_clients]]\nname = \"vendor\"\nissuer = \"https://as.example.com\"\nclient_id = \"us\"\nclient_secret = \"s\"\n",
+        "[[oauth_clients]]\nname = \"vendor\"\nissuer = \"https://as.example.com\"\nhosts = [\"*.example.com\"]\nclient_id = \"us\"\nclient_secret = \"s\"\n",
     );
     assert!(faults.is_empty());
     let entry = &document.oauth_clients[0];
@@ -86,6 +86,9 @@ fn clients_of_the_operator_are_read_and_checked() {
     assert_eq!(entry.client_secret.as_ref().unwrap().expose(), "s");
     for (wrong, said) in [
         ("[[oauth_clients]]\nname = \"a\"\nissuer = \"https://as.example.com\"\n", "oauth_clients.client_id"),
+        ("[[oauth_clients]]\nname = \"a\"\nclient_id = \"b\"\n", "oauth_clients.hosts"),
+        ("[[oauth_clients]]\nhosts = \"mcp.example.com\"\n", "is a list of hosts"),
+        ("[[oauth_clients]]\nhosts = [\"https://mcp.example.com\"]\n", "is not a host pattern"),
         ("[[oauth_clients]]\nclient = \"a\"\n", "did you mean `oauth_clients.client_id`?"),
         ("[[oauth_clients]]\nissuer = \"nowhere\"\n", "is no URL"),
         ("[[oauth_clients]]\ntoken_endpoint_auth_method = \"tls\"\n", "client_secret_post"),

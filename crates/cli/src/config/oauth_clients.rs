@@ -4,17 +4,20 @@ use std::{borrow::Cow, path::PathBuf};
 
 use switchboard_broker::connect::{Authentication, OperatorClient};
 use switchboard_domain::{AssertionAudience, SecretValue, Slug};
+use switchboard_egress::HostPattern;
 use toml::{Spanned, de::DeValue};
 use url::Url;
 
 use super::{
     error::{Fault, Origin},
+    file::strings,
     suggest::nearest,
 };
 
-const MEMBERS: [&str; 8] = [
+const MEMBERS: [&str; 9] = [
     "name",
     "issuer",
+    "hosts",
     "client_id",
     "client_secret",
     "client_secret_file",
@@ -23,12 +26,21 @@ const MEMBERS: [&str; 8] = [
     "assertion_audience",
 ];
 
+fn hosts(value: &DeValue<'_>) -> Result<Vec<HostPattern>, String> {
+    let DeValue::Array(items) = value else {
+        return Err("is a list of hosts, such as [\"mcp.example.com\", \"*.example.com\"]".into());
+    };
+    let each = strings(items).ok_or("is a list of texts")?;
+    each.iter().map(|host| host.parse().map_err(|error| format!("can't be used: {error}"))).collect()
+}
+
 /// One entry, as written.
 #[derive(Clone, Default)]
 pub(crate) struct OauthClientEntry {
     pub(crate) line: usize,
     pub(crate) name: String,
     pub(crate) issuer: String,
+    pub(crate) hosts: Vec<HostPattern>,
     pub(crate) client_id: String,
     /// Never shown.
     pub(crate) client_secret: Option<SecretValue>,
@@ -52,6 +64,10 @@ impl OauthClientEntry {
         if !MEMBERS.contains(&given) {
             let suggestion = nearest(given, MEMBERS).map(|name| format!("oauth_clients.{name}"));
             return Err(Fault::Unknown { origin, key, suggestion });
+        }
+        if given == "hosts" {
+            self.hosts = hosts(value).map_err(|why| Fault::Shape { origin, key, why })?;
+            return Ok(());
         }
         let DeValue::String(text) = value else {
             return Err(Fault::Shape { origin, key, why: "is a text, in quotes".into() });
@@ -95,6 +111,7 @@ impl OauthClientEntry {
         let missing = [
             ("name", self.name.is_empty()),
             ("issuer", self.issuer.is_empty()),
+            ("hosts", self.hosts.is_empty()),
             ("client_id", self.client_id.is_empty()),
         ];
         missing.into_iter().filter(|(_, missing)| *missing).map(|(member, _)| member)
@@ -105,6 +122,7 @@ impl OauthClientEntry {
         Some(OperatorClient {
             name: self.name.parse().ok()?,
             issuer: self.issuer.clone(),
+            hosts: self.hosts.clone(),
             client_id: self.client_id.clone(),
             client_secret: self.client_secret.clone(),
             authentication: match self.private_key_file {

@@ -40,14 +40,15 @@ start a process.
 
 ## `[[oauth_clients]]`
 
-OAuth clients that the operator made at providers, for every connection of the whole deployment whose authorization server
-is that issuer, so that no admin has to paste them. Each has one callback of its own, to be given to the provider:
+OAuth clients that the operator made at providers, for every connection of the whole deployment to one of those hosts whose
+authorization server is that issuer, so that no admin has to paste them. Each has one callback of its own, to be given to the provider:
 `{public_url}/oauth/callback/client/{name}`. A client that an admin gives a connection is used instead of it.
 
 | key | meaning |
 |---|---|
 | `name` | Its name, in lower case; in its callback; required. |
 | `issuer` | The provider's issuer, exactly as in its metadata; required. |
+| `hosts` | Hosts of the MCP servers that it is for, such as `[\"mcp.example.com\", \"*.example.com\"]`; required. A server itself says which issuer it trusts, so the issuer alone would let any server ask for tokens of this client. |
 | `client_id` | Required. |
 | `client_secret`, `client_secret_file` | Its secret, or the file that holds it; none for a public client. |
 | `private_key_file` | Instead of a secret: the file with the private key (PEM or JSON Web Key) that it proves itself with (`private_key_jwt`). |

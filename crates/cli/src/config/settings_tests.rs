@@ -82,8 +82,7 @@ fn an_asked_for_file_must_exist() {
 fn an_operators_client_can_have_its_key_in_a_file() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("s.toml");
-    let entry =
-        "[[oauth_clients]]\nname = \"vendor\"\nissuer = \"https://as.example.com\"\nclient_id = \"us\"\n";
+    let entry = "[[oauth_clients]]\nname = \"vendor\"\nissuer = \"https://as.example.com\"\nhosts = [\"mcp.example.com\"]\nclient_id = \"us\"\n";
     std::fs::write(&path, format!("{entry}private_key_file = \"key.pem\"\n")).unwrap();
     let text = message(&flags(Some(path.clone()), &[]), &Environment::from([]));
     assert!(text.contains("oauth_clients.private_key_file (line") && text.contains("key.pem"), "{text}");

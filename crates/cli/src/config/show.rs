@@ -35,8 +35,11 @@ pub(crate) fn as_table(settings: &Settings) -> String {
     }
     for entry in &settings.oauth_clients {
         text.push_str(&format!(
-            "[[oauth_clients]] {} = {} at {}\n",
-            entry.name, entry.client_id, entry.issuer
+            "[[oauth_clients]] {} = {} at {} for {}\n",
+            entry.name,
+            entry.client_id,
+            entry.issuer,
+            entry.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         ));
     }
     text
@@ -56,7 +59,7 @@ pub(crate) fn as_json(settings: &Settings) -> Value {
     json!({
         "file": settings.file,
         "settings": rows.collect::<Vec<_>>(),
-        "oauth_clients": settings.oauth_clients.iter().map(|entry| json!({"name": entry.name, "issuer": entry.issuer, "client_id": entry.client_id, "has_secret": entry.client_secret.is_some()})).collect::<Vec<_>>(),
+        "oauth_clients": settings.oauth_clients.iter().map(|entry| json!({"name": entry.name, "issuer": entry.issuer, "hosts": entry.hosts, "client_id": entry.client_id, "has_secret": entry.client_secret.is_some()})).collect::<Vec<_>>(),
         "stdio": settings.stdio.iter().map(|entry| json!({"slug": entry.slug, "command": entry.command, "args": entry.args})).collect::<Vec<_>>(),
     })
 }

@@ -159,7 +159,6 @@ async fn assemble(
         config: Arc::new(server_config(config, public_url, bound)),
         readiness,
         talks: Arc::default(),
-        kept: Arc::default(),
     };
     Ok(Parts { broker, state, bound, closing })
 }

@@ -248,10 +248,10 @@ async fn make(state: &ServerState, sent: &Sent, uri: &Uri) -> Response<Body> {
     let (Some(scopes), Some(days), Some(name)) = (scopes, days, sent.fields.get("name")) else {
         return not_the_form();
     };
-    if let Some(response) = kept::until_proven(state, sent, uri) {
+    if let Some(response) = kept::until_proven(state, sent, uri).await {
         return response;
     }
-    if let Some(response) = once::sent_before(state, sent, PATH) {
+    if let Some(response) = once::sent_before(state, sent, PATH).await {
         return response;
     }
     let resource = sent.fields.get("resource").unwrap_or_default().to_owned();

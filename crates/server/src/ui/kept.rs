@@ -1,12 +1,9 @@
 //! A form that was sent after its session had ended, or before its sender proved who they are. Nothing of it is lost and
-//! nothing of it happens: it waits in this process for a quarter of an hour, under a random handle that only this browser
-//! has, for the member whose session it was. They sign in, see what waits, and send it or don't.
+//! nothing of it happens: it waits for a quarter of an hour, sealed, under a random handle that only this browser has, for
+//! the member whose session it was. They sign in, see what waits, and send it or don't.
 //!
-//! It is kept here and not in the sign-in page: whoever is at the browser then is not known yet, and a form may hold a key.
-//! Somebody else who signs in meets the page of one for whom nothing is kept. Behind a load balancer another process knows
-//! nothing of it; then the page says so.
-
-use std::{collections::VecDeque, time::Duration};
+//! It is kept with the records and not in the sign-in page: whoever is at the browser then is not known yet, and a form may
+//! hold a key. Somebody else who signs in meets the page of one for whom nothing is kept.
 
 use askama::Template;
 use axum::{
@@ -14,19 +11,15 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header, request::Parts},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
-use switchboard_broker::SignedIn;
+use switchboard_broker::{FormOwner, KeptForm, SignedIn, manage::Refusal};
 use switchboard_catalog::revealed;
-use switchboard_domain::{MemberId, SecretValue, Timestamp};
 
 use super::{
     account::{Sent, person},
     capitalized, message,
     navigation::Navigation,
-    once::{self, SentForms},
-    page,
+    once, page,
+    refused::refused,
     sign_in::encoded,
 };
 use crate::{
@@ -35,56 +28,9 @@ use crate::{
 };
 
 pub(super) const PATH: &str = "/kept-form";
-const FOR: Duration = Duration::from_secs(15 * 60);
-/// Of everybody together; the oldest give way.
-const MOST: usize = 256;
 /// What stands in place of a value that is nobody's to read from a screen.
 const SECRETS: &[&str] = &["password", "secret", "key", "token", "header"];
 const SHOWN: usize = 200;
-
-/// Forms that wait.
-#[derive(Debug, Default)]
-pub struct KeptForms {
-    waiting: Mutex<VecDeque<Kept>>,
-    /// Those that are not done twice.
-    pub(super) sent: SentForms,
-}
-
-#[derive(Debug, Clone)]
-struct Kept {
-    handle: [u8; 32],
-    member: MemberId,
-    /// Where it was sent to.
-    action: String,
-    fields: Vec<(String, SecretValue)>,
-    until: Timestamp,
-}
-
-fn digest(handle: &str) -> [u8; 32] {
-    Sha256::digest(handle.as_bytes()).into()
-}
-
-impl KeptForms {
-    fn put(&self, kept: Kept, now: Timestamp) {
-        let mut all = self.waiting.lock();
-        all.retain(|it| it.until > now);
-        while all.len() >= MOST {
-            all.pop_front();
-        }
-        all.push_back(kept);
-    }
-
-    fn find(&self, handle: &str, member: MemberId, now: Timestamp) -> Option<Kept> {
-        let handle = digest(handle);
-        let all = self.waiting.lock();
-        all.iter().find(|it| it.handle == handle && it.member == member && it.until > now).cloned()
-    }
-
-    fn remove(&self, handle: &str, member: MemberId) {
-        let handle = digest(handle);
-        self.waiting.lock().retain(|it| it.handle != handle || it.member != member);
-    }
-}
 
 fn cookie_name(state: &ServerState) -> &'static str {
     if browser::is_https(state) { "__Host-switchboard-form" } else { "switchboard-form" }
@@ -99,40 +45,41 @@ pub(super) async fn of_ended_session(
     repeated: &[&str],
 ) -> Option<Response<Body>> {
     let cookie = browser::cookie(&parts.headers, browser::cookie_name(state))?;
-    let member = state.broker.owner_of_ended_session(cookie).await?;
+    let owner = state.broker.owner_of_ended_session(cookie).await?;
     let request = Request::from_parts(parts.clone(), body);
     let fields = Fields::read(state, request, repeated).await?;
-    browser::has_form_token(state, &parts.headers, &fields)
-        .then(|| keep(state, member, (&parts.uri, &fields), "/sign-in"))
+    if !browser::has_form_token(state, &parts.headers, &fields) {
+        return None;
+    }
+    Some(keep(state, owner, (&parts.uri, &fields), "/sign-in").await)
 }
 
 /// Keeps a form of somebody who has to prove first who they are, and sends them off to do so.
-pub(super) fn until_proven(state: &ServerState, sent: &Sent, action: &Uri) -> Option<Response<Body>> {
-    let ask = || keep(state, sent.signed_in.member, (action, &sent.fields), "/reauthenticate");
-    (!state.broker.recently(&sent.signed_in)).then(ask)
+pub(super) async fn until_proven(state: &ServerState, sent: &Sent, action: &Uri) -> Option<Response<Body>> {
+    if state.broker.recently(&sent.signed_in) {
+        return None;
+    }
+    let owner = (sent.signed_in.principal.organization, sent.signed_in.member);
+    Some(keep(state, owner, (action, &sent.fields), "/reauthenticate").await)
 }
 
-fn keep(
+async fn keep(
     state: &ServerState,
-    member: MemberId,
+    owner: FormOwner,
     (action, fields): (&Uri, &Fields),
     next: &str,
 ) -> Response<Body> {
-    let mut bytes = [0u8; 32];
-    state.broker.random().fill(&mut bytes);
-    let handle = URL_SAFE_NO_PAD.encode(bytes);
-    let now = state.broker.clock().now();
     let given = fields.pairs().filter(|(name, _)| name != "form_token");
-    let kept = Kept {
-        handle: digest(&handle),
-        member,
+    let form = KeptForm {
         action: action.path_and_query().map_or_else(|| action.path().to_owned(), ToString::to_string),
         fields: given.cloned().collect(),
-        until: now.plus(FOR),
     };
-    state.kept.put(kept, now);
+    let handle = match state.broker.keep_form(owner, &form).await {
+        Ok(handle) => handle,
+        Err(refusal) => return refused(&refusal),
+    };
     let mut response = browser::see_other(&format!("{next}?return_to={}", encoded(PATH)));
-    set_handle(state, &mut response, &handle, FOR.as_secs());
+    set_handle(state, &mut response, handle.expose(), KeptForm::WAITS.as_secs());
     response
 }
 
@@ -161,7 +108,11 @@ pub(super) async fn show(State(state): State<ServerState>, uri: Uri, headers: He
         Ok(signed_in) => signed_in,
         Err(response) => return *response,
     };
-    let Some(kept) = find(&state, &headers, &signed_in) else { return nothing() };
+    let kept = match find(&state, &headers, &signed_in).await {
+        Ok(Some(kept)) => kept,
+        Ok(None) => return nothing(),
+        Err(refusal) => return refused(&refusal),
+    };
     let form_token = browser::form_token(&state, &headers);
     let fields = kept.fields.iter().map(|(name, value)| Field {
         // Which page it came from says nothing to a person.
@@ -178,9 +129,13 @@ pub(super) async fn show(State(state): State<ServerState>, uri: Uri, headers: He
     page(StatusCode::OK, &shown)
 }
 
-fn find(state: &ServerState, headers: &HeaderMap, signed_in: &SignedIn) -> Option<Kept> {
-    let handle = browser::cookie(headers, cookie_name(state))?;
-    state.kept.find(handle, signed_in.member, state.broker.clock().now())
+async fn find(
+    state: &ServerState,
+    headers: &HeaderMap,
+    signed_in: &SignedIn,
+) -> Result<Option<KeptForm>, Refusal> {
+    let Some(handle) = browser::cookie(headers, cookie_name(state)) else { return Ok(None) };
+    state.broker.kept_form(signed_in, handle).await
 }
 
 /// A field's name for a person; the names of buttons say what is to be done.
@@ -209,8 +164,10 @@ pub(super) async fn discard(State(state): State<ServerState>, request: Request) 
         Ok(sent) => sent,
         Err(response) => return *response,
     };
-    if let Some(handle) = browser::cookie(&headers, cookie_name(&state)) {
-        state.kept.remove(handle, sent.signed_in.member);
+    if let Some(handle) = browser::cookie(&headers, cookie_name(&state))
+        && let Err(refusal) = state.broker.discard_form(&sent.signed_in, handle).await
+    {
+        return refused(&refusal);
     }
     let mut response = browser::see_other("/");
     set_handle(&state, &mut response, "", 0);
@@ -225,32 +182,10 @@ fn nothing() -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_domain::{FixedClock, SeededRandom};
-
     use super::*;
 
     #[test]
-    fn only_the_same_member_finds_it_and_not_for_long() {
-        let (clock, random) = (FixedClock::at_micros(1_795_000_000_000_000), SeededRandom::new(1));
-        let [mine, theirs] = [MemberId::new(&clock, &random), MemberId::new(&clock, &random)];
-        let now = Timestamp::from_micros(1_795_000_000_000_000);
-        let forms = KeptForms::default();
-        let form = |handle: &str| Kept {
-            handle: digest(handle),
-            member: mine,
-            action: "/teams".into(),
-            fields: vec![("name".into(), SecretValue::new("Keepers"))],
-            until: now.plus(FOR),
-        };
-        forms.put(form("h"), now);
-        assert!(forms.find("h", mine, now).is_some());
-        assert!(forms.find("h", theirs, now).is_none() && forms.find("i", mine, now).is_none());
-        assert!(forms.find("h", mine, now.plus(FOR)).is_none());
-        for number in 0..MOST {
-            forms.put(form(&number.to_string()), now);
-        }
-        assert!(forms.find("h", mine, now).is_none(), "the oldest gave way");
-        assert_eq!(forms.waiting.lock().len(), MOST);
+    fn what_may_be_a_secret_is_not_shown() {
         assert_eq!(shown("api_key", "s3cret"), "kept, not shown");
         assert_eq!(shown("name", "a\u{202e}b"), "a⟨U+202E⟩b");
     }

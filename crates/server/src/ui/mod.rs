@@ -34,7 +34,6 @@ mod user_agent;
 mod visible;
 
 pub(crate) use assets::asset;
-pub use kept::KeptForms;
 pub(crate) use message::{message, with_menu};
 pub(crate) use prose::prose;
 

@@ -165,6 +165,7 @@ on_both! {
         let client = OperatorClient {
             name: "vendors".parse().unwrap(),
             issuer: upstream.origin().to_owned(),
+            hosts: vec!["127.0.0.1".parse().unwrap()],
             client_id: "of-the-operator".into(),
             client_secret: Some(SecretValue::new(key.as_str())),
             authentication: Some(Authentication::PrivateKeyJwt),

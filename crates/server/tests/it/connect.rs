@@ -230,6 +230,7 @@ on_both! {
         let client = OperatorClient {
             name: "vendors".parse().unwrap(),
             issuer: upstream.origin().to_owned(),
+            hosts: vec!["127.0.0.1".parse().unwrap()],
             client_id: "of-the-operator".into(),
             client_secret: Some(switchboard_domain::SecretValue::new("operators-secret-canary")),
             authentication: None,
@@ -260,6 +261,38 @@ on_both! {
         }
         let shown = api(&app, &owner.token, Method::GET, "/connections", None).await.text();
         assert!(!shown.contains("operators-secret-canary"));
+        app.stop().await;
+    }
+
+    async fn an_operators_client_gets_no_tokens_for_servers_it_is_not_for(database) {
+        let [vendor, other] = [ProtectedUpstream::start().await, ProtectedUpstream::start().await];
+        vendor.add_client("of-the-operator", Some("operators-secret-canary"));
+        // It trusts the vendor's provider, or says so.
+        other.says("/.well-known/oauth-protected-resource/mcp", Says::json(&json!({
+            "resource": other.url(), "authorization_servers": [vendor.origin()],
+        })));
+        let host = vendor.origin().strip_prefix("http://").unwrap();
+        let client = OperatorClient {
+            name: "vendors".parse().unwrap(),
+            issuer: vendor.origin().to_owned(),
+            hosts: vec!["*.example.com".parse().unwrap(), host.parse().unwrap()],
+            client_id: "of-the-operator".into(),
+            client_secret: Some(switchboard_domain::SecretValue::new("operators-secret-canary")),
+            authentication: None,
+            assertion_audience: AssertionAudience::Issuer,
+        };
+        let connect = ConnectSettings { clients: vec![client], ..ConnectSettings::default() };
+        let app = App::start_with(database.db.clone(), AppOptions { connect, ..AppOptions::default() }).await;
+        let owner = Person::owner(&app).await;
+        for (slug, upstream, is_for_it) in [("vendor", &vendor, true), ("other", &other, false)] {
+            let connection = owner.add(&app, slug, upstream, json!({})).await;
+            let started = owner.start(&app, &connection).await.json();
+            owner.agree(&app, &started).await;
+            let asked = vendor.requests("/authorize");
+            let client = &asked.last().unwrap().parameters["client_id"];
+            assert_eq!(client == "of-the-operator", is_for_it, "{slug}: {client}");
+        }
+        assert_eq!(vendor.requests("/register").len(), 1, "the other one's client is its own");
         app.stop().await;
     }
 

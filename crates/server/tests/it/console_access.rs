@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use serde_json::{Value, json};
-use switchboard_domain::{FixedClock, Role};
+use switchboard_broker::KeptForm;
+use switchboard_domain::{FixedClock, Role, SecretValue};
+use switchboard_storage::SealedColumn;
 use switchboard_testkit::{
     app::{App, AppOptions, Browser, McpReply, PASSWORD},
     on_both,
@@ -204,7 +206,12 @@ on_both! {
         assert!(somebody_else.status.as_u16() == 404 && !somebody_else.text().contains("Night watch"));
         let out = owner.browser.get("/").await.hidden("form_token");
         owner.browser.post("/sign-out", &[("form_token", &out)]).await;
+        // Another process, which they come to by chance, has it too.
+        let options = AppOptions { clock: Some(clock.clone()), keyring: Some(app.keyring.clone()), ..AppOptions::default() };
+        let other = App::start_with(database.db.clone(), options).await;
         let kept = enter("owner@example.test").await;
+        assert!(owner.browser.get(&other.url("/kept-form")).await.text().contains("Night watch"));
+        other.stop().await;
         assert!(kept.text().contains("Night watch, &#60;b&#62;all") && kept.text().contains("action=\"/members/teams\""), "{}", kept.text());
         assert_eq!(read(&app, &owner.token, "/teams").await["items"], json!([]), "nothing has happened yet");
         let token = kept.hidden("form_token");
@@ -214,6 +221,32 @@ on_both! {
         assert_eq!(read(&app, &owner.token, "/teams").await["items"][0]["name"], form[0].1);
         press(&owner.browser, "/kept-form", &[]).await;
         assert_eq!(owner.browser.get("/kept-form").await.status.as_u16(), 404, "thrown away");
+        app.stop().await;
+    }
+    async fn the_newest_forms_of_a_member_wait_a_quarter_of_an_hour(database) {
+        let (app, clock) = with_clock(&database).await;
+        let owner = (app.organization, app.owner);
+        let person = Person::owner(&app).await;
+        let cookie = person.browser.cookie("switchboard").unwrap();
+        let session = app.broker.session(&cookie).await.unwrap().unwrap();
+        let mut handles = Vec::new();
+        for number in 0..9 {
+            let fields = vec![("name".to_owned(), SecretValue::new(format!("form-canary-{number}")))];
+            let form = KeptForm { action: format!("/{number}"), fields };
+            handles.push(app.broker.keep_form(owner, &form).await.unwrap());
+            clock.advance(Duration::from_secs(1));
+        }
+        let found = async |number: usize| app.broker.kept_form(&session, handles[number].expose()).await.unwrap();
+        assert!(found(0).await.is_none(), "the oldest gave way");
+        let first = found(1).await.unwrap();
+        assert_eq!((&*first.action, first.fields[0].1.expose()), ("/1", "form-canary-1"));
+        app.broker.discard_form(&session, handles[8].expose()).await.unwrap();
+        assert!(found(8).await.is_none());
+        clock.advance(KeptForm::WAITS);
+        assert!(found(7).await.is_none());
+        app.broker.forget_what_is_over().await.unwrap();
+        let left = app.db.read().await.unwrap().sealed().count(SealedColumn::KeptForm, app.organization).await.unwrap();
+        assert_eq!(left, 0);
         app.stop().await;
     }
 }

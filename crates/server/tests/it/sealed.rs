@@ -2,8 +2,8 @@
 
 use http::Method;
 use serde_json::json;
-use switchboard_broker::sealed_context;
-use switchboard_domain::{DataKeyId, Role, Scope, SystemRandom};
+use switchboard_broker::{KeptForm, sealed_context};
+use switchboard_domain::{DataKeyId, Role, Scope, SecretValue, SystemRandom};
 use switchboard_storage::{KeyState, PolicyLayer, SealedColumn, SealedWith};
 use switchboard_testkit::{
     identity_provider::{ProviderScript, ScriptedProvider},
@@ -75,6 +75,9 @@ on_both! {
         let guardrail = json!({ "url": "http://127.0.0.1:8081/guard", "on_failure": "open" });
         let put = api(&app, &owner.token, Method::PUT, "/guardrail", Some(guardrail)).await;
         assert_eq!(put.status.as_u16(), 200, "{}", put.text());
+        // A form that waits for its sender.
+        let form = KeptForm { action: "/x".into(), fields: vec![("key".into(), SecretValue::new("k"))] };
+        app.broker.keep_form((organization, app.owner), &form).await.unwrap();
         // A call that waits for a person.
         let demo = ReferenceUpstream::start().await;
         app.connect("demo", &demo.url()).await;

@@ -143,7 +143,6 @@ impl App {
             config: Arc::new(config),
             readiness: Arc::new(Readiness::new(None)),
             talks: Arc::default(),
-            kept: Arc::default(),
         };
         let stop = CancellationToken::new();
         let stopping = stop.clone();

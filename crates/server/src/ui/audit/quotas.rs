@@ -178,7 +178,7 @@ pub(super) async fn change(State(state): State<ServerState>, request: Request) -
     if let Err(refusal) = state.broker.read_quotas(&sent.signed_in.principal).await {
         return refused(&refusal);
     }
-    if let Some(response) = kept::until_proven(&state, &sent, &uri) {
+    if let Some(response) = kept::until_proven(&state, &sent, &uri).await {
         return response;
     }
     let mut typed = typed(&sent);

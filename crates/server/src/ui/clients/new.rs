@@ -88,7 +88,7 @@ pub(super) async fn submit(State(state): State<ServerState>, request: Request) -
         Ok(sent) => sent,
         Err(response) => return *response,
     };
-    if let Some(response) = once::sent_before(&state, &sent, "/clients") {
+    if let Some(response) = once::sent_before(&state, &sent, "/clients").await {
         return response;
     }
     let text = |name: &str| sent.fields.get(name).unwrap_or_default().trim().to_owned();

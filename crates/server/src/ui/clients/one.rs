@@ -155,7 +155,7 @@ pub(super) async fn change(
         Err(response) => return *response,
     };
     let Ok(parsed) = id.parse::<OauthClientId>() else { return no_client() };
-    if let Some(response) = once::sent_before(&state, &sent, &format!("{PATH}/{parsed}")) {
+    if let Some(response) = once::sent_before(&state, &sent, &format!("{PATH}/{parsed}")).await {
         return response;
     }
     let principal = &sent.signed_in.principal;

@@ -101,7 +101,7 @@ pub(super) async fn submit(State(state): State<ServerState>, request: Request) -
         }
     };
     if sent.fields.get("step") == Some("create") {
-        if let Some(response) = once::sent_before(&state, &sent, "/connections") {
+        if let Some(response) = once::sent_before(&state, &sent, "/connections").await {
             return response;
         }
         let chosen: Vec<usize> = sent.fields.all("entry").filter_map(|index| index.parse().ok()).collect();

@@ -174,7 +174,7 @@ async fn invite(state: &ServerState, sent: &Sent) -> Response<Body> {
     if let Some(response) = gives_power.then(|| unproven(state, &sent.signed_in, HERE)).flatten() {
         return response;
     }
-    if let Some(response) = once::sent_before(state, sent, HERE) {
+    if let Some(response) = once::sent_before(state, sent, HERE).await {
         return response;
     }
     let new = NewInvitation { email, role, teams, expires_in_days: None };

@@ -124,7 +124,7 @@ pub(super) async fn change(State(state): State<ServerState>, request: Request) -
     if let Err(refusal) = found(&state, &sent.signed_in).await {
         return refused(&refusal);
     }
-    if let Some(response) = kept::until_proven(&state, &sent, &uri) {
+    if let Some(response) = kept::until_proven(&state, &sent, &uri).await {
         return response;
     }
     match sent.fields.get("what") {
@@ -143,7 +143,7 @@ pub(super) async fn change(State(state): State<ServerState>, request: Request) -
 }
 
 async fn save(state: &ServerState, sent: &Sent) -> Response<Body> {
-    if let Some(response) = once::sent_before(state, sent, GUARDRAIL) {
+    if let Some(response) = once::sent_before(state, sent, GUARDRAIL).await {
         return response;
     }
     let is = |name: &str| sent.fields.get(name).is_some();

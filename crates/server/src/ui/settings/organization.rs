@@ -155,7 +155,7 @@ pub(super) async fn change(State(state): State<ServerState>, request: Request) -
             Err(response) => *response,
         };
     }
-    if let Some(response) = kept::until_proven(&state, &sent, &uri) {
+    if let Some(response) = kept::until_proven(&state, &sent, &uri).await {
         return response;
     }
     let Some((seen, edit)) = edit(&sent.fields) else { return not_the_form() };

@@ -124,7 +124,7 @@ pub(super) async fn change(State(state): State<ServerState>, request: Request) -
     if let Err(refusal) = state.broker.list_webhooks(&sent.signed_in.principal).await {
         return refused(&refusal);
     }
-    if let Some(response) = kept::until_proven(&state, &sent, &uri) {
+    if let Some(response) = kept::until_proven(&state, &sent, &uri).await {
         return response;
     }
     match sent.fields.get("what") {
@@ -135,7 +135,7 @@ pub(super) async fn change(State(state): State<ServerState>, request: Request) -
 }
 
 async fn add(state: &ServerState, sent: &Sent) -> Response<Body> {
-    if let Some(response) = once::sent_before(state, sent, WEBHOOKS) {
+    if let Some(response) = once::sent_before(state, sent, WEBHOOKS).await {
         return response;
     }
     let text = |name: &str| sent.fields.get(name).unwrap_or_default().trim().to_owned();

@@ -122,7 +122,7 @@ pub(super) async fn run(State(state): State<ServerState>, request: Request) -> R
     };
     let mut run = read(&sent, &detail);
     if let Some(arguments) = run.arguments.clone() {
-        if let Some(response) = once::sent_before(&state, &sent, &address(name)) {
+        if let Some(response) = once::sent_before(&state, &sent, &address(name)).await {
             return response;
         }
         match call(&state, &sent, &detail, arguments, request_id).await {

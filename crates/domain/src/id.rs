@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::{Clock, Random};
+use crate::{Clock, Random, Timestamp};
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -43,6 +43,12 @@ pub(crate) fn new_uuid(clock: &dyn Clock, random: &dyn Random) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(clock.now().as_millis().max(0) as u64, &bytes).into_uuid()
 }
 
+fn made_at(id: Uuid) -> Option<Timestamp> {
+    let (seconds, nanoseconds) = id.get_timestamp()?.to_unix();
+    let micros = seconds.checked_mul(1_000_000)?.checked_add(u64::from(nanoseconds) / 1_000)?;
+    i64::try_from(micros).ok().map(Timestamp::from_micros)
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -63,6 +69,11 @@ macro_rules! ids {
 
             pub const fn as_uuid(self) -> Uuid {
                 self.0
+            }
+
+            /// The instant that is in the id (RFC 9562 section 5.7), to the millisecond; `None` when it was not made here.
+            pub fn made_at(self) -> Option<Timestamp> {
+                made_at(self.0)
             }
         }
 

@@ -61,6 +61,13 @@ pub struct AuditCursor {
     pub seq: i64,
 }
 
+impl AuditCursor {
+    /// Goes on with what is before this instant.
+    pub fn at_the_end_of(at: Timestamp) -> Self {
+        Self { at, writer: WriterId::from_uuid(Uuid::nil()), seq: i64::MIN }
+    }
+}
+
 /// How many calls ended in an hour (hours since 1970-01-01, UTC), with one outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourlyCalls {

@@ -1,12 +1,14 @@
 //! Teams: named sets of members.
 
+use std::collections::HashMap;
+
 use switchboard_domain::{MemberId, OrganizationId, TeamId, Timestamp};
 use uuid::Uuid;
 
 use crate::{
     StorageError, Tx,
     row::text,
-    statement::{execute, fetch_all, statements},
+    statement::{execute, fetch_all, fetch_optional, statements},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,12 @@ pub enum InsertTeam {
 statements! {
     INSERT = "INSERT INTO team (organization_id, id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
     LIST = "SELECT organization_id, id, name, created_at FROM team WHERE organization_id = $1 ORDER BY name";
+    FIND = "SELECT organization_id, id, name, created_at FROM team WHERE organization_id = $1 AND id = $2";
+    COUNTS = "SELECT team_id, count(*) FROM team_member WHERE organization_id = $1 GROUP BY team_id";
+    OF_TEAMS = {
+        sqlite: "SELECT member_id, team_id FROM team_member WHERE organization_id = $1 AND team_id IN (SELECT unhex(value) FROM json_each($2)) ORDER BY member_id, team_id",
+        postgres: "SELECT member_id, team_id FROM team_member WHERE organization_id = $1 AND team_id IN (SELECT value::uuid FROM json_array_elements_text($2::json)) ORDER BY member_id, team_id"
+    };
     RENAME = "UPDATE team SET name = $3 WHERE organization_id = $1 AND id = $2 AND NOT EXISTS (SELECT 1 FROM team o WHERE o.organization_id = $1 AND o.name = $3 AND o.id <> $2)";
     DELETE = "DELETE FROM team WHERE organization_id = $1 AND id = $2";
     ADD_MEMBER = "INSERT INTO team_member (organization_id, team_id, member_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
@@ -80,6 +88,21 @@ impl Teams<'_> {
 
     pub async fn list(self, organization: OrganizationId) -> Result<Vec<Team>, StorageError> {
         Ok(fetch_all!(self.tx, LIST => Row, organization.as_uuid())?.into_iter().map(Team::from).collect())
+    }
+
+    pub async fn find(
+        self,
+        organization: OrganizationId,
+        team: TeamId,
+    ) -> Result<Option<Team>, StorageError> {
+        let found = fetch_optional!(self.tx, FIND => Row, organization.as_uuid(), team.as_uuid())?;
+        Ok(found.map(Team::from))
+    }
+
+    /// How many are in each team that somebody is in.
+    pub async fn counts(self, organization: OrganizationId) -> Result<HashMap<TeamId, u64>, StorageError> {
+        let rows = fetch_all!(self.tx, COUNTS => (Uuid, i64), organization.as_uuid())?;
+        Ok(rows.into_iter().map(|(id, count)| (TeamId::from_uuid(id), count.unsigned_abs())).collect())
     }
 
     /// `false` when another team has the name, or there is no such team.
@@ -143,10 +166,19 @@ impl Teams<'_> {
         organization: OrganizationId,
         members: &[MemberId],
     ) -> Result<Vec<(MemberId, TeamId)>, StorageError> {
-        let ids: Vec<String> = members.iter().map(|id| id.as_uuid().simple().to_string()).collect();
-        let ids = serde_json::to_string(&ids).map_err(|_| StorageError::Unreadable("member id"))?;
+        let ids = listed(members.iter().map(|id| id.as_uuid()))?;
         let rows = fetch_all!(self.tx, OF_MEMBERS => (Uuid, Uuid), organization.as_uuid(), &ids)?;
-        let pair = |(member, team)| (MemberId::from_uuid(member), TeamId::from_uuid(team));
+        Ok(rows.into_iter().map(pair).collect())
+    }
+
+    /// Who is in which of them.
+    pub async fn of_teams(
+        self,
+        organization: OrganizationId,
+        teams: &[TeamId],
+    ) -> Result<Vec<(MemberId, TeamId)>, StorageError> {
+        let ids = listed(teams.iter().map(|id| id.as_uuid()))?;
+        let rows = fetch_all!(self.tx, OF_TEAMS => (Uuid, Uuid), organization.as_uuid(), &ids)?;
         Ok(rows.into_iter().map(pair).collect())
     }
 
@@ -156,9 +188,16 @@ impl Teams<'_> {
         organization: OrganizationId,
     ) -> Result<Vec<(MemberId, TeamId)>, StorageError> {
         let rows = fetch_all!(self.tx, MEMBERSHIPS => (Uuid, Uuid), organization.as_uuid())?;
-        Ok(rows
-            .into_iter()
-            .map(|(member, team)| (MemberId::from_uuid(member), TeamId::from_uuid(team)))
-            .collect())
+        Ok(rows.into_iter().map(pair).collect())
     }
+}
+
+fn pair((member, team): (Uuid, Uuid)) -> (MemberId, TeamId) {
+    (MemberId::from_uuid(member), TeamId::from_uuid(team))
+}
+
+/// As one parameter of a statement, a JSON text.
+fn listed(ids: impl Iterator<Item = Uuid>) -> Result<String, StorageError> {
+    let ids: Vec<String> = ids.map(|id| id.simple().to_string()).collect();
+    serde_json::to_string(&ids).map_err(|_| StorageError::Unreadable("id"))
 }

@@ -1,9 +1,6 @@
 //! Reading the audit log: in pages, as an export.
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
-use switchboard_domain::{AuditOutcome, OrganizationId, Principal, Timestamp, WriterId};
-use switchboard_storage::{AuditCursor, AuditEntry, AuditFilter};
+use std::time::Duration;
 
 use super::{
     Operation, Page, PageRequest, Refusal, Target, authorize,
@@ -11,8 +8,16 @@ use super::{
     refusal::Violations,
 };
 use crate::Broker;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use switchboard_domain::{AuditOutcome, CallId, OrganizationId, Principal, Timestamp, WriterId};
+use switchboard_storage::{AuditCursor, AuditEntry, AuditFilter};
 
 const EXPORT_PAGE: u32 = 500;
+/// How many calls are looked at for somebody who waits for a page.
+const GLANCE: u32 = 150_000;
+/// A call's entries are looked for so long before and after it began.
+const AROUND_CALL: [Duration; 2] = [Duration::from_secs(60 * 60), Duration::from_secs(7 * 24 * 60 * 60)];
 
 /// Which entries; everything given must match.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -67,6 +72,23 @@ fn read_cursor(text: &str) -> Result<AuditCursor, Refusal> {
         Some(AuditCursor { at, writer, seq })
     })();
     cursor.ok_or_else(unreadable_cursor)
+}
+
+fn cursor_text(cursor: AuditCursor) -> String {
+    write_cursor(&format!("{}|{}|{}", cursor.at.as_micros(), cursor.writer, cursor.seq))
+}
+
+/// What is asked of one call, in the time it may have taken: its id says when it began.
+fn around_call(filter: &AuditFilter) -> Option<AuditFilter> {
+    let call = filter.call_id.as_deref()?.parse::<CallId>().ok()?;
+    let began = call.made_at()?;
+    let [before, after] = AROUND_CALL;
+    let (from, to) = (began.minus(before), began.plus(after));
+    Some(AuditFilter {
+        from: Some(filter.from.map_or(from, |given| given.max(from))),
+        to: Some(filter.to.map_or(to, |given| given.min(to))),
+        ..filter.clone()
+    })
 }
 
 /// One entry as it is shown: what was hashed, its place in the chain, and instants for people.
@@ -199,17 +221,54 @@ impl Broker {
         query: &AuditQuery,
     ) -> Result<Page<Value>, Refusal> {
         let _allowed = authorize(principal, Operation::ReadAudit, Target::Organization)?;
-        let limit = PageRequest { limit: query.limit, cursor: None }.limit()?;
-        let filter = query.filter()?;
+        self.audit_page(principal.organization, query.filter()?, query.limit).await
+    }
+
+    /// For somebody who waits: what fits little is looked for in the newest calls first, and the page says how far back.
+    pub async fn glance_at_audit(
+        &self,
+        principal: &Principal,
+        query: &AuditQuery,
+    ) -> Result<(Page<Value>, Option<Timestamp>), Refusal> {
+        let _allowed = authorize(principal, Operation::ReadAudit, Target::Organization)?;
+        let (organization, filter) = (principal.organization, query.filter()?);
+        if let Some(around) = around_call(&filter) {
+            let found = self.audit_page(organization, around, query.limit).await?;
+            if !found.items.is_empty() {
+                return Ok((found, None));
+            }
+        }
+        let back = match filter.looks_at_every_call() {
+            true => {
+                let mut reader = self.db().single().await?;
+                reader.audit().reaches_back(organization, filter.ends(), GLANCE).await?
+            }
+            false => None,
+        };
+        let Some(back) = back.filter(|back| filter.from.is_none_or(|from| from < *back)) else {
+            return Ok((self.audit_page(organization, filter, query.limit).await?, None));
+        };
+        let newest = AuditFilter { from: Some(back), ..filter };
+        let mut page = self.audit_page(organization, newest, query.limit).await?;
+        if page.next_cursor.is_some() {
+            return Ok((page, None));
+        }
+        page.next_cursor = Some(cursor_text(AuditCursor::at_the_end_of(back)));
+        Ok((page, Some(back)))
+    }
+
+    async fn audit_page(
+        &self,
+        organization: OrganizationId,
+        filter: AuditFilter,
+        limit: Option<usize>,
+    ) -> Result<Page<Value>, Refusal> {
+        let limit = PageRequest { limit, cursor: None }.limit()?;
         let most = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-        let mut entries =
-            self.db().single().await?.audit().page(principal.organization, &filter, most).await?;
+        let mut entries = self.db().single().await?.audit().page(organization, &filter, most).await?;
         let more = entries.len() > limit;
         entries.truncate(limit);
-        let next_cursor = entries
-            .last()
-            .filter(|_| more)
-            .map(|last| write_cursor(&format!("{}|{}|{}", last.at.as_micros(), last.writer, last.seq)));
+        let next_cursor = entries.last().filter(|_| more).map(|last| cursor_text(last.into()));
         Ok(Page { items: entries.iter().map(entry_view).collect(), next_cursor })
     }
 

@@ -9,9 +9,10 @@ use switchboard_storage::{AuditEntry, CallsOf};
 use super::{Operation, Refusal, Target, authorize};
 use crate::Broker;
 
-/// How far back it goes: beyond that there is the audit log. What fills a page is mostly of the last days.
-const LOOKS_BACK: [Duration; 2] =
-    [Duration::from_secs(3 * 24 * 60 * 60), Duration::from_secs(30 * 24 * 60 * 60)];
+/// How far back it goes: beyond that there is the audit log.
+const LOOKS_BACK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How many calls of the whole organization are looked at for a page.
+const GLANCE: u32 = 100_000;
 const PAGE: usize = 50;
 
 /// Which calls.
@@ -44,6 +45,8 @@ pub struct ActivityView {
     pub calls: Vec<CallView>,
     /// The page goes on before this instant.
     pub next: Option<Timestamp>,
+    /// Since when calls were looked through, when not as far back as it goes.
+    pub back: Option<Timestamp>,
     /// Everybody's calls, not the caller's own alone.
     pub is_everybodys: bool,
 }
@@ -62,27 +65,26 @@ impl Broker {
         let is_everybodys = known.connection.owner == ConnectionOwner::Organization
             && authorize(principal, Operation::ReadGrants, target).is_ok();
         let now = self.clock().now();
-        let mut asked = CallsOf {
-            from: now,
-            before: query.before.unwrap_or(Timestamp::from_micros(i64::MAX)),
+        let before = query.before.unwrap_or(Timestamp::from_micros(i64::MAX));
+        let mut reader = self.db().single().await?;
+        let back = reader.audit().reaches_back(principal.organization, before, GLANCE).await?;
+        let furthest = now.minus(LOOKS_BACK);
+        let back = back.filter(|back| *back > furthest);
+        let asked = CallsOf {
+            from: back.unwrap_or(furthest),
+            before,
             actor: (!is_everybodys).then(|| principal.caller.to_string()),
             outcome: query.outcome,
             limit: u32::try_from(PAGE + 1).unwrap_or(u32::MAX),
         };
         let prefix = known.connection.name_prefix();
-        let mut entries = Vec::new();
-        for back in LOOKS_BACK {
-            asked.from = now.minus(back);
-            let mut tx = self.db().single().await?;
-            entries = tx.audit().calls_of(principal.organization, &prefix, &asked).await?;
-            if entries.len() > PAGE {
-                break;
-            }
-        }
+        let mut entries = reader.audit().calls_of(principal.organization, &prefix, &asked).await?;
         let more = entries.len() > PAGE;
         entries.truncate(PAGE);
+        let back = back.filter(|_| !more);
         Ok(ActivityView {
-            next: entries.last().filter(|_| more).map(|last| last.at),
+            next: entries.last().filter(|_| more).map(|last| last.at).or(back),
+            back,
             calls: entries.into_iter().map(view).collect(),
             is_everybodys,
         })

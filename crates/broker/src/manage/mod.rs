@@ -89,7 +89,7 @@ pub use organization::{OrganizationEdit, OrganizationView, SettingsEdit, Setting
 pub(crate) use overview::CountedCalls;
 pub use overview::{AilingConnection, Calls, OVERVIEW_HOURS, OverviewView};
 pub use page::{Page, PageRequest};
-pub use people::{MemberView, NewTeam, TeamEdit, TeamMembers, TeamView};
+pub use people::{MemberView, NewTeam, TeamEdit, TeamMembers, TeamSummary, TeamView};
 pub use policy::{ExplainRequest, Rules};
 pub use quota::{QuotaView, QuotasView};
 pub use reach::{

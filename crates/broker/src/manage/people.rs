@@ -45,6 +45,14 @@ pub struct TeamView {
     pub created_at: Timestamp,
 }
 
+/// A team as a list names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeamSummary {
+    pub id: TeamId,
+    pub name: String,
+    pub members: u64,
+}
+
 /// A team to make.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -171,32 +179,37 @@ impl Broker {
         page: &PageRequest,
     ) -> Result<Page<TeamView>, Refusal> {
         let _allowed = authorize(principal, Operation::ListTeams, Target::Organization)?;
-        let mut teams = self.teams(principal.organization).await?;
-        let key = |team: &TeamView| format!("{}|{}", team.name, team.id);
-        teams.sort_by_key(key);
-        page.cut(teams, key)
-    }
-
-    async fn teams(&self, organization: OrganizationId) -> Result<Vec<TeamView>, Refusal> {
         let mut tx = self.db().read().await?;
-        let teams = tx.teams().list(organization).await?;
-        let memberships = tx.teams().memberships(organization).await?;
+        let page = cut_teams(page, tx.teams().list(principal.organization).await?)?;
+        let ids: Vec<TeamId> = page.items.iter().map(|team| team.id).collect();
         let mut members: HashMap<TeamId, Vec<MemberId>> = HashMap::new();
-        for (member, team) in memberships {
+        for (member, team) in tx.teams().of_teams(principal.organization, &ids).await? {
             members.entry(team).or_default().push(member);
         }
-        let view = |team: Team| TeamView {
-            members: members.remove(&team.id).unwrap_or_default(),
+        Ok(page.map(|team| team_view(members.remove(&team.id).unwrap_or_default(), team)))
+    }
+
+    /// Their names, and how many are in each: not who.
+    pub async fn find_teams(
+        &self,
+        principal: &Principal,
+        page: &PageRequest,
+    ) -> Result<Page<TeamSummary>, Refusal> {
+        let _allowed = authorize(principal, Operation::ListTeams, Target::Organization)?;
+        let mut tx = self.db().read().await?;
+        let page = cut_teams(page, tx.teams().list(principal.organization).await?)?;
+        let counts = tx.teams().counts(principal.organization).await?;
+        Ok(page.map(|team| TeamSummary {
+            members: counts.get(&team.id).copied().unwrap_or_default(),
             id: team.id,
             name: team.name,
-            created_at: team.created_at,
-        };
-        Ok(teams.into_iter().map(view).collect())
+        }))
     }
 
     pub(super) async fn team(&self, organization: OrganizationId, id: TeamId) -> Result<TeamView, Refusal> {
-        let teams = self.teams(organization).await?;
-        teams.into_iter().find(|team| team.id == id).ok_or_else(Refusal::not_found)
+        let mut tx = self.db().read().await?;
+        let team = tx.teams().find(organization, id).await?.ok_or_else(Refusal::not_found)?;
+        Ok(team_view(tx.teams().members(organization, id).await?, team))
     }
 
     pub async fn create_team(&self, principal: &Principal, new: NewTeam) -> Result<TeamView, Refusal> {
@@ -281,4 +294,14 @@ impl Broker {
         }
         self.commit_change(&allowed, tx, Change::of(id).with(json!({ "name": before.name }))).await
     }
+}
+
+fn team_view(members: Vec<MemberId>, team: Team) -> TeamView {
+    TeamView { id: team.id, name: team.name, members, created_at: team.created_at }
+}
+
+fn cut_teams(page: &PageRequest, mut teams: Vec<Team>) -> Result<Page<Team>, Refusal> {
+    let key = |team: &Team| format!("{}|{}", team.name, team.id);
+    teams.sort_by_key(key);
+    page.cut(teams, key)
 }

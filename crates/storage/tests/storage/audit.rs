@@ -100,6 +100,26 @@ on_both! {
         assert_eq!(count(AuditFilter { from: Some(at(10)), to: Some(at(12)), ..all() }).await, 8);
     }
 
+    async fn so_many_calls_reach_so_far_back(database) {
+        let org = database.organization("acme").await.id;
+        let writer = WriterId::new(&database.clock, &database.random);
+        let log: Vec<AuditEntry> = (1..=60).map(|seq| entry(org, writer, seq)).collect();
+        database.db.append_audit(&log).await.unwrap();
+        let mut tx = database.db.read().await.unwrap();
+        let mut filter = AuditFilter { actor: Some("mem_1".into()), without_starts: true, ..AuditFilter::default() };
+        assert!(filter.looks_at_every_call() && !AuditFilter::default().looks_at_every_call());
+        let whole = tx.audit().page(org, &filter, 100).await.unwrap();
+        let mut pieces = Vec::new();
+        // Thirty calls ended, one at each instant from 1 to 30: seven at a time, looked at piece by piece.
+        for back in [Some(at(23)), Some(at(15)), Some(at(7)), None] {
+            assert_eq!(tx.audit().reaches_back(org, filter.ends(), 7).await.unwrap(), back);
+            filter.from = back;
+            pieces.extend(tx.audit().page(org, &filter, 100).await.unwrap());
+            filter.after = back.map(AuditCursor::at_the_end_of);
+        }
+        assert_eq!((pieces.len(), pieces), (10, whole));
+    }
+
     async fn what_an_index_answers_is_what_reading_everything_finds(database) {
         let org = database.organization("acme").await.id;
         let writer = WriterId::new(&database.clock, &database.random);

@@ -80,6 +80,8 @@ struct List<'a> {
     is_later: bool,
     begin: String,
     next: Option<String>,
+    /// Since when the log was looked through, when not as far as was asked.
+    back: Option<String>,
     csv: String,
     json: String,
 }
@@ -149,13 +151,16 @@ async fn render(
 ) -> Response<Body> {
     let principal = &signed_in.principal;
     let (found, export, problem) = match query {
-        Ok(query) => match state.broker.read_audit(principal, &query).await {
+        Ok(query) => match state.broker.glance_at_audit(principal, &query).await {
             Ok(found) => (Some(found), exported(&query), None),
             Err(refusal) => return refused(&refusal),
         },
         Err(problem) => (None, String::new(), Some(problem)),
     };
-    let (items, next) = found.map_or_else(|| (Vec::new(), None), |found| (found.items, found.next_cursor));
+    let (items, next, back) = match found {
+        Some((page, back)) => (page.items, page.next_cursor, back),
+        None => (Vec::new(), None, None),
+    };
     let ids: Vec<String> =
         items.iter().filter_map(|entry| entry["actor"]["id"].as_str().map(str::to_owned)).collect();
     let names = match state.broker.actor_names(principal, ids).await {
@@ -178,6 +183,7 @@ async fn render(
         is_later: asked.cursor.is_some(),
         begin: address(asked, None),
         next: next.map(|cursor| address(asked, Some(&cursor))),
+        back: back.map(|back| back.to_string()),
         csv: format!("/api/v1/audit/export?format=csv{export}"),
         json: format!("/api/v1/audit/export?format=jsonl{export}"),
         asked,

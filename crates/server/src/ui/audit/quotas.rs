@@ -262,7 +262,7 @@ async fn named(
             Ok(QuotaSubject::Caller(Caller::Member(found.id)))
         }
         "team" => {
-            let teams = state.broker.list_teams(principal, &all).await.map_err(unavailable)?;
+            let teams = state.broker.find_teams(principal, &all).await.map_err(unavailable)?;
             let found = teams.items.into_iter().find(|team| team.name.to_lowercase() == which.to_lowercase());
             found.map(|team| QuotaSubject::Team(team.id)).ok_or_else(|| none("team"))
         }

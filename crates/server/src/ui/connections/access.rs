@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, Response, Uri},
 };
 use switchboard_broker::manage::{
-    GrantsInput, GrantsView, MemberView, Operation, PageRequest, Refusal, RefusalKind, TeamView,
+    GrantsInput, GrantsView, MemberView, Operation, PageRequest, Refusal, RefusalKind, TeamSummary,
 };
 use switchboard_domain::{MemberId, Principal, TeamId};
 
@@ -27,7 +27,7 @@ struct Access<'a> {
     head: Head,
     problem: Option<&'a str>,
     everyone: bool,
-    teams: Vec<(TeamView, bool)>,
+    teams: Vec<(TeamSummary, bool)>,
     members: Vec<MemberView>,
     more: usize,
     email: &'a str,
@@ -56,6 +56,27 @@ pub(in crate::ui) async fn people_of(
     state.broker.read_members(principal, shown).await.unwrap_or_default()
 }
 
+/// The teams that a page lets choose from.
+pub(in crate::ui) async fn teams_shown(
+    state: &ServerState,
+    principal: &Principal,
+) -> Result<Vec<TeamSummary>, Refusal> {
+    let first = PageRequest { limit: Some(200), cursor: None };
+    Ok(state.broker.find_teams(principal, &first).await?.items)
+}
+
+/// What was chosen, with what was chosen before of teams that the page had no room for.
+pub(in crate::ui) async fn with_unseen(
+    state: &ServerState,
+    principal: &Principal,
+    chosen: Vec<TeamId>,
+    before: &[TeamId],
+) -> Result<Vec<TeamId>, Refusal> {
+    let shown = teams_shown(state, principal).await?;
+    let unseen = before.iter().filter(|team| !shown.iter().any(|it| it.id == **team));
+    Ok(chosen.into_iter().chain(unseen.copied()).collect())
+}
+
 async fn render(
     state: &ServerState,
     subject: &Subject,
@@ -63,11 +84,9 @@ async fn render(
     refusal: Option<&Refusal>,
 ) -> Response<Body> {
     let principal = &subject.signed_in.principal;
-    let all = PageRequest { limit: Some(200), cursor: None };
     let found = async {
         let grants = state.broker.read_grants(principal, subject.connection.id).await?;
-        let teams = state.broker.list_teams(principal, &all).await?;
-        Ok::<_, Refusal>((grants, teams.items))
+        Ok::<_, Refusal>((grants, teams_shown(state, principal).await?))
     };
     let (grants, teams) = match found.await {
         Ok(found) => found,
@@ -113,7 +132,10 @@ pub(super) async fn change(
             state.broker.read_grants(principal, id).await?;
         let mut grants = GrantsInput { everyone: was, members, teams: had };
         match (change, leaving) {
-            ("groups", _) => (grants.everyone, grants.teams) = (everyone, teams),
+            ("groups", _) => {
+                grants.teams = with_unseen(&state, principal, teams, &grants.teams).await?;
+                grants.everyone = everyone;
+            }
             ("add", _) => grants.members.push(state.broker.find_member(principal, email).await?.id),
             ("remove", Some(Ok(member))) => grants.members.retain(|granted| *granted != member),
             _ => return Err(Refusal::invalid("validation_failed", "Nothing was chosen.")),

@@ -62,6 +62,8 @@ struct Activity<'a> {
     is_everybodys: bool,
     is_later: bool,
     next: Option<String>,
+    /// Since when calls were looked through, when not as far back as the page goes.
+    back: Option<Moment>,
 }
 
 pub(super) async fn show(
@@ -97,6 +99,7 @@ pub(super) async fn show(
         outcomes: OUTCOMES,
         is_everybodys: found.is_everybodys,
         is_later: query.before.is_some(),
+        back: found.back.map(|back| Moment::ago(back, now)),
         next: found.next.map(|next| {
             format!(
                 "{address}?outcome={}&before={}",

@@ -17,7 +17,7 @@ mod settings;
 mod tools;
 pub(super) mod words;
 
-pub(super) use access::{SHOWN as PEOPLE_SHOWN, people_of};
+pub(super) use access::{SHOWN as PEOPLE_SHOWN, people_of, teams_shown, with_unseen};
 pub(super) use frame::{Tab, status_of};
 
 use axum::{

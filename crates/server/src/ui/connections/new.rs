@@ -11,7 +11,7 @@ use serde_json::Value;
 use switchboard_broker::{
     SignedIn,
     connect::{Candidate, ResolveInput},
-    manage::{ConnectionFilter, Operation, PageRequest, Refusal, RefusalKind, TeamView, Violation},
+    manage::{ConnectionFilter, Operation, PageRequest, Refusal, RefusalKind, TeamSummary, Violation},
 };
 use switchboard_catalog::{find_known_servers, known_servers, known_servers_checked_at};
 use switchboard_domain::AuthType;
@@ -93,7 +93,7 @@ struct New<'a> {
     docs_url: Option<&'a str>,
     problem: Option<&'a str>,
     violations: &'a [Violation],
-    teams: Vec<TeamView>,
+    teams: Vec<TeamSummary>,
     is_admin: bool,
     may_own: bool,
 }
@@ -116,7 +116,7 @@ impl New<'_> {
         self.draft.accounts == Accounts::Mine
     }
 
-    fn is_in(&self, team: &TeamView) -> bool {
+    fn is_in(&self, team: &TeamSummary) -> bool {
         self.draft.teams.contains(&team.id.to_string())
     }
 }
@@ -331,7 +331,7 @@ async fn render(state: &ServerState, sent: &Sent, draft: &Draft, facts: Facts<'_
         Err(response) => return *response,
     };
     let all = PageRequest { limit: Some(200), cursor: None };
-    let teams = match state.broker.list_teams(&sent.signed_in.principal, &all).await {
+    let teams = match state.broker.find_teams(&sent.signed_in.principal, &all).await {
         Ok(teams) => teams.items,
         Err(_) => Vec::new(),
     };

@@ -10,7 +10,9 @@ use axum::{
 use serde::Deserialize;
 use switchboard_broker::{
     SignedIn,
-    manage::{CreatedInvitation, InvitationView, NewInvitation, Operation, PageRequest, Refusal, TeamView},
+    manage::{
+        CreatedInvitation, InvitationView, NewInvitation, Operation, PageRequest, Refusal, TeamSummary,
+    },
 };
 use switchboard_domain::{InvitationId, Role, TeamId};
 
@@ -68,7 +70,7 @@ struct List<'a> {
     made: Option<(&'a str, &'a str)>,
     typed: &'a Typed,
     roles: Vec<(&'static str, &'static str, bool)>,
-    teams: Vec<(TeamView, bool)>,
+    teams: Vec<(TeamSummary, bool)>,
     rows: Vec<Row>,
     is_later: bool,
     /// The link leads to this machine.
@@ -104,7 +106,7 @@ async fn render(
         let wanted = PageRequest { limit: Some(SHOWN), cursor };
         let invitations = state.broker.list_invitations(principal, &wanted).await?;
         let all = PageRequest { limit: Some(TEAMS), cursor: None };
-        Ok::<_, Refusal>((invitations, state.broker.list_teams(principal, &all).await?.items))
+        Ok::<_, Refusal>((invitations, state.broker.find_teams(principal, &all).await?.items))
     };
     let (found, teams) = match found.await {
         Ok(found) => found,

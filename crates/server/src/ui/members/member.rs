@@ -8,7 +8,7 @@ use axum::{
 };
 use switchboard_broker::{
     SignedIn,
-    manage::{MemberEdit, Operation, PageRequest, PersonView, Refusal, StatusWord, TeamView},
+    manage::{MemberEdit, Operation, PageRequest, PersonView, Refusal, StatusWord, TeamSummary},
 };
 use switchboard_domain::{MemberId, Role};
 
@@ -52,7 +52,7 @@ struct One<'a> {
     since: Moment,
     to_sign_in: &'a [String],
     roles: Vec<Choice>,
-    teams: Vec<TeamView>,
+    teams: Vec<TeamSummary>,
 }
 
 pub(super) async fn show(
@@ -81,7 +81,7 @@ async fn render(
     let found = async {
         let person = state.broker.read_person(principal, id).await?;
         let is_last = state.broker.is_last_owner(principal, &person.member).await?;
-        let teams = state.broker.list_teams(principal, &all).await?.items;
+        let teams = state.broker.find_teams(principal, &all).await?.items;
         Ok::<_, Refusal>((person, is_last, teams))
     };
     let (PersonView { member, last_seen_at, to_sign_in }, is_last, teams) = match found.await {

@@ -9,7 +9,7 @@ use axum::{
 use serde::Deserialize;
 use switchboard_broker::{
     SignedIn,
-    manage::{NewTeam, Operation, PageRequest, Refusal, TeamView},
+    manage::{NewTeam, Operation, PageRequest, Refusal, TeamSummary},
 };
 
 use super::{Tab, tabs};
@@ -40,7 +40,7 @@ struct List<'a> {
     tabs: Vec<Tab>,
     problem: Option<&'a str>,
     name: &'a str,
-    rows: Vec<TeamView>,
+    rows: Vec<TeamSummary>,
     is_later: bool,
     next: Option<String>,
 }
@@ -68,7 +68,7 @@ async fn render(
 ) -> Response<Body> {
     let is_later = cursor.is_some();
     let wanted = PageRequest { limit: Some(SHOWN), cursor };
-    let found = match state.broker.list_teams(&signed_in.principal, &wanted).await {
+    let found = match state.broker.find_teams(&signed_in.principal, &wanted).await {
         Ok(found) => found,
         Err(refusal) => return refused(&refusal),
     };

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, Response, Uri},
 };
 use serde::Deserialize;
-use switchboard_broker::manage::{PageRequest, Refusal, RefusalKind, TeamView};
+use switchboard_broker::manage::{PageRequest, Refusal, RefusalKind, TeamSummary};
 use switchboard_domain::{CapabilityKind, CapabilityPattern, TeamId};
 use switchboard_policy::{Approvers, Rule, RuleAction, RuleProblem, check_rules};
 
@@ -73,7 +73,7 @@ struct Form<'a> {
     draft: &'a Draft,
     wrong: &'a Wrong,
     revision: i64,
-    teams: Vec<(TeamView, bool)>,
+    teams: Vec<(TeamSummary, bool)>,
     tree: Option<Tree>,
     preview: String,
     picker: Picker,
@@ -216,7 +216,7 @@ async fn render(
     let principal = &subject.signed_in.principal;
     let all = PageRequest { limit: Some(200), cursor: None };
     // Members are not told of teams, and name none.
-    let teams = state.broker.list_teams(principal, &all).await.map(|teams| teams.items).unwrap_or_default();
+    let teams = state.broker.find_teams(principal, &all).await.map(|teams| teams.items).unwrap_or_default();
     let shows = wrong.pattern.is_none() && !draft.pattern.is_empty();
     let patterns = [draft.pattern.clone()];
     let reach = state.broker.reach(principal, &patterns, subject.rules_of(), WHOLE_PAGE);

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, Response, Uri},
 };
 use serde::Deserialize;
-use switchboard_broker::manage::{PageRequest, Reached, Refusal, RefusalKind, TeamView};
+use switchboard_broker::manage::{PageRequest, Reached, Refusal, RefusalKind, TeamSummary};
 use switchboard_domain::TeamId;
 use switchboard_policy::{Approvers, Rule, RuleAction};
 
@@ -139,16 +139,16 @@ async fn render(
 }
 
 /// The teams that rules may name; nobody but admins is told their names.
-async fn named_teams(state: &ServerState, subject: &Subject, rules: &[Rule]) -> Vec<TeamView> {
+async fn named_teams(state: &ServerState, subject: &Subject, rules: &[Rule]) -> Vec<TeamSummary> {
     if !rules.iter().any(|rule| matches!(rule.approvers, Approvers::Teams(_))) {
         return Vec::new();
     }
     let all = PageRequest { limit: Some(200), cursor: None };
-    let teams = state.broker.list_teams(&subject.signed_in.principal, &all).await;
+    let teams = state.broker.find_teams(&subject.signed_in.principal, &all).await;
     teams.map(|teams| teams.items).unwrap_or_default()
 }
 
-fn row(rules: &[Rule], index: usize, reached: Reached, teams: &[TeamView]) -> Row {
+fn row(rules: &[Rule], index: usize, reached: Reached, teams: &[TeamSummary]) -> Row {
     let rule = &rules[index];
     let (word, tone, sign) = action_in_words(rule.action);
     let covered = covering(rules, index).map(|earlier| (earlier + 1, rules[earlier].pattern.to_string()));
@@ -168,7 +168,7 @@ fn row(rules: &[Rule], index: usize, reached: Reached, teams: &[TeamView]) -> Ro
     }
 }
 
-fn approvers(rule: &Rule, teams: &[TeamView]) -> String {
+fn approvers(rule: &Rule, teams: &[TeamSummary]) -> String {
     let name = |id: &TeamId| {
         let team = teams.iter().find(|team| team.id == *id);
         team.map_or_else(|| "a team".to_owned(), |team| team.name.clone())

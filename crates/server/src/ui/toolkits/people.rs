@@ -6,16 +6,14 @@ use axum::{
     extract::{Path, Request, State},
     http::{HeaderMap, Response, Uri},
 };
-use switchboard_broker::manage::{
-    MemberView, Operation, PageRequest, Refusal, RefusalKind, TeamView, ToolkitEdit,
-};
+use switchboard_broker::manage::{MemberView, Operation, Refusal, RefusalKind, TeamSummary, ToolkitEdit};
 use switchboard_domain::{MemberId, TeamId};
 
 use super::frame::{Head, Subject, no_toolkit, refused, status_of};
 use crate::{
     ServerState, browser,
     ui::{
-        connections::{PEOPLE_SHOWN, people_of},
+        connections::{PEOPLE_SHOWN, people_of, teams_shown, with_unseen},
         navigation::Navigation,
         page,
         sign_in::not_the_form,
@@ -30,7 +28,7 @@ struct People<'a> {
     head: Head,
     problem: Option<&'a str>,
     is_for_all: bool,
-    teams: Vec<(TeamView, bool)>,
+    teams: Vec<(TeamSummary, bool)>,
     members: Vec<MemberView>,
     more: usize,
     email: &'a str,
@@ -60,9 +58,8 @@ async fn render(
         return no_toolkit();
     }
     let principal = &subject.signed_in.principal;
-    let all = PageRequest { limit: Some(200), cursor: None };
-    let teams = match state.broker.list_teams(principal, &all).await {
-        Ok(teams) => teams.items,
+    let teams = match teams_shown(state, principal).await {
+        Ok(teams) => teams,
         Err(refusal) => return refused(&refusal),
     };
     let members = people_of(state, principal, named).await;
@@ -93,7 +90,7 @@ pub(super) async fn change(
         Ok(sent) => sent,
         Err(response) => return *response,
     };
-    let (Some(members), Some(_)) = (subject.toolkit.members.clone(), &subject.toolkit.teams) else {
+    let (Some(members), Some(before)) = (subject.toolkit.members.clone(), &subject.toolkit.teams) else {
         return no_toolkit();
     };
     let email = fields.get("email").unwrap_or_default().trim();
@@ -102,7 +99,10 @@ pub(super) async fn change(
     let Ok(teams) = teams else { return not_the_form() };
     let (principal, id) = (&subject.signed_in.principal, subject.toolkit.id);
     let edit = match (fields.get("change"), leaving) {
-        (Some("teams"), _) => ToolkitEdit { teams: Some(teams), ..ToolkitEdit::default() },
+        (Some("teams"), _) => match with_unseen(&state, principal, teams, before).await {
+            Ok(teams) => ToolkitEdit { teams: Some(teams), ..ToolkitEdit::default() },
+            Err(refusal) => return refused(&refusal),
+        },
         (Some("add"), _) => match state.broker.find_member(principal, email).await {
             Ok(member) => with_members([members, vec![member.id]].concat()),
             Err(refusal) => return render(&state, &subject, email, Some(&refusal)).await,

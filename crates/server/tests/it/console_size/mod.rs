@@ -4,13 +4,17 @@ mod filled;
 
 use std::time::{Duration, Instant};
 
+use http::Method;
+use serde_json::Value;
 use switchboard_broker::Settings;
+use switchboard_domain::Scope;
 use switchboard_testkit::{
     app::{App, AppOptions, Browser},
     database::TestDatabase,
     on_both,
 };
 
+use crate::connect::api;
 use filled::{Filled, Size, email, fill, slug};
 
 /// Of a page itself: it is never compressed, its files are.
@@ -104,6 +108,18 @@ async fn bytes(browser: &Browser, page: &str) -> usize {
     reply.body.len()
 }
 
+/// Page after page of what fits few entries: how many pages, and how many entries of which outcome they have.
+async fn walked(browser: &Browser, mut page: String) -> (usize, usize) {
+    let (mut pages, mut rows) = (0, 0);
+    loop {
+        let text = browser.get(&page).await.text();
+        pages += 1;
+        rows += text.matches("<th scope=\"row\">").count();
+        let Some((before, _)) = text.split_once("\" rel=\"next\">") else { return (pages, rows) };
+        page = before.rsplit_once("href=\"").expect("a link").1.replace("&#38;", "&").replace("&amp;", "&");
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "figures are what it is for")]
 async fn measure(database: &TestDatabase) {
     let app = started(database).await;
@@ -126,6 +142,15 @@ async fn measure(database: &TestDatabase) {
         let ms = |it: Duration| it.as_secs_f64() * 1_000.0;
         println!("{:>9.1} {:>9.1} {:>9.1} {size:>8}  {page}", ms(first), ms(took[3]), ms(took[5]));
     }
+    // In pieces nothing is lost.
+    let id = filled.members[filled.members.len() - 1];
+    let token = app.token(app.owner, &[Scope::Api]).await;
+    let all = api(&app, &token, Method::GET, &format!("/audit?limit=200&actor={id}"), None).await.json();
+    let ended = |entry: &&Value| entry["phase"] != "started";
+    let expected = all["items"].as_array().expect("items").iter().filter(ended).count();
+    let (pages, rows) = walked(&browser, format!("/audit?period=all&actor={id}")).await;
+    assert!(pages > 1 && all["next_cursor"].is_null(), "{pages} pages, {all}");
+    assert_eq!(rows, expected, "entries of {pages} pages");
     app.stop().await;
 }
 

@@ -110,7 +110,7 @@ pub use token::{CreatedToken, NewToken, TokenView};
 pub use tool::{FindingView, RunError, ToolCall, ToolView};
 pub use tool_search::{FoundTool, FoundTools, ToolDetail, ToolQuery, WaitingConnection};
 pub(crate) use tool_usage::CountedDays;
-pub use tool_usage::{CallChart, Tally};
+pub use tool_usage::{CHARTS, CallChart, Tally};
 pub use toolkit::{NewToolkit, SurfaceWord, ToolkitEdit, ToolkitView};
 pub use usage::{UsageOf, UsageQuery, UsageRow, UsageView};
 pub use webhook::{CreatedWebhook, NewWebhook, WebhookEdit, WebhookView, WebhooksView};

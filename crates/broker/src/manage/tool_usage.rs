@@ -14,6 +14,8 @@ use switchboard_domain::{AuditOutcome, OrganizationId, Principal, Timestamp};
 use super::{Operation, Refusal, Target, authorize, usage::PERSONAL};
 use crate::Broker;
 
+/// Of how many days charts are offered.
+pub const CHARTS: [u32; 3] = [7, 30, 90];
 /// Tools that are named.
 const TOOLS: usize = 10;
 /// What is dated in a day reaches the log and the sums at most so much after its end.
@@ -60,6 +62,8 @@ pub(crate) struct CountedDays {
     days: Mutex<HashMap<OrganizationId, BTreeMap<i64, Tally>>>,
     /// By how many days are looked at.
     tools: Mutex<HashMap<(OrganizationId, u32), ClosedTools>>,
+    /// The day on which they were all asked for beforehand.
+    prepared: Mutex<HashMap<OrganizationId, i64>>,
 }
 
 /// Which days are looked at. From `open` on they may still grow.
@@ -72,6 +76,26 @@ struct Days {
 }
 
 impl Broker {
+    /// Has the days that are over counted, once a day, while an admin looks at something else: the charts don't keep them
+    /// waiting then.
+    pub fn prepare_call_charts(&self, principal: &Principal) {
+        let today = self.clock().now().day();
+        let is_allowed = authorize(principal, Operation::ReadUsage, Target::Organization).is_ok();
+        let before = || self.counted_days().prepared.lock().insert(principal.organization, today);
+        if !is_allowed || before() == Some(today) {
+            return;
+        }
+        let (broker, principal) = (self.clone(), principal.clone());
+        self.spawn(async move {
+            for days in CHARTS {
+                // What fails here is asked for again, and said, where somebody waits for it.
+                if broker.read_call_chart(&principal, days).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
     /// Of the last `days` days, today included.
     pub async fn read_call_chart(&self, principal: &Principal, days: u32) -> Result<CallChart, Refusal> {
         let _allowed = authorize(principal, Operation::ReadUsage, Target::Organization)?;

@@ -77,6 +77,9 @@ pub(super) async fn show(State(state): State<ServerState>, uri: Uri, headers: He
         Err(refusal) if refusal.kind == RefusalKind::Unavailable => return unavailable(),
         Err(_) => return no_page(),
     };
+    if seen.has_call {
+        state.broker.prepare_call_charts(&signed_in.principal);
+    }
     let steps = steps(&state, &seen, &organization);
     let left = steps.iter().filter(|step| !step.is_done).count();
     let (bars, most) = bars(&seen.hours);

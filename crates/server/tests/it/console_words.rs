@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::json;
 use switchboard_domain::Role;
 use switchboard_testkit::{
-    app::{App, Browser, McpReply},
+    app::{App, AppOptions, Browser, McpReply},
     on_both,
     upstream::ReferenceUpstream,
 };
@@ -57,6 +57,11 @@ on_both! {
         let link = made.split("<pre data-copy=\"link\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
         let again = owner.browser.post(path, &form).await;
         assert_eq!(again.status.as_u16(), 409);
+        let options = AppOptions { keyring: Some(app.keyring.clone()), ..AppOptions::default() };
+        let replica = App::start_with(database.db.clone(), options).await;
+        let elsewhere = owner.browser.post(&replica.url(path), &form).await;
+        assert_eq!(elsewhere.status.as_u16(), 409, "another process knows");
+        replica.stop().await;
         let text = again.text();
         assert!(text.contains("This was sent before") && text.contains(&format!("href=\"{path}\"")), "{text}");
         assert_eq!(read(&app, &owner.token, "/invitations").await["items"].as_array().unwrap().len(), 1);

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 use serde::Deserialize;
-use switchboard_broker::manage::{CallChart, Tally};
+use switchboard_broker::manage::{CHARTS, CallChart, Tally};
 use switchboard_catalog::displayed;
 
 use super::{PATH, USAGE, UsageTab, usage_tabs};
@@ -20,7 +20,6 @@ use crate::{
 const WIDTH: i64 = 720;
 const HEIGHT: i64 = 180;
 const BAR_WIDTH: i64 = 420;
-const PERIODS: [u32; 3] = [7, 30, 90];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -78,7 +77,7 @@ pub(super) async fn show(
         Err(response) => return *response,
     };
     let asked = asked.ok().and_then(|Query(asked)| asked.days);
-    let days = asked.filter(|days| PERIODS.contains(days)).unwrap_or(PERIODS[0]);
+    let days = asked.filter(|days| CHARTS.contains(days)).unwrap_or(CHARTS[0]);
     let chart = match state.broker.read_call_chart(&signed_in.principal, days).await {
         Ok(chart) => chart,
         Err(refusal) => return refused(&refusal),
@@ -126,7 +125,7 @@ fn usage(navigation: Navigation, days: u32, chart: CallChart) -> Usage {
         navigation,
         tabs: usage_tabs(USAGE),
         days,
-        periods: PERIODS.into_iter().map(|period| (period, period == days)).collect(),
+        periods: CHARTS.into_iter().map(|period| (period, period == days)).collect(),
         total,
         most,
         bars: chart.days.into_iter().enumerate().map(bar).collect(),

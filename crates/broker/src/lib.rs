@@ -76,7 +76,7 @@ pub use guardrail::GuardrailSettings;
 pub use intent::Meant;
 pub use kept_form::{FormOwner, KeptForm};
 pub use keys::DataKeyError;
-pub use mcp_session::{MOST_WATCHED, McpSession, NewMcpSession};
+pub use mcp_session::{McpSession, NewMcpSession};
 pub use quota::{NoSubject, Quota, QuotaSubject};
 pub use relay::{Letter, RelayedEvent};
 pub use request_limits::RequestSettings;

@@ -13,9 +13,6 @@ use crate::{Broker, CallContext, text};
 /// A session that nobody took up for this long is forgotten.
 pub(crate) const UNUSED: Duration = Duration::from_secs(24 * 3600);
 
-/// Resources that one session watches at most.
-pub const MOST_WATCHED: usize = 100;
-
 /// What `initialize` agreed on.
 #[derive(Debug)]
 pub struct NewMcpSession {
@@ -157,9 +154,14 @@ impl Broker {
         written.await.map_err(|error| failed(&error))
     }
 
-    /// Keeps with its session that the client wants to hear of a resource. `false` when it watches too many already.
-    pub async fn keep_watched(&self, session: &McpSession, uri: &str) -> Result<bool, CallError> {
-        let most = i64::try_from(MOST_WATCHED).unwrap_or(i64::MAX);
+    /// Keeps with its session that the client wants to hear of a resource. `false` when it watches `most` already.
+    pub async fn keep_watched(
+        &self,
+        session: &McpSession,
+        uri: &str,
+        most: usize,
+    ) -> Result<bool, CallError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let written = async {
             let mut tx = self.db().write().await?;
             let kept = tx.mcp_sessions().watch(session.organization, &session.hash, uri, most).await?;

@@ -36,6 +36,10 @@ pub struct ServerConfig {
     pub write_timeout: Duration,
     /// Streams of changes that one caller may have open.
     pub max_streams_per_caller: usize,
+    /// Messages of one batch of MCP revision 2025-03-26.
+    pub max_batch: usize,
+    /// Resources that a session watches, and tasks that a stream tells of.
+    pub max_watched: usize,
     /// Bytes of messages kept for clients of sessions that come back to a stream.
     pub max_replay_bytes: usize,
     /// How long calls may go on after SIGTERM.
@@ -63,6 +67,8 @@ impl ServerConfig {
             max_connections_per_source: 1_000,
             write_timeout: Duration::from_secs(30),
             max_streams_per_caller: 32,
+            max_batch: 50,
+            max_watched: 100,
             max_replay_bytes: 32 * 1024 * 1024,
             drain: Duration::from_secs(30),
             metrics_token: None,

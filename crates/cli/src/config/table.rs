@@ -37,6 +37,8 @@ fn main() -> Vec<Setting> {
         S("server.keep_alive", "KEEP_ALIVE", Kind::Duration, "75s", "How long a connection may wait for its next request. Longer than what a reverse proxy in front keeps its own for, so that none is closed under it."),
         S("server.max_header_bytes", "MAX_HEADER_BYTES", Kind::Size, "32KiB", "Largest header section of a request."),
         S("server.max_connections", "MAX_CONNECTIONS", Kind::Count, "10000", "Connections at once. Beyond, a few are told to come back, and learn at /livez and /readyz how it is; others wait to be accepted."),
+        S("server.max_batch", "MAX_BATCH", Kind::Count, "50", "Messages of one batch (clients of MCP revision 2025-03-26 alone send them)."),
+        S("server.max_watched", "MAX_WATCHED", Kind::Count, "100", "Resources that an MCP session may watch, and tasks that one stream tells of."),
         S("server.max_streams_per_caller", "MAX_STREAMS_PER_CALLER", Kind::Count, "32", "Streams of changes that one caller may have open."),
         S("server.max_replay_bytes", "MAX_REPLAY_BYTES", Kind::Size, "32MiB", "Messages that are kept, in memory, for clients of the older generation of MCP that come back to a stream that was cut (Last-Event-ID). Of streams that are over the oldest go first."),
         S("server.max_connections_per_source", "MAX_CONNECTIONS_PER_SOURCE", Kind::Count, "1000", "Connections at once of one source (an address; of IPv6 its /64); more are closed. Trusted proxies are not counted: they stand for many."),

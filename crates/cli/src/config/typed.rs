@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) max_header_bytes: usize,
     pub(crate) max_connections: usize,
     pub(crate) max_streams_per_caller: usize,
+    pub(crate) max_batch: usize,
+    pub(crate) max_watched: usize,
     pub(crate) max_replay_bytes: usize,
     pub(crate) max_connections_per_source: usize,
     pub(crate) write_timeout: Duration,
@@ -162,6 +164,8 @@ impl Config {
             // With none nobody could connect: the least is one.
             max_connections: settings.count("server.max_connections").max(1) as usize,
             max_streams_per_caller: settings.count("server.max_streams_per_caller") as usize,
+            max_batch: settings.count("server.max_batch") as usize,
+            max_watched: settings.count("server.max_watched") as usize,
             max_replay_bytes: bytes(settings, "server.max_replay_bytes"),
             max_connections_per_source: settings.count("server.max_connections_per_source").max(1) as usize,
             write_timeout: settings.duration("server.write_timeout").max(Duration::from_secs(1)),

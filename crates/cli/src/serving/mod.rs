@@ -212,6 +212,8 @@ fn server_config(config: &Config, public_url: Url, bound: SocketAddr) -> ServerC
     server.max_header_bytes = config.max_header_bytes;
     server.max_connections = config.max_connections;
     server.max_streams_per_caller = config.max_streams_per_caller;
+    server.max_batch = config.max_batch;
+    server.max_watched = config.max_watched;
     server.max_replay_bytes = config.max_replay_bytes;
     server.max_connections_per_source = config.max_connections_per_source;
     server.write_timeout = config.write_timeout;

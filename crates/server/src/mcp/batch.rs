@@ -17,8 +17,6 @@ use switchboard_mcp::{Payload, ProtocolError, names};
 use super::{dispatch, json, protocol_error, talk};
 use crate::{ServerState, problem};
 
-/// Messages of one batch.
-const MOST: usize = 50;
 const REVISION: &str = "2025-03-26";
 
 /// Whether a body is a batch of a revision that has them.
@@ -34,7 +32,7 @@ pub(super) async fn serve(
     parts: &Parts,
     body: &Bytes,
 ) -> Response<Body> {
-    let messages = match messages(body) {
+    let messages = match messages(body, state.config.max_batch) {
         Ok(messages) => messages,
         Err(error) => return protocol_error(&error),
     };
@@ -61,11 +59,13 @@ pub(super) async fn serve(
     json(StatusCode::OK, Payload::one(all))
 }
 
-fn messages(body: &Bytes) -> Result<Vec<Bytes>, ProtocolError> {
+fn messages(body: &Bytes, most: usize) -> Result<Vec<Bytes>, ProtocolError> {
     let messages: Vec<&RawValue> =
         serde_json::from_slice(body).map_err(|error| ProtocolError::parse(error.to_string()))?;
-    if messages.is_empty() || messages.len() > MOST {
-        return Err(ProtocolError::invalid_request(format!("a batch has 1 to {MOST} messages")));
+    if messages.is_empty() || messages.len() > most {
+        return Err(ProtocolError::invalid_request(format!(
+            "a batch has 1 to {most} messages (limit `server.max_batch`)"
+        )));
     }
     let is_greeting = |message: &&RawValue| {
         let message = switchboard_mcp::RawObject::parse(message).ok();

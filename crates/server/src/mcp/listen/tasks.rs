@@ -15,9 +15,6 @@ use crate::ServerState;
 pub(super) const CHANGED: &str = "notifications/tasks";
 const CHANGED_LEGACY: &str = "notifications/tasks/status";
 
-/// Tasks that one stream hears of at most.
-const MOST_TASKS: usize = 100;
-
 /// Begins to hear of the tasks that this client may ask about; the rest is left out of what is acknowledged. What already
 /// has something to say is returned, as members: whoever waits only for news would wait for ever.
 pub(super) async fn begin(
@@ -27,7 +24,7 @@ pub(super) async fn begin(
     side: Option<&Side>,
 ) -> Vec<String> {
     let mut told = Vec::new();
-    let wanted: Vec<String> = filter.task_ids.drain().take(MOST_TASKS).collect();
+    let wanted: Vec<String> = filter.task_ids.drain().take(state.config.max_watched).collect();
     for id in wanted {
         let begins = TaskStep::Listen { begins: true };
         let Ok(Some(_)) = state.broker.ask_about_task(context, &id, begins, side.cloned()).await else {

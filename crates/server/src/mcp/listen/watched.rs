@@ -15,7 +15,7 @@ use std::{
 use axum::{body::Body, http::Response};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use switchboard_broker::{CallContext, MOST_WATCHED, TaskStep};
+use switchboard_broker::{CallContext, TaskStep};
 use switchboard_mcp::{ProtocolError, RawObject, Request};
 use tokio::sync::Notify;
 
@@ -26,7 +26,7 @@ use crate::{ServerState, mcp::others};
 pub(super) async fn watch(state: &ServerState, context: &CallContext, filter: &mut Filter) -> Watched {
     let mut resources = Vec::new();
     let mut accepted = HashSet::new();
-    for uri in filter.resource_subscriptions.drain().take(MOST_WATCHED) {
+    for uri in filter.resource_subscriptions.drain().take(state.config.max_watched) {
         let Some(capability) = state.broker.direct_resource(context, &uri) else { continue };
         if state.broker.watch_resource(context, &capability, true).await.is_ok() {
             resources.push(capability);
@@ -49,9 +49,11 @@ pub(in crate::mcp) async fn subscribe(
         let resources = state.broker.direct_resource(context, &uri).into_iter().collect();
         let watched = Watched::of(state, context, resources);
         if let Some(session) = session {
-            let kept = state.broker.keep_watched(&session.stored(), &uri).await;
+            let most = state.config.max_watched;
+            let kept = state.broker.keep_watched(&session.stored(), &uri, most).await;
             if !kept.map_err(|error| dispatch::refused(&error))? {
-                let message = format!("a session watches {MOST_WATCHED} resources at most");
+                let message =
+                    format!("a session watches {most} resources at most (limit `server.max_watched`)");
                 let mut error = ProtocolError::invalid_request(message);
                 error.status = 200;
                 return Err(error);

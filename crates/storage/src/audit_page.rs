@@ -5,8 +5,8 @@
 //! asked for in it: of calls by when they ended, of everything else, of what did not go well. A call puts one entry into one
 //! of them, in the order of time. An index by member or tool would find such pages sooner, and cost every call a quarter more.
 //!
-//! Even an index of a million calls takes its time. Whoever wants an answer soon asks how far back so many calls reach
-//! ([`Audit::reaches_back`]), looks no further, and says so.
+//! Even an index of a million calls takes its time. Whoever wants an answer soon looks no further back than some days, and
+//! says so.
 //!
 //! SQLite does not take an index over a part of a table by itself, so its texts name it.
 
@@ -17,7 +17,7 @@ use crate::{
     AuditCursor, AuditEntry, AuditFilter, StorageError,
     audit::{Audit, Row},
     row::text,
-    statement::{Statement, fetch_all, fetch_optional, statements},
+    statement::{Statement, fetch_all, statements},
 };
 
 /// What is no call, as the indexes over it say.
@@ -69,10 +69,6 @@ statements! {
         sqlite: either!(" INDEXED BY audit_entry_of_calls", " INDEXED BY audit_entry_of_others", "target = $9"),
         postgres: either!("", "", "target = $9")
     };
-    REACHES_BACK = {
-        sqlite: "SELECT at FROM audit_entry INDEXED BY audit_entry_of_calls WHERE organization_id = $1 AND at < $2 AND action = 'capability.execute' AND phase = 'completed' ORDER BY at DESC LIMIT 1 OFFSET $3",
-        postgres: "SELECT at FROM audit_entry WHERE organization_id = $1 AND at < $2 AND action = 'capability.execute' AND phase = 'completed' ORDER BY at DESC LIMIT 1 OFFSET $3"
-    };
     /// What did not go well is little, as a rule.
     OF_OUTCOME = {
         sqlite: part!(" INDEXED BY audit_entry_of_trouble", "outcome = $10 AND outcome <> 'ok'", "phase <> 'started'"),
@@ -116,18 +112,6 @@ impl AuditFilter {
 }
 
 impl Audit<'_> {
-    /// When the call ended that so many ended after, before `ends`; `None` when there are not so many.
-    pub async fn reaches_back(
-        self,
-        organization: OrganizationId,
-        ends: Timestamp,
-        calls: u32,
-    ) -> Result<Option<Timestamp>, StorageError> {
-        let (org, ends, calls) = (organization.as_uuid(), ends.as_micros(), i64::from(calls));
-        let found = fetch_optional!(self.tx, REACHES_BACK => (i64,), org, ends, calls)?;
-        Ok(found.map(|(at,)| Timestamp::from_micros(at)))
-    }
-
     /// Newest first, at most `limit`; the last one's [`AuditCursor`] continues.
     pub async fn page(
         self,

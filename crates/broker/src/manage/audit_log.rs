@@ -14,8 +14,8 @@ use switchboard_domain::{AuditOutcome, CallId, OrganizationId, Principal, Timest
 use switchboard_storage::{AuditCursor, AuditEntry, AuditFilter};
 
 const EXPORT_PAGE: u32 = 500;
-/// How many calls are looked at for somebody who waits for a page.
-const GLANCE: u32 = 150_000;
+/// About how many calls are looked at for somebody who waits for a page.
+const GLANCE: i64 = 150_000;
 /// A call's entries are looked for so long before and after it began.
 const AROUND_CALL: [Duration; 2] = [Duration::from_secs(60 * 60), Duration::from_secs(7 * 24 * 60 * 60)];
 
@@ -239,10 +239,7 @@ impl Broker {
             }
         }
         let back = match filter.looks_at_every_call() {
-            true => {
-                let mut reader = self.db().single().await?;
-                reader.audit().reaches_back(organization, filter.ends(), GLANCE).await?
-            }
+            true => self.since_so_many_calls(organization, filter.ends(), GLANCE).await?,
             false => None,
         };
         let Some(back) = back.filter(|back| filter.from.is_none_or(|from| from < *back)) else {

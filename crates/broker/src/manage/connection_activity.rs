@@ -11,8 +11,8 @@ use crate::Broker;
 
 /// How far back it goes: beyond that there is the audit log.
 const LOOKS_BACK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How many calls of the whole organization are looked at for a page.
-const GLANCE: u32 = 100_000;
+/// About how many calls of the whole organization are looked at for a page.
+const GLANCE: i64 = 40_000;
 const PAGE: usize = 50;
 
 /// Which calls.
@@ -66,8 +66,7 @@ impl Broker {
             && authorize(principal, Operation::ReadGrants, target).is_ok();
         let now = self.clock().now();
         let before = query.before.unwrap_or(Timestamp::from_micros(i64::MAX));
-        let mut reader = self.db().single().await?;
-        let back = reader.audit().reaches_back(principal.organization, before, GLANCE).await?;
+        let back = self.since_so_many_calls(principal.organization, before, GLANCE).await?;
         let furthest = now.minus(LOOKS_BACK);
         let back = back.filter(|back| *back > furthest);
         let asked = CallsOf {
@@ -78,6 +77,7 @@ impl Broker {
             limit: u32::try_from(PAGE + 1).unwrap_or(u32::MAX),
         };
         let prefix = known.connection.name_prefix();
+        let mut reader = self.db().single().await?;
         let mut entries = reader.audit().calls_of(principal.organization, &prefix, &asked).await?;
         let more = entries.len() > PAGE;
         entries.truncate(PAGE);

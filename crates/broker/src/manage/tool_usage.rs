@@ -15,7 +15,8 @@ use super::{Operation, Refusal, Target, authorize, usage::PERSONAL};
 use crate::Broker;
 
 /// Of how many days charts are offered.
-pub const CHARTS: [u32; 3] = [7, 30, 90];
+pub const CHARTS: [u32; 3] = [7, 30, LONGEST];
+const LONGEST: u32 = 90;
 /// Tools that are named.
 const TOOLS: usize = 10;
 /// What is dated in a day reaches the log and the sums at most so much after its end.
@@ -100,15 +101,40 @@ impl Broker {
     pub async fn read_call_chart(&self, principal: &Principal, days: u32) -> Result<CallChart, Refusal> {
         let _allowed = authorize(principal, Operation::ReadUsage, Target::Organization)?;
         self.flush_counts().await?;
-        let now = self.clock().now();
-        let (today, open) = (now.day(), now.minus(LATE).day());
-        let days = Days { count: days, first: today - i64::from(days) + 1, open, today };
+        let days = self.last_days(days);
         let organization = principal.organization;
         let by_day = self.calls_by_day(organization, days).await?;
         let mut tools: Vec<_> = self.calls_by_tool(organization, days).await?.into_iter().collect();
         tools.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.all()));
         tools.truncate(TOOLS);
         Ok(CallChart { days: by_day.into_iter().map(|(day, tally)| (date(day), tally)).collect(), tools })
+    }
+
+    /// The day since which at most so many calls ended before `ends`, its own day whole; `None` when there are no more, as
+    /// far as charts go back. By the sums, so nearly.
+    pub(super) async fn since_so_many_calls(
+        &self,
+        organization: OrganizationId,
+        ends: Timestamp,
+        most: i64,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let days = self.last_days(LONGEST);
+        let last = ends.minus(Duration::from_micros(1)).day().min(days.today);
+        let mut calls = 0;
+        let by_day = self.calls_by_day(organization, days).await?;
+        for (day, tally) in by_day.into_iter().rev().filter(|(day, _)| *day <= last) {
+            calls += tally.all();
+            if calls > most && day < last {
+                return Ok(Some(Timestamp::of_day(day + 1)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn last_days(&self, count: u32) -> Days {
+        let now = self.clock().now();
+        let (today, open) = (now.day(), now.minus(LATE).day());
+        Days { count, first: today - i64::from(count) + 1, open, today }
     }
 
     async fn calls_by_day(

@@ -66,7 +66,9 @@ impl HostPattern {
             && matches!(&self.subject, Subject::Network(network) if network.contains(&address))
     }
 
-    pub(crate) const fn is_network(&self) -> bool {
+    /// Whether it names addresses and no host.
+    #[must_use]
+    pub const fn is_network(&self) -> bool {
         matches!(self.subject, Subject::Network(_))
     }
 }

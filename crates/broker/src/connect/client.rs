@@ -151,17 +151,24 @@ impl Broker {
         if config.client_id.as_ref().is_some_and(|id| *id != then.id) {
             return Ok(None);
         }
+        let server = Url::parse(&connection.url).ok();
+        let serves =
+            |client: &&OperatorClient| server.as_ref().is_some_and(|server| client.serves(server, issuer));
+        let mut operators = self.0.connect.clients.iter();
+        let mut same =
+            operators.clone().filter(|client| client.issuer == issuer && client.client_id == then.id);
+        // The operator's client, at a server that it is not for, or not any more.
+        if config.client_id.is_none() && same.clone().next().is_some() && !same.any(|client| serves(&client))
+        {
+            return Ok(None);
+        }
         let (organization, id) = (connection.organization, connection.id);
         let known = self.db().single().await?.upstream_issuers().find(organization, id).await?;
         let found = known.and_then(|known| serde_json::from_value::<Found>(known.found).ok());
         // What is stored now goes to the server that it is of, and to no other.
         let Some(found) = found.filter(|found| found.server.issuer == issuer) else { return Ok(Some(then)) };
-        let server = Url::parse(&connection.url).ok();
-        let is_it = |client: &&OperatorClient| {
-            let serves = server.as_ref().is_some_and(|server| client.serves(server, issuer));
-            serves && client.client_id == then.id
-        };
-        if let (None, Some(client)) = (&config.client_id, self.0.connect.clients.iter().find(is_it)) {
+        let is_it = |client: &&OperatorClient| client.client_id == then.id && serves(client);
+        if let (None, Some(client)) = (&config.client_id, operators.find(is_it)) {
             return operator_client(client, &found).map(Some);
         }
         let row = self.stored_client(connection).await?;

@@ -10,6 +10,7 @@ use switchboard_domain::{
     AuthConfig, AuthType, Connection, ConnectionId, ConnectionOwner, ConnectionStatus, CredentialMode,
     Principal, Status, Switches, ToolFilter, Transport,
 };
+use url::Url;
 
 use super::{ConnectFailure, discovery::Found};
 use crate::{
@@ -167,7 +168,11 @@ impl Broker {
     }
 
     fn way_in(&self, imagined: &Connection, found: &Found) -> &'static str {
-        let operator = self.0.connect.clients.iter().any(|client| client.issuer == found.server.issuer);
+        let server = Url::parse(&imagined.url).ok();
+        let serves = |server: &Url| {
+            self.0.connect.clients.iter().any(|client| client.serves(server, &found.server.issuer))
+        };
+        let operator = server.as_ref().is_some_and(serves);
         let reads = found.server.reads_client_documents && self.client_document_url(imagined).is_some();
         match found.server.registration_endpoint {
             _ if operator => "static",

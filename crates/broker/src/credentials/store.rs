@@ -98,6 +98,11 @@ impl Credentials {
             let generation = info.generation;
             let stored = StoredCredential { info, sealed: switchboard_storage::Sealed(sealed.0) };
             let mut tx = self.db.write().await?;
+            // Asked for with one address in mind, it goes to no other that an admin gave the connection meanwhile.
+            let now = tx.connections().find(connection.organization, connection.id).await?;
+            if !now.is_some_and(|now| now.url == connection.url && now.auth_type == connection.auth_type) {
+                return Err(CredentialError::Missing);
+            }
             if tx.credentials().put(&stored).await? == PutCredential::Stored {
                 tx.commit().await?;
                 return Ok(generation);

@@ -29,7 +29,7 @@ pub struct AuditQuery {
     pub action: Option<String>,
     /// Such as `linear.create_issue`.
     pub target: Option<String>,
-    /// `ok`, `tool_error`, `refused` or `failed`.
+    /// `ok`, `tool_error`, `refused`, `held` or `failed`.
     pub outcome: Option<AuditOutcome>,
     /// The `reference_id` of an error.
     pub call_id: Option<String>,

@@ -120,15 +120,8 @@ impl Broker {
     ) -> Result<Option<Timestamp>, Refusal> {
         let days = self.last_days(LONGEST);
         let last = ends.minus(Duration::from_micros(1)).day().min(days.today);
-        let mut calls = 0;
         let by_day = self.calls_by_day(organization, days).await?;
-        for (day, tally) in by_day.into_iter().rev().filter(|(day, _)| *day <= last) {
-            calls += tally.all();
-            if calls > most && day < last {
-                return Ok(Some(Timestamp::of_day(day + 1)));
-            }
-        }
-        Ok(None)
+        Ok(day_of(by_day.iter().map(|(day, tally)| (*day, tally.all())), last, most).map(Timestamp::of_day))
     }
 
     fn last_days(&self, count: u32) -> Days {
@@ -194,6 +187,32 @@ impl Broker {
     }
 }
 
+/// The first of the days up to `last` that have at most so many calls together; `last` itself has as many as it likes.
+fn day_of(by_day: impl DoubleEndedIterator<Item = (i64, i64)>, last: i64, most: i64) -> Option<i64> {
+    let mut calls = 0;
+    by_day.rev().filter(|(day, _)| *day <= last).find_map(|(day, more)| {
+        calls += more;
+        (calls > most && day < last).then_some(day + 1)
+    })
+}
+
 fn date(day: i64) -> String {
     Timestamp::of_day(day).to_string().chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::day_of;
+
+    #[test]
+    fn as_many_days_as_have_so_many_calls() {
+        let days = [(1, 5), (2, 5), (3, 0), (4, 5), (5, 100), (6, 1)];
+        let since = |last, most| day_of(days.into_iter(), last, most);
+        assert_eq!(since(4, 9), Some(3), "the second would be one too many");
+        assert_eq!(since(4, 10), Some(2));
+        assert_eq!(since(4, 15), None, "there are no more");
+        assert_eq!(since(6, 50), Some(6));
+        assert_eq!(since(5, 50), Some(5), "a day is looked at whole");
+        assert_eq!((since(1, 1), since(0, 1)), (None, None));
+    }
 }

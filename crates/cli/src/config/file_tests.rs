@@ -88,6 +88,7 @@ fn clients_of_the_operator_are_read_and_checked() {
         ("[[oauth_clients]]\nname = \"a\"\nissuer = \"https://as.example.com\"\n", "oauth_clients.client_id"),
         ("[[oauth_clients]]\nname = \"a\"\nclient_id = \"b\"\n", "oauth_clients.hosts"),
         ("[[oauth_clients]]\nhosts = \"mcp.example.com\"\n", "is a list of hosts"),
+        ("[[oauth_clients]]\nhosts = [\"10.0.0.0/8\"]\n", "is a network"),
         ("[[oauth_clients]]\nhosts = [\"https://mcp.example.com\"]\n", "is not a host pattern"),
         ("[[oauth_clients]]\nclient = \"a\"\n", "did you mean `oauth_clients.client_id`?"),
         ("[[oauth_clients]]\nissuer = \"nowhere\"\n", "is no URL"),

@@ -31,7 +31,11 @@ fn hosts(value: &DeValue<'_>) -> Result<Vec<HostPattern>, String> {
         return Err("is a list of hosts, such as [\"mcp.example.com\", \"*.example.com\"]".into());
     };
     let each = strings(items).ok_or("is a list of texts")?;
-    each.iter().map(|host| host.parse().map_err(|error| format!("can't be used: {error}"))).collect()
+    let host = |text: &String| match text.parse::<HostPattern>() {
+        Ok(host) if host.is_network() => Err(format!("can't be used: `{text}` is a network; name hosts")),
+        read => read.map_err(|error| format!("can't be used: {error}")),
+    };
+    each.iter().map(host).collect()
 }
 
 /// One entry, as written.

@@ -53,7 +53,7 @@ struct Filter {
     action: Option<String>,
     /// Such as `linear.create_issue`.
     target: Option<String>,
-    /// `ok`, `tool_error`, `refused` or `failed`.
+    /// `ok`, `tool_error`, `refused`, `held` or `failed`.
     outcome: Option<String>,
     /// The `reference_id` of an error.
     call_id: Option<String>,

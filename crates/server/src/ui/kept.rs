@@ -48,7 +48,10 @@ pub(super) async fn of_ended_session(
     let owner = state.broker.owner_of_ended_session(cookie).await?;
     let request = Request::from_parts(parts.clone(), body);
     let fields = Fields::read(state, request, repeated).await?;
-    if !browser::has_form_token(state, &parts.headers, &fields) {
+    // A password of ours is asked for again: nobody stores it so that it can be read.
+    let passwords = ["password", "old_password", "new_password"];
+    let has_password = fields.pairs().any(|(name, _)| passwords.contains(&name.as_str()));
+    if has_password || !browser::has_form_token(state, &parts.headers, &fields) {
         return None;
     }
     Some(keep(state, owner, (&parts.uri, &fields), "/sign-in").await)

@@ -26,7 +26,8 @@ pub(super) fn page_number(state: &ServerState) -> String {
 pub(super) async fn sent_before(state: &ServerState, sent: &Sent, here: &str) -> Option<Response<Body>> {
     sent.fields.get(FIELD)?;
     let mut digest = Sha256::new().chain_update(sent.signed_in.member.to_string());
-    for (name, value) in sent.fields.pairs() {
+    // Without the form's token: it is another one after signing in again.
+    for (name, value) in sent.fields.pairs().filter(|(name, _)| name != "form_token") {
         let value = value.expose();
         digest.update([name.len().to_be_bytes(), value.len().to_be_bytes()].concat());
         digest.update(name);
@@ -37,7 +38,7 @@ pub(super) async fn sent_before(state: &ServerState, sent: &Sent, here: &str) ->
         Ok(false) => {}
         Err(refusal) => return Some(refused(&refusal)),
     }
-    let text = "Reloading a page sends its form again. Nothing was done a second time: what the first one made stays as it \
-                is, and what it showed is not shown again.";
+    let text = "Reloading a page or pressing twice sends its form again. It is not done a second time: what came of the first \
+                one stays as it is, and is not shown again. Go on to see what it is.";
     Some(leads_on(StatusCode::CONFLICT, "This was sent before", text, (here, "Go on")))
 }

@@ -281,17 +281,38 @@ on_both! {
             authentication: None,
             assertion_audience: AssertionAudience::Issuer,
         };
-        let connect = ConnectSettings { clients: vec![client], ..ConnectSettings::default() };
-        let app = App::start_with(database.db.clone(), AppOptions { connect, ..AppOptions::default() }).await;
+        let now = switchboard_domain::Clock::now(&switchboard_domain::SystemClock);
+        let clock = std::sync::Arc::new(switchboard_domain::FixedClock::at_micros(now.as_micros()));
+        let options = |clients: Vec<OperatorClient>, keyring| AppOptions {
+            connect: ConnectSettings { clients, ..ConnectSettings::default() },
+            clock: Some(clock.clone()),
+            keyring,
+            ..AppOptions::default()
+        };
+        let app = App::start_with(database.db.clone(), options(vec![client.clone()], None)).await;
         let owner = Person::owner(&app).await;
         for (slug, upstream, is_for_it) in [("vendor", &vendor, true), ("other", &other, false)] {
             let connection = owner.add(&app, slug, upstream, json!({})).await;
             let started = owner.start(&app, &connection).await.json();
-            owner.agree(&app, &started).await;
+            let back = owner.agree(&app, &started).await;
             let asked = vendor.requests("/authorize");
             let client = &asked.last().unwrap().parameters["client_id"];
             assert_eq!(client == "of-the-operator", is_for_it, "{slug}: {client}");
+            if is_for_it {
+                owner.browser.get(&back).await;
+                app.wait_for_status(id_of(&connection), ConnectionStatus::Connected).await;
+                app.grant_everyone(id_of(&connection)).await;
+            }
         }
+        // Taken off the list, the host gets no fresh tokens either.
+        let moved = OperatorClient { hosts: vec!["*.example.com".parse().unwrap()], ..client };
+        let later = App::start_with(database.db.clone(), options(vec![moved], Some(app.keyring.clone()))).await;
+        clock.advance(std::time::Duration::from_secs(30 * 24 * 3_600));
+        let (asked, token) = (vendor.requests("/token").len(), later.token(later.owner, &[Scope::McpRead, Scope::McpWrite]).await);
+        let refused = later.client(&token).execute("vendor.echo", json!({ "text": "hi" })).await;
+        assert_eq!(refused["structuredContent"]["code"], "reauth_required", "{refused}");
+        assert_eq!(vendor.requests("/token").len(), asked);
+        later.stop().await;
         assert_eq!(vendor.requests("/register").len(), 1, "the other one's client is its own");
         app.stop().await;
     }

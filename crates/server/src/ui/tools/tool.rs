@@ -28,7 +28,6 @@ use crate::{
     RequestId, ServerState, browser,
     ui::{
         account::{Sent, person},
-        capitalized,
         connections::words::State as Shown,
         leads_on,
         navigation::Navigation,
@@ -302,7 +301,7 @@ async fn refused(
     let asked = ExplainRequest { capability: name.to_owned(), member: None, toolkit: None, arguments: None };
     let explained = state.broker.explain_policies(principal, &asked).await.ok();
     if let Some(explained) = explained.filter(|explained| explained.reason == Some("blocked")) {
-        let text = format!("{}. {}", capitalized(&explained.sentence), who_may_change(&explained));
+        let text = format!("{}. {}", explained.sentence, who_may_change(&explained));
         let why = format!("/policies/explain?capability={}", encoded(name));
         return leads_on(StatusCode::NOT_FOUND, "A rule blocks this tool", &text, (&why, "Why is it so?"));
     }

@@ -24,7 +24,7 @@ const fn admins(path: &'static str, name: &'static str) -> Place {
 /// All of them, in order: a page that is not there yet is not listed.
 const PLACES: &[Place] = &[
     everybody("/", "Home"),
-    admins(overview::PATH, "Health"),
+    admins(overview::PATH, "Overview"),
     everybody(connections::PATH, "Connections"),
     everybody(toolkits::PATH, "Toolkits"),
     everybody(tools::PATH, "Tools"),

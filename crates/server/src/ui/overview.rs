@@ -1,4 +1,4 @@
-//! `/overview`, "Health" in the menu: where admins begin. What is still to be set up while something is; then how the organization stands.
+//! `/overview`: where admins begin. What is still to be set up while something is; then how the organization stands.
 
 use askama::Template;
 use axum::{
@@ -30,11 +30,11 @@ struct StepToDo {
     link: Option<(&'static str, &'static str)>,
 }
 
-/// A bar of the chart: heights of what went well and of what did not, from the bottom.
+/// A bar of the chart, from the bottom: what went well, what waited for somebody, what did not go well.
 struct Bar {
     x: usize,
-    ok: i64,
-    failed: i64,
+    /// What it is of, where it begins, how high it is.
+    parts: Vec<(&'static str, i64, i64)>,
 }
 
 struct Ailing {
@@ -186,20 +186,19 @@ fn bars(hours: &[Calls]) -> (Vec<Bar>, i64) {
         // What happened is never invisible.
         _ => (calls * BAR_HEIGHT / most).max(2),
     };
-    let bars = sums.iter().enumerate().map(|(index, sum)| Bar {
-        x: index * 10,
-        ok: height(sum.ok),
-        failed: height(sum.failed + sum.refused),
+    let bars = sums.iter().enumerate().map(|(index, sum)| {
+        let counts = [("ok", sum.ok), ("held", sum.held), ("failed", sum.failed + sum.refused)];
+        let mut top = BAR_HEIGHT + 4;
+        let parts = counts.into_iter().filter(|(_, calls)| *calls > 0).map(|(of, calls)| {
+            top -= height(calls);
+            (of, top, height(calls))
+        });
+        Bar { x: index * 10, parts: parts.collect() }
     });
     (bars.collect(), most)
 }
 
 impl Overview {
-    fn y(&self, bar: &Bar, top: bool) -> i64 {
-        let base = BAR_HEIGHT + 4;
-        if top { base - bar.ok - bar.failed } else { base - bar.ok }
-    }
-
     fn width(&self) -> usize {
         self.bars.len() * 10
     }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,6 +22,9 @@ const LONGEST: u32 = 90;
 const TOOLS: usize = 10;
 /// What is dated in a day reaches the log and the sums at most so much after its end.
 const LATE: Duration = Duration::from_secs(60 * 60);
+
+/// For how long a count is good enough to tell how far back a page looks.
+const NEARLY: Duration = Duration::from_secs(10 * 60);
 
 /// Calls that ended well, those that did not, and those that waited for somebody to let them through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,6 +67,8 @@ pub(crate) struct CountedDays {
     days: Mutex<HashMap<OrganizationId, BTreeMap<i64, Tally>>>,
     /// By how many days are looked at.
     tools: Mutex<HashMap<(OrganizationId, u32), ClosedTools>>,
+    /// All calls of each day, and when that was counted.
+    nearly: Mutex<HashMap<OrganizationId, (Timestamp, Arc<[(i64, i64)]>)>>,
     /// The day on which they were all asked for beforehand.
     prepared: Mutex<HashMap<OrganizationId, i64>>,
 }
@@ -120,8 +126,25 @@ impl Broker {
     ) -> Result<Option<Timestamp>, Refusal> {
         let days = self.last_days(LONGEST);
         let last = ends.minus(Duration::from_micros(1)).day().min(days.today);
+        let by_day = self.nearly_by_day(organization, days).await?;
+        Ok(day_of(by_day.iter().copied(), last, most).map(Timestamp::of_day))
+    }
+
+    /// How many calls a day had, as of some minutes ago.
+    async fn nearly_by_day(
+        &self,
+        organization: OrganizationId,
+        days: Days,
+    ) -> Result<Arc<[(i64, i64)]>, Refusal> {
+        let now = self.clock().now();
+        let kept = self.counted_days().nearly.lock().get(&organization).cloned();
+        if let Some((_, by_day)) = kept.filter(|(at, _)| now.since(*at) < NEARLY) {
+            return Ok(by_day);
+        }
         let by_day = self.calls_by_day(organization, days).await?;
-        Ok(day_of(by_day.iter().map(|(day, tally)| (*day, tally.all())), last, most).map(Timestamp::of_day))
+        let by_day: Arc<[(i64, i64)]> = by_day.iter().map(|(day, tally)| (*day, tally.all())).collect();
+        self.counted_days().nearly.lock().insert(organization, (now, by_day.clone()));
+        Ok(by_day)
     }
 
     fn last_days(&self, count: u32) -> Days {

@@ -61,6 +61,9 @@ pub struct CallChart {
 /// Tools that were called, from a day on and before another.
 type ClosedTools = (i64, i64, BTreeMap<String, Tally>);
 
+/// Days and their calls.
+type CallsByDay = Arc<[(i64, i64)]>;
+
 /// Sums of days that are over.
 #[derive(Debug, Default)]
 pub(crate) struct CountedDays {
@@ -68,7 +71,7 @@ pub(crate) struct CountedDays {
     /// By how many days are looked at.
     tools: Mutex<HashMap<(OrganizationId, u32), ClosedTools>>,
     /// All calls of each day, and when that was counted.
-    nearly: Mutex<HashMap<OrganizationId, (Timestamp, Arc<[(i64, i64)]>)>>,
+    nearly: Mutex<HashMap<OrganizationId, (Timestamp, CallsByDay)>>,
     /// The day on which they were all asked for beforehand.
     prepared: Mutex<HashMap<OrganizationId, i64>>,
 }
@@ -131,18 +134,14 @@ impl Broker {
     }
 
     /// How many calls a day had, as of some minutes ago.
-    async fn nearly_by_day(
-        &self,
-        organization: OrganizationId,
-        days: Days,
-    ) -> Result<Arc<[(i64, i64)]>, Refusal> {
+    async fn nearly_by_day(&self, organization: OrganizationId, days: Days) -> Result<CallsByDay, Refusal> {
         let now = self.clock().now();
         let kept = self.counted_days().nearly.lock().get(&organization).cloned();
         if let Some((_, by_day)) = kept.filter(|(at, _)| now.since(*at) < NEARLY) {
             return Ok(by_day);
         }
         let by_day = self.calls_by_day(organization, days).await?;
-        let by_day: Arc<[(i64, i64)]> = by_day.iter().map(|(day, tally)| (*day, tally.all())).collect();
+        let by_day: CallsByDay = by_day.iter().map(|(day, tally)| (*day, tally.all())).collect();
         self.counted_days().nearly.lock().insert(organization, (now, by_day.clone()));
         Ok(by_day)
     }
